@@ -1,0 +1,1 @@
+"""Stream, validate and meter LLM calls on AWS Lambda."""

@@ -1,0 +1,1 @@
+"""The only rooms that touch the outside: HTTP, AWS, the environment, stdout, the clock."""

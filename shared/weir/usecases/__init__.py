@@ -1,0 +1,1 @@
+"""What the application does, one module a verb: core decides, adapters act."""
