@@ -1,0 +1,220 @@
+"""Price records as they stand in the files: read, checked, and refused with a message that says where.
+
+The laws: an amount is a string (a JSON number has been through binary floating point), tiers rise and the
+last has no end, a record begins before it ends, and the records of one key join without gap or overlap.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from typing import Any, Literal
+
+type LambdaItem = Literal[
+    "duration",
+    "request",
+    "streamed_bytes",
+    "ephemeral_storage",
+    "provisioned_concurrency",
+    "provisioned_duration",
+    "snapstart_cache",
+    "snapstart_restore",
+]
+type TokenKind = Literal["input", "cached_input", "output"]
+type LambdaKey = tuple[str, str, str | None]  # item, region, architecture (None: the same for all)
+
+_LAMBDA_ITEMS = frozenset(LambdaItem.__value__.__args__)
+_TOKEN_KINDS = frozenset(TokenKind.__value__.__args__)
+
+
+class PriceBookError(ValueError):
+    """A price file or a contract cannot be trusted; says where, what was expected, what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One price up to a quantity, inclusive; None is without end."""
+
+    up_to: Decimal | None
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one `unit` costs in USD from `valid_from` to `valid_to` (exclusive), and who says so."""
+
+    item: str
+    unit: str
+    tiers: tuple[Tier, ...]
+    valid_from: date | None
+    valid_to: date | None
+    source: str
+
+    @property
+    def amount(self) -> Decimal:
+        """The first tier's price, which is what a single request is priced at."""
+        return self.tiers[0].amount
+
+    def at_quantity(self, quantity: Decimal | int) -> Decimal:
+        """The price of the tier that `quantity` falls in; a tier's upper bound still belongs to it."""
+        for tier in self.tiers:
+            if tier.up_to is None or quantity <= tier.up_to:
+                return tier.amount
+        raise AssertionError("unreachable: a book loads only if its last tier is without end")
+
+    def holds(self, day: date) -> bool:
+        """Whether this price is the one of `day` (UTC)."""
+        return (self.valid_from is None or self.valid_from <= day) and (
+            self.valid_to is None or day < self.valid_to
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The model names that one set of prices covers: exact, by prefix, by pattern (dated snapshots)."""
+
+    model: str
+    equals: frozenset[str]
+    prefixes: tuple[str, ...]
+    patterns: tuple[str, ...]
+
+    def rank(self, name: str) -> int:
+        """How well `name` fits: exact, then a pattern, then the longest prefix; 0 is not at all."""
+        if name in self.equals:
+            return 1_000_000
+        if any(
+            re.search(pattern, name) for pattern in self.patterns
+        ):  # ours, from the refresh, never a caller's
+            return 999_999
+        return max((len(prefix) for prefix in self.prefixes if name.startswith(prefix)), default=0)
+
+
+def expect(condition: bool, where: str, expected: str, got: object) -> None:
+    """Raises PriceBookError unless the condition holds."""
+    if not condition:
+        raise PriceBookError(f"price book, {where}: expected {expected}, got {got!r}")
+
+
+def read_document(where: str, content: bytes) -> Mapping[str, Any]:
+    """One file's JSON object. Raises PriceBookError."""
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise PriceBookError(f"price book, {where}: expected JSON, got {error}") from error
+    if not isinstance(document, dict):
+        raise PriceBookError(f"price book, {where}: expected an object, got {type(document).__name__}")
+    return document
+
+
+def source_of(document: Mapping[str, Any]) -> str:
+    """Who says so: a file names its source, a contract's overrides may."""
+    source = document.get("source")
+    return str(source.get("name", "")) if isinstance(source, Mapping) else str(source or "contract")
+
+
+def _entries(where: str, value: object) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise PriceBookError(f"price book, {where}: expected a list of objects, got {value!r}")
+    return value
+
+
+def _texts(where: str, value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise PriceBookError(f"price book, {where}: expected a list of strings, got {value!r}")
+    return value
+
+
+def _day(where: str, value: object) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise PriceBookError(
+            f"price book, {where}: expected a day YYYY-MM-DD or null, got {value!r}"
+        ) from None
+
+
+def _decimal(where: str, value: object) -> Decimal:
+    # A JSON number has been through binary floating point already: money is written as a string.
+    try:
+        number = Decimal(value) if isinstance(value, str) else Decimal("nan")
+    except InvalidOperation:
+        number = Decimal("nan")
+    expect(number.is_finite() and number >= 0, where, "an amount >= 0, as a string", value)
+    return number
+
+
+def _tiers(where: str, value: object) -> tuple[Tier, ...]:
+    entries = _entries(f"{where} tiers", value)
+    expect(bool(entries), where, "at least one tier", value)
+    tiers = []
+    for entry in entries:
+        bound = entry.get("up_to")
+        amount = _decimal(where, entry.get("price"))
+        tiers.append(Tier(None if bound is None else _decimal(where, bound), amount))
+    bounds = [tier.up_to for tier in tiers]
+    expect(bounds[-1] is None, where, "a last tier without end (up_to null)", str(bounds[-1]))
+    finite = [bound for bound in bounds if bound is not None]
+    rising = len(finite) == len(bounds) - 1 and all(a < b for a, b in pairwise(finite))
+    expect(rising, where, "tiers in rising order", [str(bound) for bound in bounds])
+    return tuple(tiers)
+
+
+def _price(where: str, item: str, unit: str, tiers: object, record: Mapping[str, Any], source: str) -> Price:
+    start, end = _day(where, record.get("valid_from")), _day(where, record.get("valid_to"))
+    return Price(item, unit, _tiers(where, tiers), start, end, source)
+
+
+def lambda_records(where: str, records: object, source: str) -> Iterator[tuple[LambdaKey, Price]]:
+    """The prices of Lambda's items, with their keys. Raises PriceBookError."""
+    for number, record in enumerate(_entries(f"{where} records", records)):
+        place = f"{where} record {number}"
+        item, region, architecture = record.get("item"), record.get("region"), record.get("architecture")
+        expect(item in _LAMBDA_ITEMS, place, f"an item of {sorted(_LAMBDA_ITEMS)}", item)
+        expect(isinstance(region, str), place, "a region", region)
+        expect(architecture in (None, "arm64", "x86_64"), place, "arm64, x86_64 or null", architecture)
+        price = _price(place, str(item), str(record.get("unit", "")), record.get("tiers"), record, source)
+        yield (str(item), str(region), architecture), price
+
+
+def model_records(where: str, models: object, source: str) -> Iterator[tuple[Names, dict[str, list[Price]]]]:
+    """The prices of each model's tokens by kind, with the names they cover. Raises PriceBookError."""
+    seen: set[str] = set()
+    for entry in _entries(f"{where} models", models):
+        model = str(entry.get("model") or "")
+        expect(bool(model) and model not in seen, where, "a model's name, once", model)
+        seen.add(model)
+        place = f"{where} {model}"
+        names = Names(
+            model,
+            frozenset(name.lower() for name in (model, *_texts(place, entry.get("equals", [])))),
+            tuple(name.lower() for name in _texts(place, entry.get("prefixes", []))),
+            tuple(_texts(place, entry.get("patterns", []))),
+        )
+        kinds: dict[str, list[Price]] = {}
+        for record in _entries(place, entry.get("records", [])):
+            prices = record.get("prices")
+            expect(isinstance(prices, Mapping) and bool(prices), place, "prices by kind of token", prices)
+            for kind, tiers in dict(prices or {}).items():
+                expect(kind in _TOKEN_KINDS, place, f"a kind of {sorted(_TOKEN_KINDS)}", kind)
+                price = _price(place, f"{kind}_tokens", "1000000 tokens", tiers, record, source)
+                kinds.setdefault(kind, []).append(price)
+        yield names, kinds
+
+
+def in_order(key: str, prices: list[Price], gaps_allowed: bool) -> list[Price]:
+    """The records of one key by day, refused where two hold at once or, in the list, where none does."""
+    ordered = sorted(prices, key=lambda price: price.valid_from or date.min)
+    for price in ordered:
+        start, end = price.valid_from or date.min, price.valid_to or date.max
+        expect(start < end, key, "valid_from before valid_to", f"{price.valid_from} to {price.valid_to}")
+    for earlier, later in pairwise(ordered):
+        end, start = earlier.valid_to or date.max, later.valid_from or date.min
+        expect(end <= start, key, f"no overlap: a record from {end} on", f"one from {later.valid_from}")
+        joined = gaps_allowed or end == start
+        expect(joined, key, f"no gap: a record from {end} on", f"one from {later.valid_from}")
+    return ordered

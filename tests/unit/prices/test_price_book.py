@@ -1,0 +1,221 @@
+"""The price book: what holds when, what is refused, and which of two prices wins."""
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weir.core.prices import PriceBook, PriceBookError
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+BOOK = PriceBook.load()
+
+
+def record(start: str | None, end: str | None, price: str = "0.1", **members: Any) -> dict[str, Any]:
+    return {
+        "item": "request",
+        "region": "us-east-1",
+        "architecture": None,
+        "unit": "request",
+        "valid_from": start,
+        "valid_to": end,
+        "tiers": [{"up_to": None, "price": price}],
+        **members,
+    }
+
+
+def book_of(tmp_path: Path, document: Any) -> PriceBook:
+    (tmp_path / "list.json").write_text(document if isinstance(document, str) else json.dumps(document))
+    return PriceBook.load(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "quantity", "price"),
+    [
+        ("x86_64", "6000000000", "0.0000166667"),
+        ("x86_64", "6000000000.001", "0.000015"),
+        ("x86_64", "15000000000", "0.000015"),
+        ("x86_64", "15000000001", "0.0000133334"),
+        ("arm64", "7500000000", "0.0000133334"),
+        ("arm64", "7500000001", "0.0000120001"),
+        ("arm64", "18750000000", "0.0000120001"),
+        ("arm64", "18750000001", "0.0000106667"),
+    ],
+)
+def test_a_monthly_tier_still_holds_at_its_bound_and_not_beyond(
+    architecture: str, quantity: str, price: str
+) -> None:
+    found = BOOK.lambda_price("duration", region="us-east-1", architecture=architecture, at=NOW)
+    assert found is not None
+    assert found.at_quantity(Decimal(quantity)) == Decimal(price)
+
+
+def test_a_request_is_priced_at_the_first_tier() -> None:
+    found = BOOK.lambda_price("duration", region="us-east-1", architecture="arm64", at=NOW)
+    assert found is not None
+    assert found.amount == Decimal("0.0000133334")
+
+
+@pytest.mark.parametrize(("tokens", "price"), [(199_999, "3"), (200_000, "3"), (200_001, "6")])
+def test_a_token_tier_is_set_by_the_requests_input_and_still_holds_at_its_bound(
+    tokens: int, price: str
+) -> None:
+    at = datetime(2026, 3, 12, tzinfo=UTC)
+    found = BOOK.token_price("input", model="claude-sonnet-4-6", at=at)
+    assert found is not None
+    assert found.at_quantity(tokens) == Decimal(price)
+
+
+def test_a_price_changes_at_midnight_utc_of_its_first_day() -> None:
+    change = datetime(2026, 3, 13, tzinfo=UTC)
+
+    def price(at: datetime) -> Decimal:
+        found = BOOK.token_price("input", model="claude-sonnet-4-6", at=at)
+        assert found is not None
+        return found.at_quantity(300_000)
+
+    assert price(change - timedelta(microseconds=1)) == 6
+    assert price(change) == 3
+    assert price(datetime(2026, 3, 12, 23, 30, tzinfo=timezone(timedelta(hours=-5)))) == 3
+
+
+def test_a_day_before_the_book_begins_has_no_price() -> None:
+    at = datetime(2023, 4, 30, 23, 59, tzinfo=UTC)
+    assert BOOK.lambda_price("request", region="us-east-1", architecture="arm64", at=at) is None
+
+
+def test_an_unknown_region_architecture_or_model_has_no_price() -> None:
+    assert BOOK.lambda_price("request", region="xx-1", architecture="arm64", at=NOW) is None
+    assert BOOK.lambda_price("request", region=None, architecture="arm64", at=NOW) is None
+    assert BOOK.lambda_price("duration", region="us-east-1", architecture="mips", at=NOW) is None
+    assert BOOK.token_price("input", model="nobody-knows", at=NOW) is None
+    assert BOOK.token_price("input", model=None, at=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("returned", "model"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("GPT-4o-mini", "gpt-4o-mini"),
+        ("claude-haiku-4-5-20251001", "claude-haiku-4-5"),
+        ("claude-sonnet-5-5-20260901", "claude-sonnet-5-5"),
+        ("claude-sonnet-5", "claude-sonnet-5"),
+    ],
+)
+def test_a_dated_snapshot_is_priced_as_its_model(returned: str, model: str) -> None:
+    snapshot, plain = (BOOK.token_price("cached_input", model=name, at=NOW) for name in (returned, model))
+    assert plain is not None
+    assert snapshot == plain
+
+
+def test_every_price_names_its_source_and_every_file_its_day() -> None:
+    found = BOOK.token_price("output", model="gpt-4o", at=NOW)
+    assert found is not None
+    assert "genai-prices" in found.source
+    for path in sorted(Path(__file__).parents[3].glob("shared/weir/core/prices/*.json")):
+        document = json.loads(path.read_text())
+        assert date.fromisoformat(document["as_of"])
+        assert document["source"]["name"] and document["source"]["url"].startswith("https://")
+
+
+def test_the_version_is_that_of_the_content() -> None:
+    contract = {"records": [record(None, None)]}
+    assert PriceBook.load().version == BOOK.version
+    assert PriceBook.load(contract).version == PriceBook.load(contract).version != BOOK.version
+
+
+def test_a_contracts_price_wins_while_it_holds_and_the_list_price_after() -> None:
+    book = PriceBook.load({"records": [record("2026-11-01", "2026-12-01", "0.0000001")]})
+
+    def price(at: datetime) -> Decimal:
+        found = book.lambda_price("request", region="us-east-1", architecture="arm64", at=at)
+        assert found is not None
+        return found.amount
+
+    assert price(NOW) == Decimal("0.0000001")
+    assert price(datetime(2026, 12, 1, tzinfo=UTC)) == Decimal("0.0000002")
+    assert price(datetime(2026, 10, 31, tzinfo=UTC)) == Decimal("0.0000002")
+
+
+def test_a_contract_may_price_models_that_no_list_knows() -> None:
+    price = {"input": [{"price": "1"}], "output": [{"price": "2"}]}
+    models = [
+        {"model": "own", "prefixes": ["own-"], "records": [{"valid_from": None, "prices": price}]},
+        {"model": "own-large", "records": [{"valid_from": None, "prices": {"input": [{"price": "9"}]}}]},
+    ]
+    book = PriceBook.load({"models": models})
+    found = {name: book.token_price("input", model=name, at=NOW) for name in ("own-7b", "own-large")}
+    assert {name: price and price.amount for name, price in found.items()} == {"own-7b": 1, "own-large": 9}
+    assert book.token_price("input", model="gpt-4o", at=NOW) == BOOK.token_price(
+        "input", model="gpt-4o", at=NOW
+    )
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("an overlap", {"records": [record(None, "2026-02-01"), record("2026-01-01", None)]}, "no overlap"),
+    (
+        "an overlap by an open end",
+        {"records": [record(None, None), record("2026-01-01", None)]},
+        "no overlap",
+    ),
+    ("a gap", {"records": [record(None, "2026-01-01"), record("2026-01-02", None)]}, "no gap"),
+    ("an empty span", {"records": [record("2026-01-01", "2026-01-01")]}, "valid_from before valid_to"),
+    (
+        "a number for money",
+        {"records": [record(None, None, tiers=[{"up_to": None, "price": 0.1}])]},
+        "as a string",
+    ),
+    ("a negative price", {"records": [record(None, None, "-1")]}, ">= 0"),
+    ("no number", {"records": [record(None, None, "free")]}, ">= 0"),
+    ("infinity", {"records": [record(None, None, "Infinity")]}, ">= 0"),
+    ("no tiers", {"records": [record(None, None, tiers=[])]}, "at least one tier"),
+    (
+        "a last tier with an end",
+        {"records": [record(None, None, tiers=[{"up_to": "1", "price": "1"}])]},
+        "without end",
+    ),
+    (
+        "tiers that fall",
+        {"records": [record(None, None, tiers=[{"up_to": n, "price": "1"} for n in ("2", "1", None)])]},
+        "rising order",
+    ),
+    ("an unknown item", {"records": [record(None, None, item="coffee")]}, "an item of"),
+    ("no region", {"records": [record(None, None, region=None)]}, "a region"),
+    ("an unknown architecture", {"records": [record(None, None, architecture="mips")]}, "arm64"),
+    ("a day that is none", {"records": [record("2026-02-30", None)]}, "a day YYYY-MM-DD"),
+    ("another currency", {"currency": "EUR", "records": []}, "currency USD"),
+    ("records that are no list", {"records": {}}, "a list of objects"),
+    ("a model twice", {"models": [{"model": "a"}, {"model": "a"}]}, "once"),
+    (
+        "a kind nobody sells",
+        {"models": [{"model": "a", "records": [{"prices": {"smell": []}}]}]},
+        "a kind of",
+    ),
+    ("no JSON", "{", "expected JSON"),
+    ("no object", [], "expected an object"),
+]
+
+
+@pytest.mark.parametrize(
+    ("document", "says"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
+def test_a_file_that_cannot_be_trusted_is_refused_with_its_place(
+    document: Any, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PriceBookError, match=says) as refused:
+        book_of(tmp_path, document)
+    assert str(refused.value).startswith("price book, ")
+
+
+def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PriceBookError, match=r"price files \(\*\.json\)"):
+        PriceBook.load(folder=tmp_path)
+
+
+def test_a_contract_may_leave_gaps_but_not_overlap() -> None:
+    PriceBook.load({"records": [record(None, "2026-01-01"), record("2026-06-01", None)]})
+    with pytest.raises(PriceBookError, match="no overlap"):
+        PriceBook.load({"records": [record(None, None), record("2026-06-01", None)]})
