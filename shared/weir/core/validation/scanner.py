@@ -1,0 +1,131 @@
+"""Where a JSON value ends: the only question asked of the text before Pydantic's parser reads it.
+
+Nothing here judges. If the text between slices is what JSON wants there, and Pydantic accepts each slice whole, then
+the split is the only way to read the text, however it was found; a mistake of this module can only make Pydantic
+refuse a slice, and then the whole text is judged. So strings are skipped by memchr, brackets are counted without
+asking which closes which, and flat values are taken by one regular expression.
+
+Grammar: https://www.rfc-editor.org/rfc/rfc8259
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["MEMBER_RUN", "RUN", "TOO_DEEP", "WHITESPACE", "Slot", "skip_space"]
+
+# Pydantic's parser refuses depth 202. Slices are parsed one by one, so the levels above a slice are counted here.
+MAX_DEPTH = 201
+TOO_DEEP = -2
+
+WHITESPACE = " \t\n\r"
+_SPACE = re.compile(r"[ \t\n\r]*+")
+_STRUCTURE = re.compile(r'["\[\]{}]')
+_BARE_END = re.compile(r"[,\]} \t\n\r]")
+
+# Possessive quantifiers throughout: without backtracking each expression is linear in what it reads.
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_BARE = r'[^"\[\]{}, \t\n\r:]++'
+_FLAT = rf'(?:\{{(?:[^"\[\]{{}}]++|{_STRING})*+\}}|\[(?:[^"\[\]{{}}]++|{_STRING})*+\])'
+_NESTED = rf'(?:\{{(?:[^"\[\]{{}}]++|{_STRING}|{_FLAT})*+\}}|\[(?:[^"\[\]{{}}]++|{_STRING}|{_FLAT})*+\])'
+_VALUE = rf"(?:{_BARE}|{_STRING}|{_NESTED})"
+_GAP = r"[ \t\n\r]*+"
+_CLOSED = re.compile(_NESTED, re.DOTALL)
+
+# Whole elements, each with the comma after it: what is matched is a batch, where the match ends the next begins.
+RUN = re.compile(rf"(?:{_GAP}{_VALUE}{_GAP},)*+", re.DOTALL)
+# The same for the members of an object.
+MEMBER_RUN = re.compile(rf"(?:{_GAP}{_STRING}{_GAP}:{_GAP}{_VALUE}{_GAP},)*+", re.DOTALL)
+# How deep a value of RUN can be.
+RUN_DEPTH = 2
+
+
+def skip_space(text: str, at: int) -> int:
+    """Return where `text` goes on after whitespace from `at`."""
+    match = _SPACE.match(text, at)
+    assert match is not None  # it matches the empty string
+    return match.end()
+
+
+class Slot:
+    """The resumable search for the end of one value: give it each piece of text once.
+
+    `closers` are the characters that can end the value; text without them need not be looked at yet.
+    """
+
+    __slots__ = ("_bare", "_begun", "_depth", "_escaped", "_quoted", "closers", "deepest")
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._bare = False
+        self._quoted = False
+        # The last piece ended in an odd number of backslashes, so the next character is escaped.
+        self._escaped = False
+        self._depth = 0
+        self.deepest = 0
+        self.closers = ""
+
+    def end(self, text: str, at: int) -> int:
+        """Return the index after the value in `text` from `at` on, -1 if it goes on beyond, `TOO_DEEP` if it is."""
+        if not self._begun:
+            first = text[at]
+            self._begun = True
+            if first == '"':
+                self._quoted, self.closers = True, '"'
+                at += 1
+            elif first in "[{":
+                self._depth, self.closers = 1, "]" if first == "[" else "}"
+                at += 1
+            else:
+                self._bare = True
+        if self._bare:
+            match = _BARE_END.search(text, at)
+            return match.start() if match else -1
+        while True:
+            if self._quoted:
+                at = self._end_of_string(text, at)
+                if at < 0:
+                    return -1
+                self._quoted = False
+                if self._depth == 0:
+                    return at
+            match = _STRUCTURE.search(text, at)
+            if match is None:
+                return -1
+            at = match.end()
+            found = match[0]
+            if found == '"':
+                self._quoted = True
+            elif found in "[{":
+                # Bounded, because each level of `[[[[` would read the same text again.
+                closed = _CLOSED.match(text, at - 1, at + 4096)
+                if closed:
+                    at = closed.end()
+                    self.deepest = max(self.deepest, self._depth + RUN_DEPTH)
+                else:
+                    self._depth += 1
+                    if self._depth > MAX_DEPTH:
+                        return TOO_DEEP
+                    self.deepest = max(self.deepest, self._depth)
+            else:
+                self._depth -= 1
+                if self._depth == 0:
+                    return at
+
+    def _end_of_string(self, text: str, at: int) -> int:
+        if self._escaped and at < len(text):
+            self._escaped = False
+            at += 1
+        while True:
+            quote = text.find('"', at)
+            last = (quote if quote >= 0 else len(text)) - 1
+            slash = last
+            while slash >= at and text[slash] == "\\":
+                slash -= 1
+            odd = (last - slash) & 1
+            if quote < 0:
+                self._escaped = self._escaped or bool(odd)
+                return -1
+            if not odd:
+                return quote + 1
+            at = quote + 1

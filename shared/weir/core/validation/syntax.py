@@ -1,0 +1,75 @@
+"""What Pydantic's parser says of text that is not JSON, without giving it the whole text again.
+
+The parser's verdict on a wrong character depends on the containers around it and on nothing before them. So it is
+shown a skeleton (`{"":[0,` stands for a megabyte of first elements) and the text from the last part on, and the line
+and column of its message are moved to where that text really stands. Columns count bytes of UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator, from_json
+
+from weir.core.validation.values import Violation
+
+__all__ = ["NO_UNICODE", "parser_error", "syntax_violation"]
+
+_WHERE = re.compile(r" at line (\d+) column (\d+)$")
+_ANY = SchemaValidator({"type": "any"})
+
+
+def parser_error(text: str, *, allow_nan: bool) -> str | None:
+    """Return the parser's complaint about `text`, None if it has none."""
+    if not allow_nan and ("NaN" in text or "Infinity" in text):
+        try:
+            from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            return str(error)
+    try:
+        _ANY.validate_json(text)
+    except ValidationError as error:
+        return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
+    return None
+
+
+def syntax_violation(before: Iterable[bytes], skeleton: str, rest: str, *, allow_nan: bool) -> Violation | None:
+    """Return the violation that the parser finds in `rest`, or None if what follows may still make it JSON.
+
+    Args:
+        before: the text before `rest`, as UTF-8, in pieces.
+        skeleton: a text that leads the parser to where `rest` begins.
+        rest: the text from the last incomplete part on, as far as it has come.
+        allow_nan: whether NaN and Infinity are numbers.
+    """
+    complaint = parser_error(skeleton + rest, allow_nan=allow_nan)
+    if complaint is None or complaint.startswith("EOF while parsing"):
+        return None
+    where = _WHERE.search(complaint)
+    if where is None:
+        return None
+    line, column = int(where[1]), int(where[2])
+    lines_before, columns_before = 0, 0
+    for piece in before:
+        newlines = piece.count(b"\n")
+        lines_before += newlines
+        columns_before = len(piece) - piece.rfind(b"\n") - 1 if newlines else columns_before + len(piece)
+    if line == 1:
+        column += columns_before - len(skeleton)
+    message = f"Invalid JSON: {complaint[: where.start()]} at line {lines_before + line} column {column}"
+    return Violation("", (), "json_invalid", message)
+
+
+def _no_unicode() -> Violation:
+    try:
+        _ANY.validate_json('"\ud800"')
+    except ValidationError as error:
+        details = error.errors(include_url=False)[0]
+        return Violation("", (), details["type"], details["msg"])
+    raise AssertionError("expected Pydantic to refuse half a surrogate pair")
+
+
+# What Pydantic says of any text with half a surrogate pair, whatever else is in it.
+NO_UNICODE = _no_unicode()
