@@ -1,0 +1,169 @@
+"""The streaming door: `POST /v1/generations` as an ASGI application, and its OpenAPI document.
+
+Plain ASGI and no framework: every cold start pays for what is imported here, and there are two routes. The same
+`app` runs under our runtime client on Lambda, and under any ASGI server in a container.
+"""
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from weir.adapters.callers import (
+    BufferedAnswer,
+    EventStream,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    disconnected,
+    read_body,
+)
+from weir.adapters.process import process_age_ms
+from weir.adapters.secret import Secret
+from weir.adapters.settings import GenerateSettings, load_price_book
+from weir.adapters.telemetry import Telemetry
+from weir.adapters.upstream import Upstream
+from weir.core.cors import cors_headers
+from weir.core.outcomes import Outcome
+from weir.core.problems import Problem
+from weir.usecases.generate import Generate, Invocation
+
+
+class App:
+    """The application: wired in its lifespan, so that importing it does nothing and reads nothing."""
+
+    def __init__(self) -> None:
+        self._settings: GenerateSettings
+        self._generate: Generate
+        self._init_ms: float | None = None  # until the first request has taken it
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            raise ValueError(f"scope type: expected lifespan or http, got {scope['type']!r}")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
+        upstream = Upstream(settings.upstream_base_url, Secret(settings.upstream_key))
+        self._generate = Generate(
+            upstream=upstream,
+            telemetry=Telemetry("generate"),
+            function=settings.function,
+            model=settings.upstream_model,
+            price_book=lambda: load_price_book(settings.price_overrides),
+            monotonic_ns=time.monotonic_ns,
+            utc_now=lambda: datetime.now(UTC),
+        )
+        await upstream.prefetch_key()
+        if (
+            settings.function.initialization_type == "on-demand"
+        ):  # otherwise no request waits, or pays, for INIT
+            self._init_ms = process_age_ms()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await upstream.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_ns = time.monotonic_ns()
+        init_ms, self._init_ms = self._init_ms, None
+        context = scope.get("aws.context")
+        request_id = context.aws_request_id if context is not None else str(uuid4())
+        received = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        cors = cors_headers(received.get("origin"), self._settings.cors_origins, scope.get("aws.event"))
+
+        def headers() -> Headers:
+            phases = [] if init_ms is None else [f"init;dur={init_ms:.1f}"]
+            phases.append(f"upstream;dur={(time.monotonic_ns() - started_ns) / 1e6:.1f}")
+            return [
+                ("x-request-id", request_id),
+                ("cache-control", "no-store"),
+                ("server-timing", ", ".join(phases)),
+                *cors,
+            ]
+
+        hung_up = False
+
+        def interrupted() -> Outcome | None:
+            if hung_up:
+                return Outcome.CLIENT_DISCONNECTED
+            by = getattr(context, "cancelled_by", None)
+            return Outcome.DEADLINE if by == "deadline" else None
+
+        invocation = Invocation(
+            request_id=request_id,
+            function_arn=context.invoked_function_arn if context is not None else None,
+            started_ns=started_ns,
+            init_ms=init_ms,
+            deadline=_deadline(context),
+            interrupted=interrupted,
+        )
+        accept = received.get("accept", "")
+        buffered = "application/json" in accept and "text/event-stream" not in accept
+        caller = BufferedAnswer(send, headers) if buffered else EventStream(send, headers)
+        try:
+            match scope["path"], scope["method"]:
+                case "/v1/generations", "POST":
+                    body = await read_body(receive)
+                case "/openapi.json", "GET" | "HEAD":
+                    await self._describe(send, headers())
+                    return
+                case "/v1/generations" | "/openapi.json", "OPTIONS" if cors:
+                    await answer(send, 204, headers(), b"")
+                    return
+                case "/v1/generations" | "/openapi.json" as path, method:
+                    allowed = "POST" if path == "/v1/generations" else "GET, HEAD"
+                    raise Problem(
+                        Outcome.BAD_REQUEST,
+                        f"{path}: expected {allowed}, got {method}",
+                        status=405,
+                        title="Method not allowed",
+                        headers=(("allow", allowed),),
+                    )
+                case path, _:
+                    raise Problem(
+                        Outcome.BAD_REQUEST,
+                        f"path: expected /v1/generations or /openapi.json, got {path[:200]!r}",
+                        status=404,
+                        title="Not found",
+                    )
+        except Problem as problem:
+            await self._generate.refuse(problem, invocation, caller)
+            return
+
+        def hang_up(task: asyncio.Task[None]) -> None:
+            nonlocal hung_up
+            if not task.cancelled() and serving is not None and not caller.finished:
+                hung_up = True
+                serving.cancel()
+
+        serving = asyncio.current_task()
+        watching = asyncio.create_task(disconnected(receive))
+        watching.add_done_callback(hang_up)
+        try:
+            await self._generate(body, received.get("content-type", ""), invocation, caller)
+        finally:
+            watching.cancel()
+
+    async def _describe(self, send: Send, headers: Headers) -> None:
+        from weir.core.openapi import (
+            openapi_json,
+        )  # builds a dozen models: nobody but its readers pays for them
+
+        await answer(send, 200, [("content-type", "application/json"), *headers], openapi_json())
+
+
+def _deadline(context: Any) -> datetime | None:
+    deadline_ms = getattr(context, "deadline_ms", None)
+    return None if deadline_ms is None else datetime.fromtimestamp(deadline_ms / 1000, UTC)
+
+
+app = App()

@@ -1,0 +1,181 @@
+"""generate's door, driven as an ASGI server would: the real app, adapters and sockets, in this process."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from functions.generate.app import App
+from weir.core.openapi import EVENTS, ErrorEvent
+from weir.core.sse import SSEDecoder
+
+BLOG_POST = {
+    "title": "On streams",
+    "slug": "on-streams",
+    "summary": "Why waiting is the costliest thing to do.",
+    "tags": ["aws", "llm"],
+    "author": {"name": "Ada", "bio": None, "email": "ada@example.org"},
+    "sections": [
+        {"heading": "First", "content": "Té — text.", "keywords": ["a"]},
+        {"heading": "Second", "content": "More.", "keywords": []},
+    ],
+    "conclusion": "Stream.",
+    "references": ["https://example.org"],
+}
+
+
+@dataclass
+class Answer:
+    """What a caller saw."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    arrivals: list[tuple[float, bytes]] = field(default_factory=list)
+    ended: bool = False
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, data: bytes, *, more: bool) -> None:
+        self.arrivals.append((time.monotonic(), data))
+        self.body += data
+        self.ended = not more
+        self._arrived.set()
+
+    async def until(self, part: bytes) -> None:
+        """Wait until that has arrived."""
+        async with asyncio.timeout(5):
+            while part not in self.body:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every event, read back through the model that the OpenAPI document shows for it."""
+        events = []
+        for event in SSEDecoder().feed(self.body):
+            EVENTS[event.event].model_validate_json(event.data)
+            events.append((event.event, json.loads(event.data)))
+        return events
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [data for name, data in self.events if name == kind]
+
+    @property
+    def text(self) -> str:
+        return "".join(event["text"] for event in self.of("delta"))
+
+    @property
+    def final(self) -> tuple[str, dict[str, Any]]:
+        """The one final event; fails where there is none, or more than one."""
+        finals = [(name, data) for name, data in self.events if name in ("done", "error")]
+        assert len(finals) == 1 and self.events[-1] == finals[0] and self.ended
+        return finals[0]
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        assert self.headers["content-type"] == "application/problem+json"
+        ErrorEvent.model_validate_json(self.body)
+        return self.json
+
+
+@dataclass
+class Door:
+    """An app that has started."""
+
+    app: App
+
+    async def request(
+        self,
+        body: Any = None,
+        *,
+        method: str = "POST",
+        path: str = "/v1/generations",
+        headers: dict[str, str] | None = None,
+        context: Any = None,
+        hang_up: asyncio.Event | None = None,
+        answer: Answer | None = None,
+        slow_s: float = 0.0,
+    ) -> Answer:
+        answer = answer if answer is not None else Answer()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        pending = [{"type": "http.request", "body": data, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if pending:
+                return pending.pop()
+            await (hang_up or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                assert answer.status == 0, "two statuses"
+                answer.status = message["status"]
+                answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            else:
+                assert answer.status and not answer.ended, "a body out of place"
+                answer.take(message.get("body", b""), more=message.get("more_body", False))
+                if slow_s:
+                    await asyncio.sleep(slow_s)
+
+        sent = {"content-type": "application/json"} | (headers or {})
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        }
+        if context is not None:
+            scope["aws.context"] = context
+        await self.app(scope, receive, send)
+        return answer
+
+
+@asynccontextmanager
+async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> AsyncIterator[Door]:
+    """Start the app against a provider, with the environment that Lambda would give it."""
+    for name, value in {
+        "WEIR_UPSTREAM_BASE_URL": base_url,
+        "WEIR_UPSTREAM_MODEL": "test-model",
+        "AWS_LAMBDA_FUNCTION_NAME": "generate",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_REGION": "us-east-1",
+        **environment,
+    }.items():
+        monkeypatch.setenv(name, value)
+    app = App()
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    lifespan = asyncio.create_task(app({"type": "lifespan"}, inbox.get, outbox.put))
+    inbox.put_nowait({"type": "lifespan.startup"})
+    assert (await outbox.get())["type"] == "lifespan.startup.complete"
+    yield Door(app)
+    inbox.put_nowait({"type": "lifespan.shutdown"})
+    assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+    await lifespan
+
+
+def facts(output: str) -> list[dict[str, Any]]:
+    """The facts among the lines of a function's stdout."""
+    lines = [json.loads(line) for line in output.splitlines()]
+    return [line["fact"] for line in lines if "fact" in line]
+
+
+def metrics(output: str) -> list[dict[str, Any]]:
+    """The metric records among them, name to value."""
+    records = [json.loads(line) for line in output.splitlines() if '"_aws"' in line]
+    return [
+        {
+            metric["Name"]: record[metric["Name"]][0]
+            for metric in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+        }
+        for record in records
+    ]

@@ -1,0 +1,280 @@
+"""What goes wrong on either side: the status or event that the caller gets, and the line that is always written."""
+
+import asyncio
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.functional.generate.door import BLOG_POST, Answer, door, facts
+from tests.functional.generate.scripted import (
+    DONE,
+    END,
+    HEAD,
+    Step,
+    chunk,
+    completion,
+    framed,
+    provider,
+    status,
+    text,
+)
+from weir.usecases.generate import Limits
+
+INVALID = json.dumps(BLOG_POST | {"slug": "Not A Slug"})
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code", "detail"),
+    [
+        (b"{", {}, 400, "body: Invalid JSON"),
+        (b"\xff", {}, 400, "body: Invalid JSON"),
+        (b"[]", {}, 422, "body: "),
+        ({"prompt": 3}, {}, 422, "/prompt: "),
+        ({"prompt": "x", "schema": "nope"}, {}, 422, "/schema: Value error, expected one of blog_post, got 'nope'"),
+        ({"prompt": "x", "messages": []}, {}, 422, "/messages: "),
+        ({}, {}, 422, "body: Value error, expected exactly one of prompt and messages"),
+        ({"prompt": "x", "tags": {"a b": "c"}}, {}, 422, "/tags/a b/[key]: "),
+        ({"prompt": "x", "tags": {str(n): "c" for n in range(11)}}, {}, 422, "/tags: "),
+        ({"prompt": "x", "extra": 1}, {}, 422, "/extra: "),
+        ({"prompt": "x"}, {"content-type": "text/plain"}, 415, "content-type: expected application/json"),
+        (b'{"prompt":"' + b"x" * 1_048_576 + b'"}', {}, 413, "body: expected at most 1048576 bytes"),
+    ],
+)  # fmt: skip
+async def test_a_bad_request_is_refused_before_the_provider_is_called(
+    body: Any, headers: dict[str, str], code: int, detail: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async with provider(completion("a")) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request(body, headers=headers)
+    assert answer.status == code
+    assert answer.problem["detail"].startswith(detail)
+    assert answer.problem["outcome"] == "bad_request"
+    assert upstream.requests == []
+    [completed] = facts(capsys.readouterr().out)
+    assert (completed["outcome"], completed["http_status"]) == ("bad_request", code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/v1/generations", 405), ("POST", "/openapi.json", 405), ("GET", "/x", 404)],
+)
+async def test_unknown_paths_and_methods_are_named(
+    method: str, path: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with provider(completion("a")) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request(method=method, path=path)
+    assert answer.status == code and path in answer.problem["detail"]
+    if code == 405:
+        assert answer.headers["allow"]
+
+
+SECRET = "sk-very-secret"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "outcome", "said"),
+    [
+        (status(500, {"error": {"message": "boom", "type": "server_error"}}), 502, "upstream_error", "boom"),
+        (status(400, {"error": {"message": "too long", "code": "context_length_exceeded"}}), 400, "upstream_error",
+         "too long"),
+        (status(401, {"error": {"message": f"Incorrect API key {SECRET}"}}), 502, "upstream_error", "refused"),
+        (status(429, {"error": {"message": "slow down"}}, "retry-after: 7"), 429, "rate_limited", "slow down"),
+        (status(429, {"error": {"code": "insufficient_quota"}}), 503, "rate_limited", "429"),
+        (status(301, {}, "location: http://127.0.0.1:1/"), 502, "upstream_error", "301"),
+        (status(200, {"choices": []}), 502, "upstream_error", "expected text/event-stream, got 'application/json'"),
+        ([b"HTTP/1.1 200 OK\r\ncontent-length: nonsense\r\n\r\n"], 502, "upstream_error", "provider"),
+        ([b"garbage\r\n\r\n", "close"], 502, "upstream_error", "RemoteProtocolError"),
+        (["reset"], 502, "upstream_error", "provider: "),
+        (["close"], 502, "upstream_error", "RemoteProtocolError"),
+    ],
+)  # fmt: skip
+async def test_a_provider_that_fails_before_its_headers_gives_a_status(
+    script: list[Step], code: int, outcome: str, said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x"})
+    assert (answer.status, answer.problem["outcome"]) == (code, outcome)
+    assert said in answer.problem["detail"]
+    output = capsys.readouterr().out
+    completed = facts(output)[-1]
+    assert (completed["outcome"], completed["http_status"]) == (outcome, code)
+    assert completed["timing"]["wait_ms"] > 0 and completed["cost"]["components"]["lambda_duration"]
+    assert SECRET not in answer.body.decode() + output
+    if code == 429:
+        assert answer.headers["retry-after"] == "7"
+
+
+async def test_a_provider_that_is_down_is_an_upstream_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with provider(completion("a")) as gone:
+        pass
+    async with door(gone.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x"})
+    assert answer.status == 502 and "ConnectError" in answer.problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "said"),
+    [
+        ([HEAD, text("a"), END], "incomplete_stream", "expected a finish reason or [DONE]"),
+        ([HEAD, text("a"), "close"], "upstream_error", "RemoteProtocolError"),
+        ([HEAD, text("a"), "reset"], "upstream_error", "provider: "),
+        ([HEAD, text("a"), b"zz\r\n", "close"], "upstream_error", "RemoteProtocolError"),
+        ([HEAD, text("a"), framed(b"data: {oops\n\n"), DONE, END], "upstream_error", "expected a JSON object"),
+        ([HEAD, text("a"), framed(b"data: 3\n\n"), DONE, END], "upstream_error", "expected a JSON object, got int"),
+        ([HEAD, text("a"), framed(b"event: error\ndata: {\"message\":\"overloaded\"}\n\n"), END], "upstream_error",
+         "overloaded"),
+        ([HEAD, text("a"), chunk(error={"message": "died", "code": 500}), END], "upstream_error", "died"),
+        ([HEAD, text("a"), framed(b"data: " + b"x" * 2_000_000), END], "upstream_error", "at most 1048576 bytes"),
+        (completion("a", finish="length"), "truncated_output", "the token limit cut the output"),
+        (completion("a", finish="content_filter"), "filtered", "content_filter"),
+        (completion("a", finish="tool_calls"), "upstream_error", "expected stop, got 'tool_calls'"),
+        ([HEAD, chunk({"refusal": "I can't"}), chunk(finish="stop"), DONE, END], "refused", "refused"),
+    ],
+)  # fmt: skip
+async def test_what_fails_after_the_headers_is_the_final_event(
+    script: list[Step], outcome: str, said: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "finish"})
+    kind, final = answer.final
+    assert answer.status == 200 and kind == "error" and final["outcome"] == outcome
+    assert said in final["detail"]
+    completed = facts(capsys.readouterr().out)[-1]
+    assert (completed["outcome"], completed["http_status"]) == (outcome, 200)
+    assert completed["cost"]["total"] != "0"
+
+
+async def test_the_first_violation_closes_the_upstream_response(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = INVALID.index('"summary"')
+    script = [HEAD, text(INVALID[:cut]), "stall"]
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        async with asyncio.timeout(5):
+            answer = await app.request({"prompt": "x", "schema": "blog_post"})
+            await upstream.hung_up.wait()
+    kind, final = answer.final
+    assert (kind, final["outcome"]) == ("error", "invalid_output")
+    [violation] = final["violations"]
+    assert violation["path"] == "/slug" and violation["type"] == "string_pattern_mismatch"
+    assert final["usage"]["source"] == "estimated" and final["usage"]["output_tokens"] > 0
+    assert facts(capsys.readouterr().out)[-1]["violations"] == 1
+
+
+async def test_under_finish_the_whole_text_arrives_and_still_ends_in_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with provider(completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "finish"})
+    assert answer.text == INVALID
+    kind, final = answer.final
+    assert (kind, final["outcome"]) == ("error", "invalid_output")
+    assert final["usage"]["source"] == "provider"
+
+
+async def test_silence_and_pings_end_in_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    pings: list[Step] = [step for _ in range(40) for step in (framed(b": ping\n\n"), 0.02)]
+    for script in ([HEAD, text("a"), "stall"], [HEAD, text("a"), *pings, "stall"]):
+        async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+            app.app._generate.limits = Limits(token_s=0.3)
+            answer = await app.request({"prompt": "x"})
+            async with asyncio.timeout(5):
+                await upstream.hung_up.wait()
+        assert answer.final[1]["outcome"] == "upstream_timeout"
+        assert answer.final[1]["detail"] == "provider: expected a token within 0.3 s"
+
+
+async def test_a_provider_without_headers_gives_the_prelude_then_heartbeats_then_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with provider(["stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        app.app._generate.limits = Limits(prelude_s=0.1, headers_s=0.6, pulse_s=0.1)
+        answer = await app.request({"prompt": "x"})
+    assert answer.status == 200
+    assert b": heartbeat\n\n" in answer.body
+    assert answer.final[1]["outcome"] == "upstream_timeout"
+
+
+async def test_a_slow_caller_is_not_the_providers_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with provider(completion("a", "b", "c")) as upstream, door(upstream.base_url, monkeypatch) as app:
+        app.app._generate.limits = Limits(token_s=0.1)
+        answer = await app.request({"prompt": "x"}, slow_s=0.2)
+    assert answer.final[0] == "done"
+
+
+async def test_a_caller_who_hangs_up_closes_the_upstream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hang_up = asyncio.Event()
+    async with provider([HEAD, text("a"), "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = Answer()
+        serving = asyncio.create_task(app.request({"prompt": "x"}, answer=answer, hang_up=hang_up))
+        async with asyncio.timeout(5):
+            await answer.until(b"delta")
+            hang_up.set()
+            left = time.monotonic()
+            await upstream.hung_up.wait()
+            assert time.monotonic() - left < 1
+            await serving
+    assert facts(capsys.readouterr().out)[-1]["outcome"] == "client_disconnected"
+
+
+@pytest.mark.parametrize(("by", "outcome"), [("deadline", "deadline"), ("shutdown", "stopped")])
+async def test_a_cancelled_request_still_ends_with_its_event_and_its_line(
+    by: str, outcome: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = SimpleNamespace(
+        aws_request_id="r-1",
+        invoked_function_arn="arn:x",
+        deadline_ms=time.time() * 1000 + 60_000,
+        cancelled_by=None,
+    )
+    async with provider([HEAD, text("a"), "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = Answer()
+        serving = asyncio.create_task(app.request({"prompt": "x"}, answer=answer, context=context))
+        async with asyncio.timeout(5):
+            await answer.until(b"delta")
+            context.cancelled_by = by
+            serving.cancel()
+            await serving
+            await upstream.hung_up.wait()
+    assert answer.final[1]["outcome"] == outcome
+    completed = facts(capsys.readouterr().out)[-1]
+    assert (completed["request_id"], completed["outcome"], completed["function_arn"]) == (
+        "r-1",
+        outcome,
+        "arn:x",
+    )
+    assert completed["usage"]["source"] == "estimated"
+
+
+async def test_a_pooled_connection_that_died_in_a_freeze_costs_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with provider([*completion("a"), 0.05, "reset"], completion("b")) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            assert (await app.request({"prompt": "x"})).text == "a"
+            time.sleep(0.2)  # noqa: ASYNC251  the loop is to stand still, as in a freeze, while the provider hangs up
+            answer = await app.request({"prompt": "x"})
+    assert answer.final[0] == "done" and answer.text == "b"
+
+
+async def test_an_error_of_our_own_is_logged_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider(completion("a")) as upstream, door(upstream.base_url, monkeypatch) as app:
+
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError("the prompt was: hush")
+
+        app.app._generate.upstream.call = broken  # type: ignore[method-assign,assignment]
+        answer = await app.request({"prompt": "x"})
+    assert answer.status == 500 and answer.problem["outcome"] == "internal_error"
+    output = capsys.readouterr().out
+    assert "ZeroDivisionError" in output and "hush" not in output
+    assert facts(output)[-1]["outcome"] == "internal_error"
