@@ -22,15 +22,17 @@ from weir.adapters.callers import (
     disconnected,
     read_body,
 )
+from weir.adapters.judge import Judge
 from weir.adapters.process import process_age_ms
 from weir.adapters.secret import Secret
 from weir.adapters.settings import GenerateSettings, load_price_book
 from weir.adapters.telemetry import Telemetry
 from weir.adapters.upstream import Upstream
+from weir.core.account import Invocation
 from weir.core.cors import cors_headers
 from weir.core.outcomes import Outcome
 from weir.core.problems import Problem
-from weir.usecases.generate import Generate, Invocation
+from weir.usecases.generate import Generate
 
 
 class App:
@@ -53,8 +55,10 @@ class App:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
         upstream = Upstream(settings.upstream_base_url, Secret(settings.upstream_key))
+        judge = Judge()
         self._generate = Generate(
             upstream=upstream,
+            judge=judge,
             telemetry=Telemetry("generate"),
             function=settings.function,
             model=settings.upstream_model,
@@ -69,6 +73,7 @@ class App:
             self._init_ms = process_age_ms()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await judge.aclose()
         await upstream.close()
         await send({"type": "lifespan.shutdown.complete"})
 

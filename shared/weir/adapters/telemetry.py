@@ -41,13 +41,12 @@ class Telemetry:
             error={"type": type(error).__name__, "frames": frames[-8:]},
         )
 
-    def metrics(
-        self, outcome: Outcome, cold_start: bool, usage: Mapping[str, Any], timing: Mapping[str, Any]
-    ) -> None:
-        """Flush the metrics of one request; what is unknown is left out."""
+    def metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> None:
+        """Flush the metrics of one request, read off its usage and timing; what is unknown is left out."""
         from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
+        usage, timing = summary["usage"], summary["timing"]
         gap = timing["event_loop_gap_ms"] or {}
         for name, unit, value in (
             ("ColdStart", MetricUnit.Count, int(cold_start)),

@@ -22,6 +22,7 @@ from weir.core.chat_completions import (
 )
 from weir.core.outcomes import Outcome
 from weir.core.problems import Problem
+from weir.core.retry import Retry, Splice
 from weir.core.timing import RequestTiming
 from weir.core.usage import Usage
 from weir.core.validation import Document, InvalidDocument, StreamedValidator, Value, Violation
@@ -33,7 +34,8 @@ class Attempt:
     """The state of one upstream call; `clock` gives monotonic nanoseconds.
 
     `over` says that no more bytes are wanted, `progressed` that the last ones held text of the model. `keep_text`
-    is for callers who want one answer and no events.
+    is for callers who want one answer and no events, and for a retry. A `retry` says what is kept of the
+    attempt before this one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Attempt:
         keep_text: bool,
         timing: RequestTiming,
         clock: Callable[[], int],
+        retry: Retry | None = None,
     ) -> None:
         self.number = number
         self.model = model  # as asked for, until the provider names the one that answers
@@ -58,7 +61,7 @@ class Attempt:
         self.usage = Usage()
         self.violations: list[Violation] = []
         self.outcome: Outcome | None = None
-        self.values = 0
+        self.sent_paths: list[str] = []
         self.deltas = 0
         self.output_chars = 0
         self.over = False
@@ -69,6 +72,13 @@ class Attempt:
         self._refused = False
         self._timing = timing
         self._clock = clock
+        self._splice = Splice(retry.prefix if retry else "")
+        self._kept_paths = retry.kept_paths if retry else frozenset()
+
+    @property
+    def answering_model(self) -> str:
+        """The model that is to be priced: the one that the provider named, or else the one asked for."""
+        return self.model_returned or self.model
 
     @property
     def text(self) -> str | None:
@@ -110,7 +120,7 @@ class Attempt:
             out.append(events.delta(self.number, text))
         if self.validator is None:
             return
-        found = self.validator.feed(text)
+        found = self.validator.feed(self._splice.feed(text))
         self._timing.validate_ns += self._clock() - now_ns
         for item in found:
             if isinstance(item, Violation):
@@ -120,26 +130,18 @@ class Attempt:
                 self._value(item, out)
 
     def _value(self, value: Value, out: list[bytes]) -> None:
-        self.values += 1
+        if value.path in self._kept_paths:
+            return  # the caller has it from the attempt before
+        self.sent_paths.append(value.path)
         if "value" in self.include:
             out.append(events.value(self.number, value.path, value.json))
 
-    def conclude(self) -> bytes:
-        """The verdict, once the body has ended or was ended; returns the last events of a document that is whole.
+    def judge_stream(self) -> None:
+        """The verdict on everything but the document, once the body has ended or was ended.
 
         Raises:
-            Problem: for every outcome but `ok`.
+            Problem: the stream failed, broke off, was stopped at a violation, or ended for a reason other than stop.
         """
-        try:
-            self._judge_stream()
-            last = self._judge_document()
-        except Problem as problem:
-            self.outcome = problem.outcome
-            raise
-        self.outcome = Outcome.OK
-        return last
-
-    def _judge_stream(self) -> None:
         complete = self.decoder.close()
         if self._failure is not None:
             raise Problem(
@@ -171,21 +173,18 @@ class Attempt:
             case other:
                 raise Problem(Outcome.UPSTREAM_ERROR, f"finish reason: expected stop, got {other[:64]!r}")
 
-    def _judge_document(self) -> bytes:
-        if self.validator is None:
-            return b""
-        started_ns = self._clock()
+    def accept(self, document: Document) -> bytes:
+        """Take the validated document; return the events of the values that were still to come."""
+        self.document = document
         out: list[bytes] = []
-        try:
-            self.document = self.validator.close()
-        except InvalidDocument as error:
-            self.violations = list(error.violations)
-            raise self._invalid(self.violations) from None
-        finally:
-            self._timing.validate_ns += self._clock() - started_ns
-        for value in self.document.values:
+        for value in document.values:
             self._value(value, out)
         return b"".join(out)
+
+    def refuse(self, error: InvalidDocument) -> Problem:
+        """Take the verdict that the finished text is no such document; return what the caller is told."""
+        self.violations = list(error.violations)
+        return self._invalid(self.violations)
 
     def _invalid(self, violations: list[Violation]) -> Problem:
         first = violations[0]
@@ -200,7 +199,7 @@ class Attempt:
         """This attempt's line in the request's fact: what was asked of which model, and what it used."""
         return {
             "attempt": self.number,
-            "model": self.model_returned or self.model,
+            "model": self.answering_model,
             "outcome": self.outcome,
             "usage": self.usage.as_json(),
             "timing": timing,

@@ -25,37 +25,42 @@ class Function:
     initialization_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestIdentity:
-    """What every fact of one request repeats: who, what and where, and nothing that was said."""
+def fact(
+    kind: Kind,
+    at: datetime,
+    function: Function,
+    *,
+    request_id: str,
+    attempt: int,
+    tenant: str | None,
+    tags: Mapping[str, str],
+    function_arn: str | None,
+    cold_start: bool,
+    model: str | None,
+    **members: Any,
+) -> dict[str, Any]:
+    """One fact at `at` (UTC): what every kind says, and the kind's own `members`.
 
-    request_id: str
-    function: Function
-    function_arn: str | None
-    cold_start: bool
-    tags: Mapping[str, str]
-    model: str | None
-
-    def fact(self, kind: Kind, at: datetime, attempt: int, **members: Any) -> dict[str, Any]:
-        """One fact at `at` (UTC); `members` are the kind's own."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": kind,
-            "at": instant(at),
-            "request_id": self.request_id,
-            "attempt": attempt,
-            "tenant": None,
-            "tags": dict(self.tags),
-            "function": self.function.name,
-            "function_arn": self.function_arn,
-            "region": self.function.region,
-            "memory_mb": self.function.memory_mb,
-            "architecture": self.function.architecture,
-            "initialization_type": self.function.initialization_type,
-            "cold_start": self.cold_start,
-            "model": self.model,
-            **members,
-        }
+    `tenant` is null until somebody is authenticated, `model` is the one asked for.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "at": instant(at),
+        "request_id": request_id,
+        "attempt": attempt,
+        "tenant": tenant,
+        "tags": dict(tags),
+        "function": function.name,
+        "function_arn": function_arn,
+        "region": function.region,
+        "memory_mb": function.memory_mb,
+        "architecture": function.architecture,
+        "initialization_type": function.initialization_type,
+        "cold_start": cold_start,
+        "model": model,
+        **members,
+    }
 
 
 def instant(at: datetime) -> str:

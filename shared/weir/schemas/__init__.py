@@ -37,14 +37,18 @@ def load_schema(name: str) -> type[BaseModel]:
 
 
 @cache
-def response_format(name: str) -> dict[str, Any]:
-    """The strict `json_schema` response format that asks a model for this document.
+def response_format(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
+    """The strict `json_schema` response format that asks a model for this document, or for some of its fields.
 
     Strict mode wants every property required and no other allowed, and knows no lengths or defaults:
     https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
     What is dropped here is still validated, by us.
     """
     schema = load_schema(name).model_json_schema()
+    if properties is not None:
+        schema["properties"] = {
+            key: value for key, value in schema["properties"].items() if key in properties
+        }
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": _strict(schema)}}
 
 

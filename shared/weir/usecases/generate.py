@@ -8,27 +8,28 @@ The rules that this module keeps:
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from weir.adapters.judge import Judge, close
 from weir.adapters.loop_gap import LoopGap
 from weir.adapters.telemetry import Telemetry
 from weir.adapters.upstream import Upstream, UpstreamResponse
 from weir.core import events
+from weir.core.account import Account, Invocation
 from weir.core.attempt import Attempt
-from weir.core.cost import UsageQuantities, price_request
 from weir.core.ending import Ending
-from weir.core.facts import Function, Kind, RequestIdentity, instant
+from weir.core.experience import Experience
+from weir.core.facts import Function, instant
 from weir.core.outcomes import Outcome
 from weir.core.prices import PriceBook, PriceBookError
 from weir.core.problems import Problem
 from weir.core.requests import GenerationRequest, parse_request
+from weir.core.retry import Retry, plan_retry
 from weir.core.sse import HEARTBEAT
-from weir.core.timing import RequestTiming
-from weir.core.usage import DEFAULT_CHARS_PER_TOKEN, Usage, estimate_usage
+from weir.core.validation import InvalidDocument
 from weir.schemas import load_schema, response_format
 
 
@@ -45,22 +46,6 @@ class Limits:
     headers_s: float = 60.0
     token_s: float = 60.0
     pulse_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What the platform says of one request.
-
-    `started_ns` is the monotonic clock's; `init_ms` is this process's own start, None where the environment was
-    warm; `interrupted` names why the request's task was cancelled.
-    """
-
-    request_id: str
-    function_arn: str | None
-    started_ns: int
-    init_ms: float | None
-    deadline: datetime | None = None
-    interrupted: Callable[[], Outcome | None] = lambda: None
 
 
 class Caller(Protocol):
@@ -86,6 +71,7 @@ class Generate:
     """The use case, one per process: what requests share, and nothing of any request."""
 
     upstream: Upstream
+    judge: Judge
     telemetry: Telemetry
     function: Function
     model: str
@@ -93,8 +79,7 @@ class Generate:
     monotonic_ns: Callable[[], int]
     utc_now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
-    # Characters of input per token, by model, as last counted by the provider: what an estimate stands on.
-    chars_per_token: dict[str, float] = field(default_factory=dict)
+    experience: Experience = field(default_factory=Experience)
 
     async def __call__(self, body: bytes, content_type: str, invocation: Invocation, caller: Caller) -> None:
         """Serve one request to its end, whatever that is.
@@ -114,19 +99,16 @@ class Generate:
 
 
 class _Run:
-    """One request: its state from the first byte to the final event."""
+    """One request: what is done about it, from the first byte to the final event; its account keeps the record."""
 
     def __init__(self, generate: Generate, invocation: Invocation, caller: Caller) -> None:
         self.generate = generate
-        self.invocation = invocation
         self.caller = caller
-        self.timing = RequestTiming(invocation.started_ns)
+        self.account = Account(
+            invocation, generate.function, generate.model, generate.experience, caller.streams
+        )
         self.loop_gap = LoopGap()
-        self.request: GenerationRequest | None = None
-        self.attempts: list[Attempt] = []
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
-        self.opened = False
-        self.sent_bytes = 0
 
     async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
@@ -134,22 +116,21 @@ class _Run:
         pulse: asyncio.Task[None] | None = None
         try:
             with self.loop_gap:
-                self.request = request = parse()
-                self._fact("request.started", **self._asked(request))
+                self.account.request = request = parse()
+                self.generate.telemetry.fact(self.account.started(self.generate.utc_now()))
                 pulse = asyncio.create_task(self._pulse())
-                await self._attempt(request)
+                await self._answer(request)
         except Problem as raised:
             problem = raised
         except asyncio.CancelledError:
-            outcome = self.invocation.interrupted() or Outcome.STOPPED
+            outcome = self.account.invocation.interrupted() or Outcome.STOPPED
             problem = Problem(outcome, f"the request was ended before the model was done: {outcome.value}")
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except Exception as error:
             self._failure(error)
-            problem = Problem(
-                Outcome.INTERNAL_ERROR, "an error of our own; the log has it under the request's id"
-            )
+            detail = "an error of our own; the log has it under the request's id"
+            problem = Problem(Outcome.INTERNAL_ERROR, detail)
         finally:
             if pulse is not None:
                 pulse.cancel()
@@ -157,21 +138,56 @@ class _Run:
         for response in self.terminated:
             await response.close(drain=True)
 
-    async def _attempt(self, request: GenerationRequest) -> None:
-        """One upstream call, from its start to the verdict on what it gave."""
-        payload = self._payload(request)
-        attempt = Attempt(
-            len(self.attempts) + 1,
-            model=payload["model"],
-            schema=load_schema(request.schema_name) if request.schema_name else None,
-            include=frozenset(request.include) if self.caller.streams else frozenset(),
-            stop_at_violation=request.on_violation == "stop",
-            keep_text=not self.caller.streams,
-            timing=self.timing,
-            clock=self.generate.monotonic_ns,
-        )
-        self.attempts.append(attempt)
-        self.timing.called(self.generate.monotonic_ns())
+    async def _answer(self, request: GenerationRequest) -> None:
+        """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
+        schema = load_schema(request.schema_name) if request.schema_name else None
+        retry: Retry | None = None
+        while True:
+            attempt = Attempt(
+                len(self.account.attempts) + 1,
+                model=self.account.model,
+                schema=schema,
+                include=frozenset(request.include) if self.caller.streams else frozenset(),
+                stop_at_violation=request.on_violation != "finish",
+                keep_text=not self.caller.streams or request.on_violation == "retry",
+                timing=self.account.timing,
+                clock=self.generate.monotonic_ns,
+                retry=retry,
+            )
+            self.account.attempts.append(attempt)
+            try:
+                await self._stream(attempt, self._payload(request, retry))
+                await self._judge(attempt)
+                attempt.outcome = Outcome.OK
+                return
+            except Problem as problem:
+                attempt.outcome = problem.outcome
+                may_ask_again = request.on_violation == "retry" and retry is None
+                if schema is None or not may_ask_again or problem.outcome is not Outcome.INVALID_OUTPUT:
+                    raise
+            retry = plan_retry(schema, attempt.text or "", attempt.violations, attempt.sent_paths)
+            await self._send(events.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
+
+    def _payload(self, request: GenerationRequest, retry: Retry | None) -> dict[str, Any]:
+        payload: dict[str, Any] = {
+            "model": self.account.model,
+            "messages": request.conversation() + (retry.messages if retry else []),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if request.schema_name is not None:
+            payload["response_format"] = response_format(
+                request.schema_name, retry.properties if retry else None
+            )
+        if request.max_output_tokens is not None:
+            payload["max_completion_tokens"] = request.max_output_tokens
+        if request.temperature is not None:
+            payload["temperature"] = request.temperature
+        return payload
+
+    async def _stream(self, attempt: Attempt, payload: dict[str, Any]) -> None:
+        """One upstream call, from its start to the end of its body, or to the point where it is ended."""
+        self.account.timing.called(self.generate.monotonic_ns())
         try:
             response = await self._call(payload)
             try:
@@ -182,31 +198,9 @@ class _Run:
                     self.terminated.append(response)
                 else:
                     await response.close(drain=False)
-        except Problem as problem:
-            attempt.outcome = problem.outcome
-            raise
         finally:
-            self.timing.ended(self.generate.monotonic_ns())
-            self._settle_usage(attempt, request)
-        await self._send(attempt.conclude())
-        if attempt.document is not None and "result" in attempt.include:
-            for event in events.result(attempt.number, attempt.document.json_parts(events.RESULT_PART_BYTES)):
-                await self._send(event)
-
-    def _payload(self, request: GenerationRequest) -> dict[str, Any]:
-        payload: dict[str, Any] = {
-            "model": request.model or self.generate.model,
-            "messages": request.conversation(),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if request.schema_name is not None:
-            payload["response_format"] = response_format(request.schema_name)
-        if request.max_output_tokens is not None:
-            payload["max_completion_tokens"] = request.max_output_tokens
-        if request.temperature is not None:
-            payload["temperature"] = request.temperature
-        return payload
+            self.account.timing.ended(self.generate.monotonic_ns())
+            self.account.settle(attempt)
 
     async def _call(self, payload: dict[str, Any]) -> UpstreamResponse:
         """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
@@ -245,13 +239,30 @@ class _Run:
                 Outcome.UPSTREAM_TIMEOUT, f"provider: expected a token within {token_s:g} s"
             ) from None
 
+    async def _judge(self, attempt: Attempt) -> None:
+        """The verdict on what was received; sends what only the whole of it could tell."""
+        attempt.judge_stream()
+        if attempt.validator is None:
+            return
+        started_ns = self.generate.monotonic_ns()
+        try:
+            document = await close(attempt.validator, self.generate.judge)
+        except InvalidDocument as error:
+            raise attempt.refuse(error) from None
+        finally:
+            self.account.timing.validate_ns += self.generate.monotonic_ns() - started_ns
+        await self._send(attempt.accept(document))
+        if "result" in attempt.include:
+            for event in events.result(attempt.number, document.json_parts(events.RESULT_PART_BYTES)):
+                await self._send(event)
+
     async def _open(self) -> None:
-        self.opened = True
+        self.account.opened = True
         await self.caller.open()
 
     async def _send(self, data: bytes) -> None:
-        if data:
-            self.sent_bytes += len(data)
+        if data and self.caller.streams:
+            self.account.sent_bytes += len(data)
             await self.caller.send(data)
 
     async def _pulse(self) -> None:
@@ -259,118 +270,43 @@ class _Run:
         sent_before = 0
         while True:
             await asyncio.sleep(self.generate.limits.pulse_s)
-            if self.caller.streams and self.opened and self.sent_bytes == sent_before:
+            if self.account.opened and self.account.sent_bytes == sent_before:
                 await self._send(HEARTBEAT)
-            sent_before = self.sent_bytes
-            attempt, request = self.attempts[-1], self.request
-            if request is not None:
-                self._fact(
-                    "request.progress",
-                    usage=self._estimate(attempt, request).as_json(),
-                    timing=self._timing(),
-                )
-
-    def _settle_usage(self, attempt: Attempt, request: GenerationRequest) -> None:
-        """Learn from what the provider counted; estimate where it was stopped, or broke off, before it counted."""
-        ratios, model = self.generate.chars_per_token, attempt.model_returned or attempt.model
-        if attempt.usage.source == "provider":
-            if attempt.usage.input_tokens and not attempt.usage.inconsistent:
-                ratios[model] = request.input_chars() / attempt.usage.input_tokens
-        elif attempt.deltas:
-            attempt.usage = self._estimate(attempt, request)
-
-    def _estimate(self, attempt: Attempt, request: GenerationRequest) -> Usage:
-        model = attempt.model_returned or attempt.model
-        ratio = self.generate.chars_per_token.get(model, DEFAULT_CHARS_PER_TOKEN)
-        return estimate_usage(request.input_chars(), ratio, attempt.output_chars, attempt.deltas)
+            sent_before = self.account.sent_bytes
+            fact = self.account.progress(
+                self.generate.utc_now(), self.generate.monotonic_ns(), self.loop_gap.as_json()
+            )
+            self.generate.telemetry.fact(fact)
 
     async def _finish(self, problem: Problem | None) -> None:
-        outcome = problem.outcome if problem else Outcome.OK
-        if self.attempts and self.attempts[-1].outcome is None:  # interrupted on the way to its own verdict
-            self.attempts[-1].outcome = outcome
-        attempts = [
-            attempt.as_json(timing)
-            for attempt, timing in zip(self.attempts, self.timing.attempts, strict=True)
-        ]
-        usage = Usage.total([attempt.usage for attempt in self.attempts]).as_json()
-        timing = self._timing()
-        cost = self._cost()
-        last = self.attempts[-1] if self.attempts else None
+        at, account = self.generate.utc_now(), self.account
+        summary = account.summary(
+            at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
+        )
+        last = account.attempts[-1] if account.attempts else None
         ending = Ending(
             attempt=last.number if last else 1,
             problem=problem,
-            account={"usage": usage, "timing": timing, "cost": cost},
+            account=summary,
             document=last.document if last else None,
             text=last.text if last else None,
         )
         data = self.caller.encode(ending)
-        self.sent_bytes += len(data)
-        self._fact(
-            "request.completed",
-            outcome=outcome,
-            http_status=200 if self.opened or problem is None else problem.status,
-            model_returned=last.model_returned if last else None,
-            **(self._asked(self.request) if self.request else {}),
-            usage=usage,
-            attempts=attempts,
-            timing=timing,
-            streamed_bytes=self.sent_bytes,
-            violations=len(last.violations) if last else 0,
-            validated_values=last.values if last else 0,
-            cost=cost,
-            price_book_version=cost["price_book_version"] if cost else None,
-        )
-        self.generate.telemetry.metrics(outcome, self.invocation.init_ms is not None, usage, timing)
+        account.sent_bytes += len(data)
+        self.generate.telemetry.fact(account.completed(at, summary, problem))
+        outcome = problem.outcome if problem else Outcome.OK
+        self.generate.telemetry.metrics(outcome, account.invocation.init_ms is not None, summary)
         await self.caller.finish(ending, data)
 
-    def _timing(self) -> dict[str, Any]:
-        return self.timing.as_json(self.generate.monotonic_ns(), self.loop_gap.as_json())
-
-    def _cost(self) -> dict[str, Any] | None:
-        """The estimate, without the platform's own time, which is not known yet; None where no book can be had."""
+    def _price_book(self) -> PriceBook | None:
         try:
-            book = self.generate.price_book()
-        except PriceBookError as error:
+            return self.generate.price_book()
+        except (
+            PriceBookError
+        ) as error:  # then the request goes without an estimate; the ledger prices it later
             self._failure(error)
             return None
-        timing, init_ms = self._timing(), self.invocation.init_ms
-        quantities = UsageQuantities(
-            at=self.generate.utc_now(),
-            billed_ms=math.ceil((init_ms or 0.0) + timing["duration_ms"]),
-            memory_mb=self.generate.function.memory_mb,
-            architecture=self.generate.function.architecture,
-            region=self.generate.function.region,
-            init_ms=init_ms or 0.0,
-            wait_ms=timing["wait_ms"],
-            stream_ms=timing["stream_ms"],
-            validate_ms=timing["validate_ms"],
-            streamed_bytes=self.sent_bytes,
-            tokens=[(attempt.model_returned or attempt.model, attempt.usage) for attempt in self.attempts],
-            is_estimate=True,
-        )
-        return price_request(quantities, book).as_json()
-
-    def _asked(self, request: GenerationRequest) -> dict[str, Any]:
-        deadline = self.invocation.deadline
-        return {
-            "schema": request.schema_name,
-            "on_violation": request.on_violation,
-            "stream": self.caller.streams,
-            "deadline_at": instant(deadline) if deadline else None,
-        }
-
-    def _fact(self, kind: Kind, **members: Any) -> None:
-        invocation, request = self.invocation, self.request
-        identity = RequestIdentity(
-            invocation.request_id,
-            self.generate.function,
-            invocation.function_arn,
-            invocation.init_ms is not None,
-            request.tags if request else {},
-            (request.model or self.generate.model) if request else None,
-        )
-        attempt = max(len(self.attempts), 1)
-        self.generate.telemetry.fact(identity.fact(kind, self.generate.utc_now(), attempt, **members))
 
     def _failure(self, error: Exception) -> None:
-        self.generate.telemetry.failure(instant(self.generate.utc_now()), self.invocation.request_id, error)
+        at, request_id = instant(self.generate.utc_now()), self.account.invocation.request_id
+        self.generate.telemetry.failure(at, request_id, error)

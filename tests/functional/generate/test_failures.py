@@ -177,6 +177,63 @@ async def test_under_finish_the_whole_text_arrives_and_still_ends_in_an_error(
     assert final["usage"]["source"] == "provider"
 
 
+async def test_under_retry_only_the_bad_and_the_missing_part_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = INVALID.index('"summary"')
+    rest = json.dumps({name: value for name, value in BLOG_POST.items() if name != "title"})
+    async with provider([HEAD, text(INVALID[:cut]), "stall"], completion(rest[:7], rest[7:])) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            answer = await app.request(
+                {
+                    "prompt": "x",
+                    "schema": "blog_post",
+                    "on_violation": "retry",
+                    "include": ["value", "result"],
+                }
+            )
+    [retry] = answer.of("retry")
+    assert (
+        retry["attempt"] == 2
+        and retry["discarded_paths"] == []
+        and "slug: String should match" in retry["reason"]
+    )
+    kind, final = answer.final
+    assert (kind, final["attempt"], final["usage"]["source"]) == ("done", 2, "estimated")
+    assert json.loads("".join(part["json"] for part in answer.of("result"))) == BLOG_POST
+    paths = [(event["attempt"], event["path"]) for event in answer.of("value")]
+    assert (1, "/title") in paths and (2, "/title") not in paths and (2, "/slug") in paths
+    asked = upstream.requests[1]
+    assert "title" not in asked["response_format"]["json_schema"]["schema"]["properties"]
+    assert [message["role"] for message in asked["messages"]] == ["user", "assistant", "user"]
+    completed = facts(capsys.readouterr().out)[-1]
+    assert [line["outcome"] for line in completed["attempts"]] == ["invalid_output", "ok"]
+    assert [line["usage"]["source"] for line in completed["attempts"]] == ["estimated", "provider"]
+    assert completed["outcome"] == "ok" and completed["violations"] == 1
+
+
+async def test_a_retry_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with provider(completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "retry"})
+    assert answer.final[1]["outcome"] == "invalid_output" and answer.final[1]["attempt"] == 2
+    assert len(upstream.requests) == 2
+
+
+async def test_what_a_stop_spared_is_estimated_once_there_is_something_to_compare_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = json.dumps(BLOG_POST)
+    usage = chunk(usage={"prompt_tokens": 10, "completion_tokens": 500, "total_tokens": 510})
+    good = [HEAD, text(whole), chunk(finish="stop"), usage, DONE, END]
+    async with provider(good, completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+        for _ in range(2):
+            await app.request({"prompt": "x", "schema": "blog_post"})
+    first, second = [fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed"]
+    assert first["saved"] is None
+    assert second["saved"]["method"].startswith("estimated: mean of 1 whole documents")
+    assert second["saved"]["output_tokens"] == 500 - second["usage"]["output_tokens"]
+
+
 async def test_silence_and_pings_end_in_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     pings: list[Step] = [step for _ in range(40) for step in (framed(b": ping\n\n"), 0.02)]
     for script in ([HEAD, text("a"), "stall"], [HEAD, text("a"), *pings, "stall"]):

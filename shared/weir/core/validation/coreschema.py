@@ -11,13 +11,23 @@ the differential tests run on each supported one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import SchemaSerializer, SchemaValidator
 
-__all__ = ["ANY", "Context", "Schema", "Shape", "needs_instance", "omits", "reads_other_fields", "shape_of", "wrapped"]
+__all__ = [
+    "ANY",
+    "Context",
+    "Schema",
+    "Shape",
+    "needs_instance",
+    "omits",
+    "reads_other_fields",
+    "shape_of",
+    "wrapped",
+]
 
 Schema = Mapping[str, Any]
 
@@ -50,7 +60,7 @@ class Context:
         `_use_prebuilt=False` because a schema of type "model" would otherwise be replaced by the validator that its
         class carries, and that one knows nothing of parts (pydantic >= 2.13).
         """
-        return SchemaValidator(schema, self.config, _use_prebuilt=False)  # type: ignore[arg-type]
+        return SchemaValidator(schema, self.config, _use_prebuilt=False)
 
     def serializer(self, schema: Schema) -> SchemaSerializer:
         """Return the serializer of a field or an element."""
@@ -148,5 +158,3 @@ def _parts(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema
 
 
 _DATA = frozenset({"default", "metadata", "serialization", "expected", "function", "cls", "config"})
-
-Factory = Callable[[], Any]

@@ -15,19 +15,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import from_json
 
-from weir.core.validation.frames import (
-    EntriesFrame,
-    Frame,
-    ItemsFrame,
-    MembersFrame,
-    NotJson,
-    Surprise,
-    TextFrame,
-)
-from weir.core.validation.plan import Entries, Items, Leaf, Members, Node, Plan
+from weir.core.validation.frames import Frame, MembersFrame
+from weir.core.validation.huge import EntriesFrame, TextFrame
+from weir.core.validation.lists import ItemsFrame
+from weir.core.validation.nodes import Entries, Items, Members, Node
 from weir.core.validation.scanner import MEMBER_RUN, RUN, RUN_DEPTH, TOO_DEEP, Slot, skip_space
+from weir.core.validation.slices import NotJson, Surprise
 from weir.core.validation.values import Value
 
 __all__ = ["HUGE", "MAX_CUT_DEPTH", "Cutter"]
@@ -38,6 +34,8 @@ HUGE = 16384
 MAX_CUT_DEPTH = 150
 # A key or another piece of the text between parts is not longer in earnest.
 MAX_GLUE = 4096
+# An element that is read anew with each look is no longer than this.
+MAX_TAIL = 512
 
 _KEY = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\.)*+)"[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
 # Pieces of a string end between escapes, and never between the two of a surrogate pair.
@@ -45,6 +43,8 @@ _PIECE = re.compile(
     r'(?:[^"\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*+'
 )
 
+# What a value can begin with.
+VALUES = '"{[-0123456789tfn'
 # What a frame waits for.
 FIRST, NEXT, VALUE, AFTER = range(4)
 
@@ -56,12 +56,12 @@ class Cutter:
     anything complete yet: it and `skeleton` tell the parser where an error is.
     """
 
-    def __init__(self, plan: Plan, allow_nan: bool, out: list[Value]) -> None:
-        assert plan.root is not None
-        self.root = MembersFrame(plan.root, "", allow_nan, out)
+    def __init__(self, root: Members, allow_nan: bool, out: list[Value]) -> None:
+        self.root = MembersFrame(root, "", allow_nan, out)
         self.allow_nan = allow_nan
         self.out = out
-        self.model: Any = None
+        # The document, once the root object has closed.
+        self.model: BaseModel | None = None
         # Characters that can complete a value; while the text has none of them it need not be looked at. "" is any.
         self.closers = ""
         self._stack: list[tuple[Frame, int]] = []
@@ -70,13 +70,9 @@ class Cutter:
         self._slot: Slot | None = None
         self._parts: list[str] = []
         self._held = 0
+        self._whole = False
         self._text = ""
         self._at = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether the root object has closed."""
-        return self.model is not None
 
     @property
     def rest(self) -> str:
@@ -88,7 +84,7 @@ class Cutter:
         """The shortest text that leads the parser to where `rest` begins."""
         if self._state < 0:
             return ""
-        if self.done:
+        if self.model is not None:
             return "{}"
         frames = [*self._stack, (self._frame, self._state)]
         return "".join(_opened(frame, state) for frame, state in frames)
@@ -119,7 +115,7 @@ class Cutter:
         if at == len(text):
             return False
         char = text[at]
-        if self.done:
+        if self.model is not None:
             raise NotJson
         if self._state < 0:
             return self._root(char)
@@ -142,7 +138,7 @@ class Cutter:
     def _root(self, char: str) -> bool:
         if char != "{":
             # Another kind of JSON value is no document either, but that is for Pydantic to say, in its words.
-            if char in '["-0123456789tfn':
+            if char in VALUES or (self.allow_nan and char in "NI"):
                 raise Surprise("the text is not an object")
             raise NotJson
         self._state = FIRST
@@ -150,27 +146,41 @@ class Cutter:
         return True
 
     def _item(self, frame: ItemsFrame, char: str) -> bool:
-        leaf = frame.node.element
-        if not frame.node.may_omit and not (frame.hands_out and leaf.open):
-            match = RUN.match(self._text, self._at, self._at + HUGE)
-            if match is not None and match.end() > self._at:
-                self._deep(RUN_DEPTH)
-                frame.batch(self._text[self._at : match.end() - 1])
-                self._at = match.end()
-                self._state = NEXT
+        node = frame.node
+        if not node.may_omit and not (frame.hands_out and node.element.open):
+            if self._run(RUN, frame):
                 return True
+            text, at, closers = self._text, self._at, node.closers
+            if (
+                len(text) - at < MAX_TAIL
+                and text.find(closers[0], at + 1) < 0
+                and text.find(closers[1], at + 1) < 0
+            ):
+                # Not complete for sure; with what comes next it is soonest read from its beginning.
+                return False
         return self._value(char)
+
+    def _run(self, run: re.Pattern[str], frame: ItemsFrame | EntriesFrame) -> bool:
+        """Take the flat parts that begin here, together, if there are any."""
+        at = self._at
+        match = run.match(self._text, at, at + HUGE)
+        assert match is not None  # it matches the empty string
+        end = match.end()
+        if end == at:
+            return False
+        if len(self._stack) + 1 + RUN_DEPTH > MAX_CUT_DEPTH:
+            raise Surprise(f"deeper than {MAX_CUT_DEPTH} levels")
+        ended = match[2] is not None
+        frame.batch(self._text[at : end if ended else end - 1])
+        self._at = end
+        self._state = AFTER if ended else NEXT
+        return True
 
     def _entry(self, frame: Frame, char: str) -> bool:
         if char != '"':
             raise NotJson
         if isinstance(frame, EntriesFrame):
-            match = MEMBER_RUN.match(self._text, self._at, self._at + HUGE)
-            if match is not None and match.end() > self._at:
-                self._deep(RUN_DEPTH)
-                frame.batch(self._text[self._at : match.end() - 1])
-                self._at = match.end()
-                self._state = NEXT
+            if self._run(MEMBER_RUN, frame):
                 return True
         match = _KEY.match(self._text, self._at)
         if match is None or match.end() == len(self._text):
@@ -200,19 +210,20 @@ class Cutter:
                 raise NotJson from None
 
     def _value(self, char: str) -> bool:
-        if char not in '"{[-0123456789tfn' and not (self.allow_nan and char in "NI"):
+        if char not in VALUES and not (self.allow_nan and char in "NI"):
             raise NotJson
         self._state = VALUE
         if not isinstance(self._frame, EntriesFrame):
-            leaf = self._frame.leaf()
-            node = leaf.open
-            if node is not None and char == leaf.opener and self._frame.hands_out:
-                self._push(leaf, node, self._frame.here())
+            node = self._frame.leaf().open
+            if node is not None and char == node.opener and self._frame.hands_out:
+                self._push(node, self._frame.here())
                 self._at += 1
                 return True
         self._slot = Slot()
         self._parts = []
         self._held = 0
+        # The parts of a dict's huge entry are not known by a schema of their own.
+        self._whole = isinstance(self._frame, EntriesFrame)
         return True
 
     def _in_slot(self, slot: Slot) -> bool:
@@ -220,11 +231,14 @@ class Cutter:
         end = slot.end(text, at) if at < len(text) else -1
         if end == TOO_DEEP:
             raise NotJson
+        # Opened by its length alone, so that the pieces in which it comes make no difference.
+        if not self._whole and self._held + (len(text) if end < 0 else end) - at > HUGE and self._open_huge():
+            return True
         if end < 0:
             self._parts.append(text[at:])
             self._held += len(text) - at
             self._text, self._at = "", 0
-            return self._held > HUGE and self._open_huge()
+            return False
         self._deep(slot.deepest)
         self._frame.part("".join(self._parts) + text[at:end] if self._parts else text[at:end])
         self._parts = []
@@ -235,17 +249,15 @@ class Cutter:
 
     def _open_huge(self) -> bool:
         """Go back to the beginning of the value and cut it inside, if its schema allows that."""
+        self._whole = True
         frame = self._frame
-        if isinstance(frame, EntriesFrame):
+        node = frame.leaf().huge if frame.takes_all else None
+        text = self.rest
+        if node is None or not text.startswith(node.opener):
             return False
-        leaf = frame.leaf()
-        node = leaf.huge if frame.takes_all else None
-        opener = '"' if leaf.shape.core["type"] == "str" else "[" if leaf.shape.core["type"] == "list" else "{"
-        if node is None or not self._parts[0].startswith(opener):
-            return False
-        self._text, self._at = "".join(self._parts), 1
+        self._text, self._at = text, 1
         self._parts, self._held, self._slot = [], 0, None
-        self._push(leaf, node, None)
+        self._push(node, None)
         return True
 
     def _in_text(self, frame: TextFrame) -> bool:
@@ -260,7 +272,7 @@ class Cutter:
             raise NotJson
         return False
 
-    def _push(self, leaf: Leaf, node: Node, path: str | None) -> None:
+    def _push(self, node: Node, path: str | None) -> None:
         self._stack.append((self._frame, self._state))
         if len(self._stack) > MAX_CUT_DEPTH:
             raise Surprise(f"deeper than {MAX_CUT_DEPTH} levels")
@@ -305,6 +317,5 @@ def _opened(frame: Frame, state: int) -> str:
     if isinstance(frame, TextFrame):
         return '"'
     if isinstance(frame, ItemsFrame):
-        return ("[", "[0,", "[" + "0," * (frame.count > 0), "[0")[state]
-    return ("{", '{"":0,', '{"":', '{"":0')[state]
-
+        return ("[", "[0,", "[" + "0," * (frame.count > 0), "[0 ")[state]
+    return ("{", '{"":0,', '{"":', '{"":0 ')[state]

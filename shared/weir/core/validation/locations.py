@@ -14,7 +14,9 @@ from weir.core.validation.values import pointer
 __all__ = ["TRANSPARENT", "path_of", "resolve"]
 
 # Schemas that add nothing to a loc and pass their value on to one inner schema.
-TRANSPARENT = frozenset({"default", "nullable", "function-after", "function-before", "model", "dataclass", "json-or-python"})
+TRANSPARENT = frozenset(
+    {"default", "nullable", "function-after", "function-before", "model", "dataclass", "json-or-python"}
+)
 
 Schema = Mapping[str, Any]
 
@@ -87,7 +89,7 @@ def _step(schema: Schema, item: int | str) -> Schema | None:
     return _NOWHERE
 
 
-def names_of(name: str, field: Schema) -> Iterator[str]:
+def names_of(name: str, field: Schema) -> Iterator[int | str]:
     """Yield every single name under which the text may hold the field."""
     yield name
     alias = field.get("validation_alias")

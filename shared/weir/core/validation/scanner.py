@@ -32,10 +32,13 @@ _VALUE = rf"(?:{_BARE}|{_STRING}|{_NESTED})"
 _GAP = r"[ \t\n\r]*+"
 _CLOSED = re.compile(_NESTED, re.DOTALL)
 
-# Whole elements, each with the comma after it: what is matched is a batch, where the match ends the next begins.
-RUN = re.compile(rf"(?:{_GAP}{_VALUE}{_GAP},)*+", re.DOTALL)
+# A value that is known to be complete whatever follows.
+_ENDED = rf"(?:{_STRING}|{_NESTED}|{_BARE}(?=[\]}} \t\n\r]))"
+# Whole elements, each with the comma after it (group 1), and one without (group 2): what is matched is a batch.
+RUN = re.compile(rf"((?:{_GAP}{_VALUE}{_GAP},)*+)({_GAP}{_ENDED})?+", re.DOTALL)
 # The same for the members of an object.
-MEMBER_RUN = re.compile(rf"(?:{_GAP}{_STRING}{_GAP}:{_GAP}{_VALUE}{_GAP},)*+", re.DOTALL)
+_NAME = rf"{_GAP}{_STRING}{_GAP}:{_GAP}"
+MEMBER_RUN = re.compile(rf"((?:{_NAME}{_VALUE}{_GAP},)*+)({_NAME}{_ENDED})?+", re.DOTALL)
 # How deep a value of RUN can be.
 RUN_DEPTH = 2
 

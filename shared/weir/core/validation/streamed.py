@@ -30,99 +30,100 @@ anything but whitespace after it is a syntax error at its first character. Nothi
 **Pure validators.** Validators run in the order of the text and, where the whole text is judged, once more.
 
 **Early and cheap.** A piece of text that cannot complete a value costs a search for one character. What can is looked
-at once, as long as looking stays rare: each character earns credit and each look costs some, so that a token of a
-dense document costs at most half a microsecond; past that text is looked at every 512 characters. `feed("")` looks at
-what is held, whatever the credit: call it when the upstream pauses.
+at once, as long as that stays rare: characters earn credit and a look costs some, so that values of a few characters
+do not cost a look each. `feed("")` looks at whatever is due: call it when the upstream has nothing more to read now.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from weir.core.validation.cutter import HUGE, Cutter
 from weir.core.validation.document import Document
-from weir.core.validation.frames import NotJson, Refused, Surprise
-from weir.core.validation.plan import plan_for
 from weir.core.validation.locations import path_of
+from weir.core.validation.plan import plan_for
+from weir.core.validation.slices import NotJson, Refused, Surprise
 from weir.core.validation.syntax import NO_UNICODE, syntax_violation
 from weir.core.validation.text import KeptText
 from weir.core.validation.values import InvalidDocument, Value, Violation
-from weir.core.validation.whole import Report, judge
+from weir.core.validation.whole import Report, WholeText
 
-__all__ = ["INLINE_MAX_BYTES", "StreamedValidator", "WholeText"]
+__all__ = ["StreamedValidator"]
 
-# Judging a text of this size whole takes about a millisecond; the round trip to a child process takes as long.
-INLINE_MAX_BYTES = 100_000
-# Text is looked at in pieces of at least this many characters, except where a value may have closed and there is credit.
+# Measured (tests/bench/validation.py): a look costs 5 to 10 us, so one for each 128 tokens costs 0.1 us a token.
 BATCH_CHARS = 512
-LOOK_CHARS = 48
+# What a look costs, and how much can be saved up: 40 looks at once, then one for each 48 tokens.
+LOOK_CHARS = 192
 MAX_CREDIT = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class WholeText:
-    """A finished text that must be judged whole, for `reason`: inline by `judge`, or elsewhere from `pieces`."""
-
-    model: type[BaseModel]
-    pieces: tuple[bytes, ...]
-    allow_nan: bool
-    reason: str
-    # Text that is no Unicode (half a surrogate pair) has no UTF-8 and is judged as it is.
-    unencodable: str | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """The length of the text in bytes of UTF-8."""
-        return sum(map(len, self.pieces))
-
-    @property
-    def large(self) -> bool:
-        """Whether judging it inline would stop an event loop for longer than a millisecond or so."""
-        return self.size_bytes > INLINE_MAX_BYTES
-
-    def judge(self) -> Report:
-        """Return the verdict, here and now."""
-        text = b"".join(self.pieces) if self.unencodable is None else self.unencodable
-        return judge(self.model, text, allow_nan=self.allow_nan)
 
 
 class StreamedValidator:
     """Validates one streamed JSON document of `model`; see the module for what it promises.
 
-    `chars` counts the characters fed, `values_completed` the values handed out, `fallback` says why the whole text
-    will be judged, "" while that is not necessary.
+    `chars` counts the characters fed, `values_completed` the values handed out, `violation` is the one that was
+    handed out, `fallback` says why the whole text will be judged, "" while that is not necessary.
     """
+
+    __slots__ = (
+        "_closers",
+        "_credit",
+        "_cutter",
+        "_due",
+        "_fresh",
+        "_fresh_chars",
+        "_late",
+        "_out",
+        "_suspect",
+        "_text",
+        "allow_nan",
+        "fallback",
+        "model",
+        "values_completed",
+        "violation",
+    )
 
     def __init__(self, model: type[BaseModel], allow_nan: bool | None = None) -> None:
         plan = plan_for(model)
         self.model = model
         self.allow_nan = plan.allow_nan if allow_nan is None else allow_nan
-        self.chars = 0
         self.values_completed = 0
         self.violation: Violation | None = None
         self.fallback = "; ".join(plan.reasons)
-        self._out: list[Value] = []
-        self._cutter = Cutter(plan, self.allow_nan, self._out) if plan.cut else None
         self._text = KeptText()
+        self._out: list[Value] = []
+        self._cutter = Cutter(plan.root, self.allow_nan, self._out) if plan.root is not None else None
+        # Text that was not looked at yet, and what must be in it to be worth a look before it is a batch.
         self._fresh: list[str] = []
         self._fresh_chars = 0
+        self._closers = "" if plan.cut else "\0"
         self._credit = MAX_CREDIT
-        self._closers = ""
+        # Something may have closed that was not looked at, for want of credit.
+        self._due = False
+        # A skeleton and the text from the last part on, where it does not look like JSON and may still be.
+        self._suspect: tuple[str, str] | None = None
         # Values that closed with the last piece of the text.
         self._late: list[Value] = []
+
+    @property
+    def chars(self) -> int:
+        """The number of characters fed."""
+        return self._text.chars + self._fresh_chars
+
+    @property
+    def valid(self) -> dict[str, str]:
+        """The top-level keys of the text whose values are complete and valid so far, and their paths."""
+        return {} if self._cutter is None else self._cutter.root.complete()
 
     def feed(self, text: str) -> list[Value | Violation]:
         """Take the next piece of the text and return what it completes: values, and at most once a violation."""
         self._fresh.append(text)
-        size = len(text)
-        self._fresh_chars += size
-        if self._fresh_chars < BATCH_CHARS and text:
+        self._fresh_chars += len(text)
+        if self._fresh_chars < BATCH_CHARS:
             closers = self._closers
-            if closers and closers[0] not in text and closers[-1] not in text:
+            if closers and closers[0] not in text and closers[-1] not in text and (text or not self._due):
                 return []
-            if self._credit + self._fresh_chars < LOOK_CHARS:
+            if text and self._credit + self._fresh_chars < LOOK_CHARS:
+                self._due = True
                 return []
         return self._look()
 
@@ -130,12 +131,13 @@ class StreamedValidator:
         """Say that the text is finished; return the document, or the whole text where only that can tell."""
         self._late = [event for event in self._look() if isinstance(event, Value)]
         cutter = self._cutter
-        if cutter is not None and cutter.done and not self.fallback:
-            model: BaseModel = cutter.model
-            return Document(self._late, cutter.root.dump, model)
+        if cutter is not None and cutter.model is not None and not self.fallback:
+            return Document(self._late, cutter.root.dump, cutter.model)
         if not self.fallback:
             self.fallback = "the text is not complete"
-        return WholeText(self.model, tuple(self._text.pieces()), self.allow_nan, self.fallback, self._text.broken)
+        return WholeText(
+            self.model, tuple(self._text.pieces()), self.allow_nan, self.fallback, self._text.broken
+        )
 
     def settle(self, report: Report) -> Document:
         """Return the document that a judge found in the whole text.
@@ -145,15 +147,13 @@ class StreamedValidator:
         """
         if report.violations:
             raise InvalidDocument(report.violations, report.error_count)
-        sent = self._cutter.root.dumps_by_path() if self._cutter is not None else {}
-        changed = [v for v in report.values if v.path not in sent or sent[v.path].joined() != v.json]
-        if report.model is not None:
-            return Document([*self._late, *changed], report.parts, report.model)
+        sent = {} if self._cutter is None else self._cutter.root.dumps_by_path()
+        changed = [v for v in report.values if v.path not in sent or not sent[v.path].equals(v.json)]
         text, model = self._text, self.model
         return Document(
             [*self._late, *changed],
             report.parts,
-            lambda: model.model_validate_json(b"".join(text.pieces())),
+            report.model or (lambda: model.model_validate_json(b"".join(text.pieces()))),
         )
 
     def close(self) -> Document:
@@ -166,25 +166,24 @@ class StreamedValidator:
         return outcome if isinstance(outcome, Document) else self.settle(outcome.judge())
 
     def _look(self) -> list[Value | Violation]:
-        if not self._fresh:
-            return []
         text = "".join(self._fresh)
         self._fresh.clear()
         self._fresh_chars = 0
-        size = len(text)
-        self.chars += size
-        self._credit = min(self._credit + size - LOOK_CHARS, MAX_CREDIT)
+        self._due = False
+        self._credit = min(self._credit + len(text) - LOOK_CHARS, MAX_CREDIT)
         known = self.violation
         readable = self._text.add(text)
-        if not self.fallback and self._cutter is not None:
+        if self._suspect is not None:
+            self._ask_parser(*self._suspect, readable)
+        elif not self.fallback and self._cutter is not None:
             self._cut(self._cutter, readable)
-        if len(readable) < size and not self.fallback:
+        if len(readable) < len(text) and (self._suspect or not self.fallback):
             self.violation = NO_UNICODE
-            self.fallback = "the text is not Unicode"
+            self._give_up("the text is not Unicode")
         events: list[Value | Violation] = [*self._out]
         self._out.clear()
         self.values_completed += len(events)
-        if self.violation is not known:
+        if self.violation is not None and self.violation is not known:
             events.append(self.violation)
         return events
 
@@ -196,26 +195,33 @@ class StreamedValidator:
                 read += len(piece)
                 cutter.cut(piece)
         except Surprise as surprise:
-            self.fallback = str(surprise)
+            self._give_up(str(surprise))
         except Refused as refused:
-            self._violate(cutter, refused)
+            loc = (*cutter.loc(), *refused.loc)
+            path = path_of(self.model.__pydantic_core_schema__, loc)
+            self.violation = Violation(path, loc, refused.type, refused.message)
+            self._give_up("a violation")
         except NotJson:
-            self._not_json(cutter, text[read:])
+            self._give_up("the text is not JSON")
+            self._ask_parser(cutter.skeleton, cutter.rest, text[read:])
         except Exception as error:
             # A validator that raises what Pydantic lets through, or a schema that no test has seen: the judge of the
             # whole text meets the same, and what comes of it is Pydantic's.
-            self.fallback = f"{type(error).__name__} while cutting: {error}"
+            self._give_up(f"{type(error).__name__} while cutting: {error}")
         else:
             self._closers = cutter.closers
 
-    def _violate(self, cutter: Cutter, refused: Refused) -> None:
-        loc = (*cutter.loc(), *refused.loc)
-        path = path_of(self.model.__pydantic_core_schema__, loc)
-        self.violation = Violation(path, loc, refused.type, refused.message)
-        self.fallback = "a violation"
+    def _give_up(self, reason: str) -> None:
+        """Cut no more: from here on the text is only kept."""
+        self.fallback = reason
+        self._suspect = None
+        self._closers = "\0"
 
-    def _not_json(self, cutter: Cutter, unread: str) -> None:
-        rest = cutter.rest + unread
-        before = self._text.before(rest)
-        self.violation = syntax_violation(before, cutter.skeleton, rest, allow_nan=self.allow_nan)
-        self.fallback = "the text is not JSON"
+    def _ask_parser(self, skeleton: str, rest: str, more: str) -> None:
+        """Ask the parser whether the text that looks wrong is; as long as it says "EOF", more text may tell."""
+        rest += more
+        self.violation, undecided = syntax_violation(
+            self._text.before(rest), skeleton, rest, allow_nan=self.allow_nan
+        )
+        self._suspect = (skeleton, rest) if undecided and len(rest) < HUGE else None
+        self._closers = "" if self._suspect else "\0"

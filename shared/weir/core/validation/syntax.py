@@ -35,8 +35,10 @@ def parser_error(text: str, *, allow_nan: bool) -> str | None:
     return None
 
 
-def syntax_violation(before: Iterable[bytes], skeleton: str, rest: str, *, allow_nan: bool) -> Violation | None:
-    """Return the violation that the parser finds in `rest`, or None if what follows may still make it JSON.
+def syntax_violation(
+    before: Iterable[bytes], skeleton: str, rest: str, *, allow_nan: bool
+) -> tuple[Violation | None, bool]:
+    """Return the violation that the parser finds in `rest`, and whether more text is needed to tell.
 
     Args:
         before: the text before `rest`, as UTF-8, in pieces.
@@ -45,11 +47,11 @@ def syntax_violation(before: Iterable[bytes], skeleton: str, rest: str, *, allow
         allow_nan: whether NaN and Infinity are numbers.
     """
     complaint = parser_error(skeleton + rest, allow_nan=allow_nan)
-    if complaint is None or complaint.startswith("EOF while parsing"):
-        return None
-    where = _WHERE.search(complaint)
-    if where is None:
-        return None
+    where = None if complaint is None else _WHERE.search(complaint)
+    if complaint is None or where is None:
+        return None, False
+    if complaint.startswith("EOF while parsing"):
+        return None, True
     line, column = int(where[1]), int(where[2])
     lines_before, columns_before = 0, 0
     for piece in before:
@@ -59,7 +61,7 @@ def syntax_violation(before: Iterable[bytes], skeleton: str, rest: str, *, allow
     if line == 1:
         column += columns_before - len(skeleton)
     message = f"Invalid JSON: {complaint[: where.start()]} at line {lines_before + line} column {column}"
-    return Violation("", (), "json_invalid", message)
+    return Violation("", (), "json_invalid", message), False
 
 
 def _no_unicode() -> Violation:

@@ -16,13 +16,14 @@ BLOCK_BYTES = 16384
 class KeptText:
     """Grows by `add`; `pieces` are its UTF-8, or `broken` is the text where it has none (half a surrogate pair)."""
 
-    __slots__ = ("_blocks", "_broken", "_recent", "_recent_bytes", "size_bytes")
+    __slots__ = ("_blocks", "_broken", "_recent", "_recent_bytes", "chars", "size_bytes")
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
         self._recent: list[bytes] = []
         self._recent_bytes = 0
         self._broken: list[str] = []
+        self.chars = 0
         self.size_bytes = 0
 
     @property
@@ -32,6 +33,7 @@ class KeptText:
 
     def add(self, text: str) -> str:
         """Keep `text` and return it up to the first character that has no UTF-8."""
+        self.chars += len(text)
         if self._broken:
             self._broken.append(text)
             return ""

@@ -50,7 +50,9 @@ class InvalidDocument(ValueError):
         self.error_count = len(violations) if error_count is None else error_count
         first = violations[0]
         where = "the document" if not first.loc else ".".join(map(str, first.loc))
-        super().__init__(f"{self.error_count} violation(s), the first at {where}: {first.message} [{first.type}]")
+        super().__init__(
+            f"{self.error_count} violation(s), the first at {where}: {first.message} [{first.type}]"
+        )
 
 
 def pointer(*tokens: str | int) -> str:

@@ -21,10 +21,12 @@ from pydantic_core import ErrorDetails, from_json, to_json
 from weir.core.validation.locations import path_of
 from weir.core.validation.values import Value, Violation, pointer
 
-__all__ = ["MAX_VIOLATIONS", "Report", "judge", "violations_of"]
+__all__ = ["INLINE_MAX_BYTES", "MAX_VIOLATIONS", "Report", "WholeText", "judge", "violations_of"]
 
 # A text can hold a million errors and each costs a microsecond and an event's bytes; nobody reads the thousandth.
 MAX_VIOLATIONS = 1000
+# Judging a text of this size whole takes about a millisecond; the round trip to a child process takes as long.
+INLINE_MAX_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,33 @@ class Report:
     model: BaseModel | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WholeText:
+    """A finished text that must be judged whole, for `reason`: inline by `judge`, or elsewhere from `pieces`."""
+
+    model: type[BaseModel]
+    pieces: tuple[bytes, ...]
+    allow_nan: bool
+    reason: str
+    # Text that is no Unicode (half a surrogate pair) has no UTF-8 and is judged as it is.
+    unencodable: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the text in bytes of UTF-8."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def large(self) -> bool:
+        """Whether judging it inline would stop an event loop for longer than a child process is away."""
+        return self.size_bytes > INLINE_MAX_BYTES
+
+    def judge(self) -> Report:
+        """Return the verdict, here and now."""
+        text = b"".join(self.pieces) if self.unencodable is None else self.unencodable
+        return judge(self.model, text, allow_nan=self.allow_nan)
+
+
 def judge(model: type[BaseModel], text: str | bytes, *, allow_nan: bool) -> Report:
     """Return Pydantic's verdict on `text`; with `allow_nan` false NaN and Infinity are syntax errors."""
     if not allow_nan and (refusal := _refuse_nan(text)):
@@ -55,10 +84,13 @@ def judge(model: type[BaseModel], text: str | bytes, *, allow_nan: bool) -> Repo
 
 def violations_of(model: type[BaseModel], error: ValidationError) -> tuple[Violation, ...]:
     """Return the first `MAX_VIOLATIONS` errors of `error` with their places in the text."""
-    details: Iterable[ErrorDetails] = error.errors(include_url=False, include_context=False, include_input=False)
+    details: Iterable[ErrorDetails] = error.errors(
+        include_url=False, include_context=False, include_input=False
+    )
     schema = model.__pydantic_core_schema__
     return tuple(
-        Violation(path_of(schema, d["loc"]), d["loc"], d["type"], d["msg"]) for d in list(details)[:MAX_VIOLATIONS]
+        Violation(path_of(schema, d["loc"]), d["loc"], d["type"], d["msg"])
+        for d in list(details)[:MAX_VIOLATIONS]
     )
 
 
@@ -69,13 +101,18 @@ def dump(instance: BaseModel) -> tuple[tuple[Value, ...], tuple[bytes, ...]]:
     """
     serializer = instance.__pydantic_serializer__
     whole = serializer.to_json(instance, by_alias=True, warnings=False)
-    if not whole.startswith(b"{"):
-        return (Value("", whole),), (whole,)
+    extra = instance.__pydantic_extra__ or {}
     cls = type(instance)
+    if not whole.startswith(b"{") or not extra.keys().isdisjoint(
+        {*cls.model_fields, *cls.model_computed_fields}
+    ):
+        return (Value("", whole),), (whole,)
     names: dict[str, str] = {
-        name: field.serialization_alias or name for name, field in cls.model_fields.items() if not field.exclude
+        name: field.serialization_alias or name
+        for name, field in cls.model_fields.items()
+        if not field.exclude
     }
-    names.update({name: name for name in instance.__pydantic_extra__ or ()})
+    names.update({name: name for name in extra})
     names.update({name: field.alias or name for name, field in cls.model_computed_fields.items()})
     values: list[Value] = []
     parts: list[bytes] = []
@@ -98,12 +135,14 @@ def member(serializer: Any, instance: BaseModel, name: str, key: str) -> bytes |
 
 def _refuse_nan(text: str | bytes) -> Violation | None:
     # Cheap for every text that does not speak of them: two searches by memchr.
-    suspect = ("NaN" in text or "Infinity" in text) if isinstance(text, str) else (b"NaN" in text or b"Infinity" in text)
-    if not suspect:
+    if isinstance(text, str):
+        if "NaN" not in text and "Infinity" not in text:
+            return None
+    elif b"NaN" not in text and b"Infinity" not in text:
         return None
     try:
         from_json(text, allow_inf_nan=False)
-    except UnicodeEncodeError:
+    except TypeError:
         return None  # half a surrogate pair, which Pydantic refuses in its own words
     except ValueError as error:
         return Violation("", (), "json_invalid", f"Invalid JSON: {error}")

@@ -1,0 +1,268 @@
+"""A place where a value can stand in the text, and how a value there is cut inside, if it is.
+
+A list, or a model that holds lists of models, is `open` from its start: its parts are values of their own. Any other
+list, dict, model or plain string is opened only when it grows huge, and silently: `huge`. Everything is made when it is
+first needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic_core import SchemaSerializer, SchemaValidator, to_json
+
+from weir.core.validation.coreschema import (
+    ANY,
+    Context,
+    Schema,
+    Shape,
+    needs_instance,
+    omits,
+    reads_other_fields,
+    shape_of,
+    wrapped,
+)
+from weir.core.validation.nodes import Entries, Items, Member, Members, Node, Text
+
+__all__ = ["Leaf", "members"]
+
+# An event of its own would be ten times the size of such an element.
+SMALL = frozenset(
+    {"int", "float", "bool", "none", "decimal", "date", "time", "datetime", "timedelta", "uuid"}
+)
+
+
+CLOSERS = {"model": "}]", "dataclass": "}]", "typed-dict": "}]", "dict": "}]", "str": '"]', "list": "]]"}
+
+
+@dataclass(eq=False)
+class Leaf:
+    """A place for a value: what validates and what dumps it, and how it is cut inside."""
+
+    schema: Schema
+    context: Context
+
+    @cached_property
+    def validator(self) -> SchemaValidator:
+        """The validator of this place, wrappers and all."""
+        return self.context.validator(self.schema)
+
+    @cached_property
+    def serializer(self) -> SchemaSerializer:
+        """The serializer of this place."""
+        return self.context.serializer(self.schema)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The schema seen through its wrappers."""
+        return shape_of(self.schema, self.context.definitions)
+
+    @cached_property
+    def open(self) -> Items | Members | None:
+        """How the value is cut inside from its start on, its parts being values of their own; or None."""
+        if needs_instance(self.schema, self.context.definitions) or _has_own_dump(self.shape):
+            return None
+        if self.shape.core["type"] == "list":
+            return _items(self)
+        if self.shape.core["type"] == "model" and _holds_list_of_models(self.shape.core, self.context, set()):
+            return _members_of(self)
+        return None
+
+    @cached_property
+    def huge(self) -> Node | None:
+        """How the value is cut inside once it has grown huge; or None: it is validated whole."""
+        if needs_instance(self.schema, self.context.definitions) or _has_own_dump(self.shape):
+            return None
+        kind = self.shape.core["type"]
+        if kind == "list":
+            return _items(self)
+        if kind == "dict":
+            return _entries(self)
+        if kind == "str":
+            return _text(self)
+        return _members_of(self) if kind == "model" else None
+
+
+def _refusals(shape: Shape, context: Context) -> tuple[str, ...]:
+    """Return why an object of this schema cannot be assembled from validated parts."""
+    core = shape.core
+    if core["type"] != "model":
+        return (f"a model validator of kind {core['type']} sees or replaces the whole input",)
+    reasons: list[str] = []
+    if core.get("custom_init"):
+        reasons.append("the model has an __init__ of its own")
+    if core.get("root_model"):
+        return (*reasons, "a root model is one value")
+    if _has_own_dump(shape):
+        reasons.append("a model serializer dumps the model as it likes")
+    fields = core["schema"]
+    if fields["type"] != "model-fields":
+        return (*reasons, f"a model validator of kind {fields['type']} sees or replaces the whole input")
+    if fields.get("extras_schema") or fields.get("extras_keys_schema"):
+        reasons.append("extra members have a schema")
+    if (core.get("config") or {}).get("validate_default"):
+        reasons.append("defaults are validated")
+    for name, info in fields["fields"].items():
+        alias = info.get("validation_alias")
+        if alias is not None and not isinstance(alias, str):
+            reasons.append(f"{name}: the alias is a path or a choice")
+        if reads_other_fields(info["schema"], context.definitions):
+            reasons.append(f"{name}: a validator or default reads the validation info")
+        for depth, wrapper in enumerate(shape_of(info["schema"], context.definitions).wrappers):
+            if wrapper["type"] == "default" and (depth or wrapper.get("validate_default")):
+                reasons.append(
+                    f"{name}: the default is validated" if not depth else f"{name}: a default in a wrapper"
+                )
+    return tuple(reasons)
+
+
+def _members_of(leaf: Leaf) -> Members | None:
+    made = members(leaf.schema, leaf.context.definitions)
+    return made if isinstance(made, Members) else None
+
+
+def members(schema: Schema, definitions: Any) -> Members | tuple[str, ...]:
+    shape = shape_of(schema, definitions)
+    core = shape.core
+    context = Context(core.get("config"), definitions)
+    if reasons := _refusals(shape, context):
+        return reasons
+    config: Schema = core.get("config") or {}
+    fields = core["schema"]
+    by_key: dict[str, Member] = {}
+    hollow: dict[str, Any] = {}
+    dump_order: list[tuple[str, str, bytes]] = []
+    late: set[str] = set()
+    for name, info in fields["fields"].items():
+        dump_key = None if info.get("serialization_exclude") else info.get("serialization_alias") or name
+        if "serialization_exclude_if" in info or needs_instance(info["schema"], definitions):
+            late.add(name)
+        member = Member(name, dump_key, Leaf(info["schema"], context))
+        for key in _text_keys(name, info, config):
+            if by_key.setdefault(key, member) is not member:
+                return (f"{name}: the key {key!r} feeds two fields",)
+        if dump_key is not None:
+            dump_order.append((name, dump_key, to_json(dump_key) + b":"))
+        inner = info["schema"]
+        hollow[name] = {**info, "schema": {**inner, "schema": ANY} if inner["type"] == "default" else ANY}
+    computed = tuple(
+        (
+            c["property_name"],
+            c.get("alias") or c["property_name"],
+            to_json(c.get("alias") or c["property_name"]) + b":",
+        )
+        for c in fields.get("computed_fields", ())
+    )
+    dumped = [key for _, key, _ in (*dump_order, *computed)]
+    if len(set(dumped)) < len(dumped):
+        return ("two members are dumped under one key",)
+    extra = fields.get("extra_behavior") or config.get("extra_fields_behavior") or "ignore"
+    hollow_model = {
+        **{key: value for key, value in core.items() if key != "ref"},
+        "schema": {**fields, "fields": hollow, "computed_fields": []},
+    }
+    return Members(
+        model=core["cls"],
+        by_key=by_key,
+        assemble=context.assembler(wrapped(shape, hollow_model)),
+        loc_by_alias=config.get("loc_by_alias", True),
+        extra=extra,
+        extra_leaf=Leaf(ANY if extra == "allow" else SYNTAX_ONLY, Context(core.get("config"), {})),
+        dump_order=tuple(dump_order),
+        computed=computed,
+        late=frozenset(late),
+        reserved=frozenset((*fields["fields"], *dumped, *(name for name, _, _ in computed))),
+        changeable=bool(shape.functions) or _has_post_init(core),
+    )
+
+
+# Parses any JSON and builds nothing.
+SYNTAX_ONLY: Schema = {
+    "type": "union",
+    "mode": "left_to_right",
+    "choices": [{"type": "typed-dict", "fields": {}, "extra_behavior": "ignore"}, {"type": "any"}],
+}
+
+
+def _text_keys(name: str, info: Schema, config: Schema) -> set[str]:
+    alias = info.get("validation_alias")
+    if alias is None:
+        return {name}
+    by_name = config.get("validate_by_name") or config.get("populate_by_name")
+    by_alias = config.get("validate_by_alias", True)
+    return {*({alias} if by_alias else ()), *({name} if by_name else ())}
+
+
+def _has_post_init(core: Schema) -> bool:
+    # Private attributes make Pydantic add a model_post_init of its own.
+    return bool(core.get("post_init")) and not core["cls"].model_post_init.__module__.startswith("pydantic.")
+
+
+def _items(leaf: Leaf) -> Items:
+    core, context = leaf.shape.core, leaf.context
+    item: Schema = core.get("items_schema") or ANY
+    bare: Schema = {"type": "list", "items_schema": item}
+    bounds = {key: core[key] for key in ("min_length", "max_length") if core.get(key) is not None}
+    kind = shape_of(item, context.definitions).core["type"]
+    return Items(
+        batch=context.validator(bare),
+        batch_dump=context.serializer(bare),
+        element=Leaf(item, context),
+        each=kind not in SMALL,
+        closers=CLOSERS.get(kind, ",]"),
+        may_omit=omits(item, context.definitions),
+        min_length=core.get("min_length") or 0,
+        max_length=core.get("max_length"),
+        limits=context.assembler({"type": "list", **bounds}),
+        finish=context.assembler(wrapped(leaf.shape, ANY)) if leaf.shape.functions else None,
+        finish_dump=leaf.serializer,
+    )
+
+
+def _entries(leaf: Leaf) -> Entries | None:
+    core, context = leaf.shape.core, leaf.context
+    keys: Schema = core.get("keys_schema") or ANY
+    # Other keys may become equal when validated, or vanish; text stays what it is.
+    if {**keys, "metadata": None} != {"type": "str", "metadata": None} or omits(core, context.definitions):
+        return None
+    if leaf.shape.functions or "min_length" in core or "max_length" in core:
+        return None
+    return Entries(batch=context.validator(core), batch_dump=context.serializer(core))
+
+
+def _text(leaf: Leaf) -> Text | None:
+    core, config = leaf.shape.core, leaf.context.config or {}
+    plain = (
+        set(core) <= {"type", "min_length", "max_length", "strict", "metadata", "ref"}
+        and not leaf.shape.functions
+    )
+    shaped = any(key.startswith("str_") for key in config)
+    if not plain or shaped:
+        return None
+    return Text(core.get("min_length") or 0, core.get("max_length"), leaf.context.assembler(core))
+
+
+def _has_own_dump(shape: Shape) -> bool:
+    return any(
+        "serialization" in part for part in (*shape.wrappers, shape.core, shape.core.get("schema") or {})
+    )
+
+
+def _holds_list_of_models(schema: Schema, context: Context, seen: set[int]) -> bool:
+    core = shape_of(schema, context.definitions).core
+    if id(core) in seen:
+        return False
+    seen.add(id(core))
+    if core["type"] != "model" or core["schema"]["type"] != "model-fields":
+        return False
+    for info in core["schema"]["fields"].values():
+        inner = shape_of(info["schema"], context.definitions).core
+        if inner["type"] == "list":
+            element = shape_of(inner.get("items_schema") or ANY, context.definitions).core
+            if element["type"] == "model" or _holds_list_of_models(element, context, seen):
+                return True
+        elif _holds_list_of_models(inner, context, seen):
+            return True
+    return False
