@@ -20,6 +20,10 @@ _ERROR_BODY_BYTES = 65_536
 _DRAIN_S = 0.1
 
 
+class NotServed(Problem):
+    """The provider generated nothing, for certain: it was not reached, or answered with another status than 200."""
+
+
 class UpstreamResponse:
     """A response whose headers have come; iterating gives its body, decompressed, as it arrives.
 
@@ -85,7 +89,8 @@ class Upstream:
         A key that is refused is fetched anew, once, in case it was rotated. Cancelling closes the connection.
 
         Raises:
-            Problem: the provider can't be reached, refuses, or answers with what is no event stream.
+            NotServed: the provider can't be reached, or refuses.
+            Problem: the connection broke while it may have been at work, or its answer is no event stream.
         """
         key = await self._key.get()
         response = await self._send(payload, key)
@@ -128,9 +133,12 @@ class Upstream:
 
 def _failure(error: httpx.HTTPError) -> Problem:
     """Name a transport's failure; httpx's texts hold addresses and protocol words, but no content."""
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return NotServed(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {CONNECT_S:g} s")
     if isinstance(error, httpx.TimeoutException):
-        return Problem(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {CONNECT_S:g} s")
-    return Problem(Outcome.UPSTREAM_ERROR, f"provider: {type(error).__name__}: {error}"[:300])
+        return Problem(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {WRITE_S:g} s")
+    kind = NotServed if isinstance(error, httpx.ConnectError) else Problem
+    return kind(Outcome.UPSTREAM_ERROR, f"provider: {type(error).__name__}: {error}"[:300])
 
 
 async def _refusal(response: httpx.Response) -> Problem:
@@ -153,7 +161,7 @@ async def _refusal(response: httpx.Response) -> Problem:
     members = {"provider": {"status": status, "code": code}}
     if status in (401, 403):
         # The provider's text may quote the key.
-        return Problem(
+        return NotServed(
             Outcome.UPSTREAM_ERROR,
             f"provider: expected 200, got {status}: our key was refused",
             members=members,
@@ -162,7 +170,7 @@ async def _refusal(response: httpx.Response) -> Problem:
     if status == 429:
         quota = code == "insufficient_quota"
         after = response.headers.get("retry-after")
-        return Problem(
+        return NotServed(
             Outcome.RATE_LIMITED,
             detail,
             status=503 if quota else 429,
@@ -170,8 +178,8 @@ async def _refusal(response: httpx.Response) -> Problem:
             headers=(("retry-after", after[:64]),) if after else (),
         )
     if status in (408, 504):
-        return Problem(Outcome.UPSTREAM_TIMEOUT, detail, members=members)
+        return NotServed(Outcome.UPSTREAM_TIMEOUT, detail, members=members)
     # What it says of the request's content is the caller's to mend; anything else is between us and the provider.
-    return Problem(
+    return NotServed(
         Outcome.UPSTREAM_ERROR, detail, status=400 if status in (400, 413, 422) else 502, members=members
     )

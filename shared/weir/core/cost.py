@@ -4,9 +4,7 @@ Laws, all tested: the components sum to the total exactly; the phases sum to the
 is unknown is None and named in `unpriced`, never 0; the same quantities and the same book give the same
 numbers.
 
-Every component is rounded once (money.py), and from then on only added. Phases share the duration by
-milliseconds; the last 1e-15 dollars go to the largest remainders, so no share is off by more. Phases that add
-up to more than was billed are cut: the cold start keeps its time first, the others shrink alike.
+Every component is rounded once (money.py), and from then on only added.
 
 Lambda bills from GB-seconds: AWS's per-millisecond tables are rounded by up to 2 %.
 https://aws.amazon.com/lambda/pricing/
@@ -16,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, localcontext
-from math import isfinite
 from typing import Any
 
-from weir.core.money import MONEY, charge, plain, split
+from weir.core.money import MONEY, charge, plain
+from weir.core.phases import Phases, split_phases
 from weir.core.prices import LambdaItem, Price, PriceBook, TokenKind
 from weir.core.usage import Usage
 
@@ -64,17 +62,6 @@ class Components:
     input_tokens: Decimal | None = None  # without the cached ones
     cached_input_tokens: Decimal | None = None
     output_tokens: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Phases:
-    """The Lambda duration's charge by what the time went to, USD; None is unknown and then part of `rest`."""
-
-    cold_start: Decimal | None = None
-    waiting: Decimal | None = None
-    streaming: Decimal | None = None
-    validating: Decimal | None = None
-    rest: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +111,14 @@ def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
     estimated = usage.is_estimate or any(part.source == "estimated" for _, part in usage.tokens)
     return Cost(
         components,
-        _phases(usage, duration),
+        split_phases(
+            duration,
+            usage.billed_ms,
+            cold_start_ms=usage.init_ms,
+            waiting_ms=usage.wait_ms,
+            streaming_ms=usage.stream_ms,
+            validating_ms=usage.validate_ms,
+        ),
         total,
         book.version,
         tuple(dict.fromkeys(reasons)),
@@ -245,27 +239,5 @@ def _token_amount(
 
 
 def _no_price(item: str, of: str | None, usage: UsageQuantities) -> str:
-    return f"no_price:{item}:{of or 'unknown'}:{usage.at.date().isoformat()}"
-
-
-def _phases(usage: UsageQuantities, duration: Decimal | None) -> Phases:
-    if duration is None:
-        return Phases()
-    billed = Decimal(usage.billed_ms or 0)
-    known = {
-        "cold_start": usage.init_ms,
-        "waiting": usage.wait_ms,
-        "streaming": usage.stream_ms,
-        "validating": usage.validate_ms,
-    }
-    times = {
-        name: max(Decimal(str(ms)), Decimal(0))
-        for name, ms in known.items()
-        if ms is not None and isfinite(ms)
-    }
-    cold = min(times.get("cold_start", Decimal(0)), billed)
-    warm = sum((ms for name, ms in times.items() if name != "cold_start"), Decimal(0))
-    scale = (billed - cold) / warm if warm > billed - cold else Decimal(1)
-    shares = {name: cold if name == "cold_start" else ms * scale for name, ms in times.items()}
-    shares["rest"] = max(billed - sum(shares.values(), Decimal(0)), Decimal(0))
-    return Phases(**split(duration, shares))
+    # A model's name comes from outside, and a reason is a key of reports: it stays short.
+    return f"no_price:{item}:{(of or 'unknown')[:100]}:{usage.at.date().isoformat()}"

@@ -59,6 +59,10 @@ class Usage:
         )
 
 
+NOTHING_BOUGHT = Usage(0, 0, 0, 0, 0)
+"""The usage of a call that the provider never served: a known zero, which nobody had to count."""
+
+
 def usage_from_chat_completions(usage: Mapping[str, Any]) -> Usage:
     """Read the `usage` object of Chat Completions; what is missing or not an integer is unknown.
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from weir.adapters.judge import Judge, close
 from weir.adapters.loop_gap import LoopGap
 from weir.adapters.telemetry import Telemetry
-from weir.adapters.upstream import Upstream, UpstreamResponse
+from weir.adapters.upstream import NotServed, Upstream, UpstreamResponse
 from weir.core import events
 from weir.core.account import Account, Invocation
 from weir.core.attempt import Attempt
@@ -29,6 +29,7 @@ from weir.core.problems import Problem
 from weir.core.requests import GenerationRequest, parse_request
 from weir.core.retry import Retry, plan_retry
 from weir.core.sse import HEARTBEAT
+from weir.core.usage import NOTHING_BOUGHT
 from weir.core.validation import InvalidDocument
 from weir.schemas import load_schema, response_format
 
@@ -189,7 +190,11 @@ class _Run:
         """One upstream call, from its start to the end of its body, or to the point where it is ended."""
         self.account.timing.called(self.generate.monotonic_ns())
         try:
-            response = await self._call(payload)
+            try:
+                response = await self._call(payload)
+            except NotServed:
+                attempt.usage = NOTHING_BOUGHT
+                raise
             try:
                 await self._open()
                 await self._forward(attempt, response)

@@ -75,6 +75,11 @@ class Cutter:
         self._at = 0
 
     @property
+    def between(self) -> bool:
+        """Whether what comes next stands between two values, where any character may be wrong."""
+        return self._slot is None
+
+    @property
     def rest(self) -> str:
         """The text from the beginning of the part being read on."""
         return "".join(self._parts) + self._text[self._at :]
@@ -183,7 +188,7 @@ class Cutter:
             if self._run(MEMBER_RUN, frame):
                 return True
         match = _KEY.match(self._text, self._at)
-        if match is None or match.end() == len(self._text):
+        if match is None:
             # Not all of it is there, or it is no key.
             self._ask_parser()
             return False
@@ -268,8 +273,8 @@ class Cutter:
             self._at = match.end()
         if self._text.startswith('"', self._at):
             return self._close()
-        if len(self._text) - self._at > 12:
-            raise NotJson
+        if self._at < len(self._text):
+            self._ask_parser()  # half an escape, or none
         return False
 
     def _push(self, node: Node, path: str | None) -> None:
@@ -303,14 +308,17 @@ class Cutter:
             raise Surprise(f"deeper than {MAX_CUT_DEPTH} levels")
 
     def _expect(self) -> None:
+        frame = self._frame
         if self._slot is not None:
             self.closers = self._slot.closers
-        elif isinstance(self._frame, TextFrame):
+        elif isinstance(frame, TextFrame):
             self.closers = '"'
-        elif isinstance(self._frame, ItemsFrame):
-            self.closers = self._frame.closers
+        elif isinstance(frame, ItemsFrame):
+            self.closers = "{]" if frame.hands_out and frame.node.element.open else frame.node.closers
         else:
-            self.closers = ""
+            # Nothing can close before the next value begins, but the object.
+            between = self._state in (FIRST, NEXT, AFTER) and self.model is None
+            self.closers = ":}" if between else ""
 
 
 def _opened(frame: Frame, state: int) -> str:

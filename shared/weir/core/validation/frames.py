@@ -138,15 +138,6 @@ class MembersFrame(Frame):
             self.out.append(Value(path, dump.joined()))
         self._keep(value, Dump() if self.late else dump)
 
-    def complete(self) -> dict[str, str]:
-        """Return the keys of the members read so far and the paths at which they are in the dump."""
-        by_key = self.node.by_key
-        return {
-            key: pointer((by_key[key].dump_key or key) if key in by_key else key)
-            for key in self.values
-            if key in by_key or self.node.extra == "allow"
-        }
-
     def dumps_by_path(self) -> dict[str, Dump]:
         """Return the dumps of the members read so far by the paths they were emitted at."""
         names = {name: key for name, key, _ in (*self.node.dump_order, *self.extras)}

@@ -15,6 +15,7 @@ from pydantic_core import SchemaValidator, to_json
 from weir.core.validation.dump import dumped
 from weir.core.validation.frames import Frame
 from weir.core.validation.nodes import Entries, Text
+from weir.core.validation.scanner import split
 from weir.core.validation.slices import NotJson, Refused, Surprise, first_error, validated
 from weir.core.validation.values import Value
 
@@ -46,7 +47,15 @@ class EntriesFrame(Frame):
         """Take the text of entries with commas between them, and return how many they were."""
         try:
             values = validated(self.node.batch, f"{{{text}}}", self.allow_nan)
-        except ValidationError as error:
+        except (ValidationError, NotJson) as error:
+            entries = split(text, named=True)
+            if len(entries) > 1:
+                # The first wrong entry is the one to report, in whatever batch it came.
+                for entry in entries:
+                    self.batch(entry)
+                raise Surprise("entries are refused together and accepted one by one") from None
+            if isinstance(error, NotJson):
+                raise
             raise Refused(first_error(error, f"{{{text}}}")) from None
         self.count += len(values)
         self.values.update(values)

@@ -12,7 +12,7 @@ from weir.core.validation.dump import Dump, dumped
 from weir.core.validation.frames import Frame
 from weir.core.validation.leaf import Leaf
 from weir.core.validation.nodes import Items
-from weir.core.validation.scanner import WHITESPACE, Slot, skip_space
+from weir.core.validation.scanner import split
 from weir.core.validation.slices import NotJson, Refused, Surprise, first_error, validated
 from weir.core.validation.values import Value
 
@@ -31,7 +31,6 @@ class ItemsFrame(Frame):
         self.node = node
         self.values: list[Any] = []
         self.each = node.each and path is not None
-        self.closers = node.closers
         self.allowed = sys.maxsize if node.max_length is None else node.max_length
         self.dump.add(b"[")
 
@@ -90,23 +89,18 @@ class ItemsFrame(Frame):
     def _one_by_one(self, text: str, error: ValidationError | NotJson) -> int:
         # What stands before the wrong element is handed out whatever batch it came in, so that events do not depend
         # on how the text was chopped.
-        end = Slot().end(text, skip_space(text, 0))
-        if end < 0 or not text[end:].lstrip(WHITESPACE).startswith(","):
-            if isinstance(error, NotJson):
-                raise error
-            details = first_error(error, f"[{text}]")
-            raise Refused({**details, "loc": details["loc"][1:]}, self.count) from None
-        taken = 0
-        at = 0
-        while (at := skip_space(text, at)) < len(text):
-            end = Slot().end(text, at)
-            taken += self.batch(text[at : end if end > 0 else len(text)])
-            at = text.find(",", end) + 1 if end > 0 else len(text)
-            if at == 0:
-                break
-        if self.count > self.allowed:
-            return taken
-        raise Surprise("elements are refused together and accepted one by one")
+        elements = split(text)
+        if len(elements) > 1:
+            before = self.count
+            for element in elements:
+                self.batch(element)
+            if self.count > self.allowed:
+                return self.count - before
+            raise Surprise("elements are refused together and accepted one by one")
+        if isinstance(error, NotJson):
+            raise error
+        details = first_error(error, f"[{text}]")
+        raise Refused({**details, "loc": details["loc"][1:]}, self.count)
 
     def take(self, value: Any, dump: Dump, emitted: bool) -> None:
         if not emitted and (path := self.here()) is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MEMBER_RUN", "RUN", "TOO_DEEP", "WHITESPACE", "Slot", "skip_space"]
+__all__ = ["MEMBER_RUN", "RUN", "TOO_DEEP", "WHITESPACE", "Slot", "skip_space", "split"]
 
 # Pydantic's parser refuses depth 202. Slices are parsed one by one, so the levels above a slice are counted here.
 MAX_DEPTH = 201
@@ -132,3 +132,22 @@ class Slot:
             if not odd:
                 return quote + 1
             at = quote + 1
+
+
+def split(text: str, *, named: bool = False) -> list[str]:
+    """Return the parts of `text`: values, or members if `named`, with commas between them, as far as it makes sense."""
+    parts: list[str] = []
+    at = 0
+    while (begin := skip_space(text, at)) < len(text):
+        at = begin
+        if named:
+            at = skip_space(text, max(Slot().end(text, at), at)) + 1
+            at = skip_space(text, at)
+        end = Slot().end(text, at) if at < len(text) else -1
+        if end < 0:
+            return [*parts, text[begin:]]
+        parts.append(text[begin:end])
+        at = text.find(",", end) + 1
+        if at == 0:
+            break
+    return parts

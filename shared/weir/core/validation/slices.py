@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, SchemaValidator, from_json
+from pydantic_core import ErrorDetails, SchemaValidator
 
-from weir.core.validation.syntax import parser_error
+from weir.core.validation.syntax import names_nan, parser_error, strict_error
 
 __all__ = ["NotJson", "Refused", "Surprise", "first_error", "validated"]
 
@@ -35,11 +35,8 @@ class Refused(Exception):
 
 def validated(validator: SchemaValidator, text: str, allow_nan: bool) -> Any:
     """Return what `text` is validated to, by Pydantic's own parser in JSON mode."""
-    if not allow_nan and ("NaN" in text or "Infinity" in text):
-        try:
-            from_json(text, allow_inf_nan=False)
-        except ValueError:
-            raise NotJson from None
+    if not allow_nan and names_nan(text) and strict_error(text) is not None:
+        raise NotJson
     return validator.validate_json(text)
 
 

@@ -15,24 +15,41 @@ from pydantic_core import SchemaValidator, from_json
 
 from weir.core.validation.values import Violation
 
-__all__ = ["NO_UNICODE", "parser_error", "syntax_violation"]
+__all__ = ["NO_UNICODE", "names_nan", "parser_error", "strict_error", "syntax_violation"]
 
 _WHERE = re.compile(r" at line (\d+) column (\d+)$")
 _ANY = SchemaValidator({"type": "any"})
 
 
+def strict_error(text: str | bytes) -> str | None:
+    """Return the parser's complaint about `text` where NaN and Infinity are no numbers, None if it has none."""
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        # An integer of more than 4,300 digits is JSON; that Python refuses to make it is another matter.
+        return str(error) if _WHERE.search(str(error)) else None
+    except TypeError:
+        return None  # half a surrogate pair, of which the lenient parser has its own opinion
+    return None
+
+
+def names_nan(text: str | bytes) -> bool:
+    """Whether NaN or Infinity may be in `text`: two searches, so that parsing twice is rare."""
+    if isinstance(text, str):
+        return "NaN" in text or "Infinity" in text
+    return b"NaN" in text or b"Infinity" in text
+
+
 def parser_error(text: str, *, allow_nan: bool) -> str | None:
     """Return the parser's complaint about `text`, None if it has none."""
-    if not allow_nan and ("NaN" in text or "Infinity" in text):
-        try:
-            from_json(text, allow_inf_nan=False)
-        except ValueError as error:
-            return str(error)
+    complaint = None
     try:
         _ANY.validate_json(text)
     except ValidationError as error:
-        return error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
-    return None
+        complaint = error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
+    if not allow_nan and (complaint is not None or names_nan(text)):
+        return strict_error(text) or complaint
+    return complaint
 
 
 def syntax_violation(

@@ -1,0 +1,58 @@
+"""The ledger: CloudWatch Logs subscription batches in, raw facts in S3 out.
+
+Whatever a batch holds is stored or set aside; only a failure of S3 is raised, so that Lambda delivers it
+again.
+"""
+
+import json
+import os
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from weir.adapters.store import Store
+from weir.core.facts import instant
+from weir.usecases.ingest import ingest
+
+
+@cache
+def _store() -> Store:
+    # Kept between invocations for its connection; made at the first, so that importing reads nothing.
+    return Store(os.environ["WEIR_LEDGER_BUCKET"])
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Store one batch; the answer is for whoever invokes by hand. Raises botocore's errors."""
+    done = ingest(event, _store(), os.environ.get("AWS_REGION"))
+    counts = {
+        "records": done.records,
+        "objects_written": done.objects_written,
+        "objects_existing": done.objects_existing,
+        "poison": done.poison,
+    }
+    now = datetime.now(UTC)
+    # Counts and reasons only: what was set aside may hold anything, and a log of logs would grow without end.
+    line = {
+        "level": "WARN" if done.poison else "INFO",
+        "timestamp": instant(now),
+        "requestId": context.aws_request_id,
+        "message": "batch.ingested",
+        "batch": {**counts, "ignored": dict(done.ignored), "reasons": list(done.reasons)},
+        **_metrics(now, RecordsStored=done.records, RecordsSetAside=done.poison),
+    }
+    print(json.dumps(line), flush=True)
+    return counts
+
+
+def _metrics(now: datetime, **counts: int) -> dict[str, Any]:
+    """Members that make a log line metrics too, in CloudWatch's embedded metric format.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    metrics = {
+        "Namespace": "Weir",
+        "Dimensions": [["service"]],
+        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+    }
+    at_ms = round(now.timestamp() * 1000)
+    return {"_aws": {"Timestamp": at_ms, "CloudWatchMetrics": [metrics]}, "service": "ledger", **counts}

@@ -1,0 +1,306 @@
+"""An engine for httpx that starts sooner and reads a stream with less work than its own: h11 on an asyncio protocol.
+
+A provider's stream needs one connection, HTTP/1.1 and TLS. httpx's default engine (httpcore on anyio) brings pools,
+proxies, HTTP/2 and two event loops along, and a cold start pays for their imports. Requests, responses, decoding,
+exceptions and the trusted certificates stay httpx's. HTTP/2 is left out, and where a proxy is set httpx's engine
+stays in its place.
+
+A connection carries one request at a time, and is kept when its response was read to the end. How long it lay idle
+is taken from the wall clock: a frozen process does not hear its peer hang up, and the monotonic clock may stand still.
+"""
+
+import asyncio
+import select
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import h11
+import httpx
+
+IDLE_S = 15.0
+_HIGH_WATER_BYTES = 65_536
+_MAX_HEAD_BYTES = 102_400
+
+type _Origin = tuple[str, str, int]  # scheme, host, port
+
+
+def make_transport(base_url: str, environment: Mapping[str, str]) -> "StreamTransport | None":
+    """The engine for an endpoint, its certificates already loading; None, httpx's own, where a proxy is set."""
+    names = {name.upper() for name, value in environment.items() if value}
+    if names & {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}:
+        return None
+    transport = StreamTransport()
+    if base_url.startswith("https:"):
+        transport.prepare_tls()
+    return transport
+
+
+class StreamTransport(httpx.AsyncBaseTransport):
+    """Connections to providers; `clock` gives seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._idle: dict[_Origin, list[_Connection]] = {}
+        self._tls: asyncio.Future[ssl.SSLContext] | None = None
+
+    def prepare_tls(self) -> asyncio.Future[ssl.SSLContext]:
+        """Load the trusted certificates, in a thread, once: OpenSSL takes some 20 ms, and lets other code run."""
+        if self._tls is None:
+            self._tls = asyncio.get_running_loop().run_in_executor(None, _tls_context)
+        return self._tls
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and wait for the response's headers; cancelling closes the connection.
+
+        Raises:
+            httpx.TransportError: its kind tells connecting, writing, reading and a broken protocol apart.
+        """
+        timeout = request.extensions.get("timeout", {})
+        origin = _origin(request.url)
+        connection = self._take_idle(origin)
+        if connection is None:
+            # Named as by httpx's own engine: whoever listens knows that the connection is new.
+            if trace := request.extensions.get("trace"):
+                await trace("connection.connect_tcp.started", {})
+            connection = await self._connect(origin, timeout.get("connect"))
+        try:
+            await connection.send(request, timeout.get("write"))
+            head = await connection.receive_head(timeout.get("read"))
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(
+            head.status_code,
+            headers=head.headers.raw_items(),
+            stream=_Body(self, origin, connection, timeout.get("read")),
+            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
+        )
+
+    async def aclose(self) -> None:
+        """Close what is idle; a response that is still read closes its own."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+
+    def keep(self, origin: _Origin, connection: "_Connection") -> None:
+        """Take a connection back for another request."""
+        connection.idle_since = self._clock()
+        self._idle.setdefault(origin, []).append(connection)
+
+    def _take_idle(self, origin: _Origin) -> "_Connection | None":
+        connections = self._idle.get(origin, [])
+        while connections:
+            connection = connections.pop()
+            if connection.is_quiet and abs(self._clock() - connection.idle_since) < IDLE_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: _Origin, timeout_s: float | None) -> "_Connection":
+        scheme, host, port = origin
+        try:
+            async with asyncio.timeout(timeout_s):
+                # Shielded: whoever gives up waiting must not take the certificates from the others.
+                tls = await asyncio.shield(self.prepare_tls()) if scheme == "https" else None
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    _Connection, host, port, ssl=tls, happy_eyeballs_delay=0.25
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"{host}:{port}: no connection in time") from error
+        except OSError as error:  # ssl.SSLError is one
+            raise httpx.ConnectError(str(error)) from error
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """A socket and the exchange on it; what comes waits in h11, and reading stops while much of it waits."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        self._received: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._waiting_bytes = 0
+        self._lost: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may be sent, as far as is known."""
+        return self._lost is None and self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that the loop has not read: after a freeze, a peer's goodbye."""
+        if not self.is_open or self._transport is None:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not poll.poll(0)
+
+    async def send(self, request: httpx.Request, timeout_s: float | None) -> None:
+        """Write a whole request; waits while the peer does not take it."""
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        try:
+            data = self._http.send(
+                h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+            )
+            async with asyncio.timeout(timeout_s):
+                async for part in request.stream:
+                    # The head goes out with the first part of the body: one packet, one TLS record.
+                    await self._write((data or b"") + (self._http.send(h11.Data(data=part)) or b""))
+                    data = b""
+                await self._write((data or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+        except TimeoutError as error:
+            raise httpx.WriteTimeout("the request was not taken in time") from error
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+
+    async def receive_head(self, timeout_s: float | None) -> h11.Response:
+        """Wait for the response's status and headers."""
+        while True:
+            event = await self._receive(timeout_s)
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise httpx.RemoteProtocolError("the peer closed the connection without a response")
+
+    async def receive_data(self, timeout_s: float | None) -> bytes | None:
+        """Wait for more of the body; None at its end."""
+        event = await self._receive(timeout_s)
+        return bytes(event.data) if isinstance(event, h11.Data) else None
+
+    def begin_next(self) -> bool:
+        """Make ready for another request, if both sides are done with this one and leave the connection open."""
+        if not self.is_open or not (self._http.our_state is self._http.their_state is h11.DONE):
+            return False
+        if self._http.trailing_data[0]:
+            return False  # bytes that nobody asked for
+        self._http.start_next_cycle()
+        self._resume()
+        return True
+
+    def close(self) -> None:
+        """Drop the connection, unsent bytes included."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _receive(self, timeout_s: float | None) -> object:
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                if self._lost is not None and not isinstance(self._lost, EOFError):
+                    raise httpx.ReadError(str(self._lost)) from error
+                raise httpx.RemoteProtocolError(str(error)) from error
+            if event is not h11.NEED_DATA:
+                return event
+            self._resume()
+            self._received = asyncio.get_running_loop().create_future()
+            try:
+                if timeout_s is None:
+                    await self._received
+                else:
+                    async with asyncio.timeout(timeout_s):
+                        await self._received
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("nothing came in time") from error
+            finally:
+                self._received = None
+
+    def _resume(self) -> None:
+        self._waiting_bytes = 0
+        if self._transport is not None and self.is_open:
+            self._transport.resume_reading()
+
+    async def _write(self, data: bytes) -> None:
+        if not data or self._waiting_bytes:
+            return  # with an answer before the request was whole, the rest of it is of no use
+        if not self.is_open:
+            raise httpx.WriteError(str(self._lost or "the connection is closed"))
+        assert self._transport is not None
+        self._transport.write(data)
+        while self._writable is not None:
+            await self._writable
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._http.our_state is h11.IDLE:
+            self.close()  # nobody asked: it must not pass for an answer to the next request
+            return
+        self._http.receive_data(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > _HIGH_WATER_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._end(EOFError("the peer closed the connection"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or EOFError("the peer closed the connection"))
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _end(self, reason: Exception) -> None:
+        if self._lost is None:
+            self._lost = reason
+            self._http.receive_data(b"")
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._received is not None and not self._received.done():
+            self._received.set_result(None)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A response's body as it arrives."""
+
+    def __init__(
+        self, transport: StreamTransport, origin: _Origin, connection: _Connection, timeout_s: float | None
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._connection: _Connection | None = connection
+        self._timeout_s = timeout_s
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._connection is not None:
+            data = await self._connection.receive_data(self._timeout_s)
+            if data is None:
+                return
+            yield data
+
+    async def aclose(self) -> None:
+        """Keep the connection if the body was read to its end, else drop it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.begin_next():
+            self._transport.keep(self._origin, connection)
+        else:
+            connection.close()
+
+
+def _origin(url: httpx.URL) -> _Origin:
+    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,77 @@
+"""Values out of raw facts: of the right type and within reason, or unknown.
+
+What was logged was written by another version, another function, or by nobody we know: a value that is not
+what it should be is None, like one that is absent, and never an exception in the middle of a month's report.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from math import ceil
+from typing import Any
+
+from weir.core.usage import Usage
+
+_MAX_COUNT = 10**15
+_COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "total_tokens")
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object; what is none is an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def text(value: object) -> str | None:
+    """A string; half a surrogate pair, which JSON can carry and UTF-8 cannot, becomes a question mark."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def count(value: object, *, negative: bool = False) -> int | None:
+    """A whole number up to 10**15, also where JSON wrote it as 12.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_COUNT:
+        return None
+    return value if value >= 0 or negative else None
+
+
+def whole(value: object) -> int | None:
+    """Milliseconds as they are billed, in whole ones."""
+    milliseconds = number(value)
+    return None if milliseconds is None else ceil(milliseconds)  # a fraction was rounded up
+
+
+def number(value: object) -> float | None:
+    """A finite number from 0 to 10**15."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value <= _MAX_COUNT else None  # NaN compares false
+
+
+def sum_all(values: Sequence[int | None]) -> int | None:
+    """The sum; one unknown part makes it unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def sum_known(values: Iterable[float | None]) -> float | None:
+    """The sum of the parts that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def money(value: object) -> Decimal | None:
+    """An amount that was written as a string."""
+    try:
+        amount = Decimal(value) if isinstance(value, str) else None
+    except InvalidOperation:
+        return None
+    return amount if amount is not None and amount.is_finite() else None
+
+
+def usage_of(value: object) -> Usage:
+    """A fact's `usage`."""
+    members = mapping(value)
+    # A negative count is kept, so that it shows as inconsistent.
+    counts = {name: count(members.get(name), negative=True) for name in _COUNTS}
+    source = members.get("source")
+    return Usage(**counts, source=source if source in ("provider", "estimated") else "none")

@@ -1,0 +1,310 @@
+"""httpx's engine of ours, over real sockets; httpx's own is the oracle for what a caller of httpx sees."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.functional.generate.scripted import (
+    END,
+    HEAD,
+    Provider,
+    Step,
+    completion,
+    framed,
+    provider,
+    status,
+    text,
+)  # fmt: skip
+from weir.adapters.transport import IDLE_S, StreamTransport, make_transport
+
+PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+
+
+@asynccontextmanager
+async def client(
+    transport: StreamTransport | None = None, *, timeout: httpx.Timeout | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    timeout = timeout or httpx.Timeout(5, read=None)
+    async with httpx.AsyncClient(transport=transport or StreamTransport(), timeout=timeout) as made:
+        yield made
+
+
+async def post(made: httpx.AsyncClient, upstream: Provider) -> httpx.Response:
+    return await made.post(upstream.base_url, json={})
+
+
+async def test_a_chunk_is_there_before_the_next_one_is_sent() -> None:
+    go_on = asyncio.Event()
+    async with provider([HEAD, text("a"), go_on, text("b"), END]) as upstream, client() as made:
+        async with made.stream("POST", upstream.base_url, json={}) as response:
+            parts = response.aiter_bytes()
+            assert b'"a"' in await anext(parts)
+            go_on.set()
+            assert b'"b"' in await anext(parts)
+            assert [part async for part in parts] == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        completion("Té", "xt"),
+        [PLAIN],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", PLAIN],
+        [b"HTTP/1.0 200 OK\r\n\r\nuntil the ", b"end", "close"],
+        [b"HTTP/1.1 200 OK\r\nX-Twice: 1\r\nx-twice: 2\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 204 No Content\r\n\r\n"],
+        [b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n"],
+        [bytes([byte]) for byte in HEAD + framed(b"one byte at a time") + END],
+        status(429, {"error": {"message": "slow down"}}, "retry-after: 7"),
+    ],
+)
+async def test_it_gives_what_httpx_s_own_engine_gives(script: Sequence[Step]) -> None:
+    async with provider(script) as upstream, client() as ours, httpx.AsyncClient() as own:
+        answers = [await post(made, upstream) for made in (ours, own)]
+    first, second = (
+        (answer.status_code, answer.headers.raw, answer.content, answer.http_version, answer.reason_phrase)
+        for answer in answers
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ["close"],
+        ["reset"],
+        [b"not HTTP at all\r\n\r\n", "close"],
+        [HEAD, b"zz\r\nno size\r\n"],
+        [HEAD, text("a"), "close"],
+        [HEAD, text("a"), "reset"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", "close"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", "close"],
+        [b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000, "close"],
+    ],
+)
+async def test_it_fails_as_httpx_s_own_engine_fails(script: Sequence[Step]) -> None:
+    kinds: list[type[Exception]] = []
+    async with provider(script) as upstream, client() as ours, httpx.AsyncClient() as own:
+        for made in (ours, own):
+            with pytest.raises(httpx.TransportError) as raised:
+                await post(made, upstream)
+            kinds.append(raised.type)
+    assert kinds[0] is kinds[1]
+
+
+async def test_a_connection_is_used_again_when_its_response_was_read_to_the_end() -> None:
+    async with provider(completion("a"), completion("b")) as upstream, client() as made:
+        for letter in (b'"a"', b'"b"'):
+            assert letter in (await post(made, upstream)).content
+        assert upstream.connections == 1
+
+
+async def test_a_large_response_leaves_a_connection_that_still_reads() -> None:
+    large = framed(b"x" * 1_000_000)
+    async with provider([HEAD, large, END], [PLAIN]) as upstream, client() as made:
+        assert len((await post(made, upstream)).content) == 1_000_000
+        assert (await post(made, upstream)).content == b"hello"
+        assert upstream.connections == 1
+
+
+async def test_a_response_left_in_the_middle_closes_its_connection() -> None:
+    async with provider([HEAD, text("a"), "stall"]) as upstream, client() as made:
+        async with made.stream("POST", upstream.base_url, json={}) as response:
+            await anext(response.aiter_bytes())
+        async with asyncio.timeout(5):
+            await upstream.hung_up.wait()
+
+
+@pytest.mark.parametrize("script", [["stall"], [HEAD, text("a"), "stall"]])
+async def test_being_cancelled_closes_the_connection(script: Sequence[Step]) -> None:
+    async with provider(script) as upstream, client() as made:
+        call = asyncio.create_task(post(made, upstream))
+        async with asyncio.timeout(5):
+            while not upstream.requests:  # noqa: ASYNC110 - the server is a script, it sets no event
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await upstream.hung_up.wait()
+
+
+async def test_a_connection_that_the_peer_closed_meanwhile_is_not_used() -> None:
+    connections, closed = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"{}")
+        writer.write(PLAIN)
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, client() as made, asyncio.timeout(5):
+        for number in (1, 2, 3):
+            # The goodbye lies in the socket, and the loop may not have come to read it.
+            assert (await made.post(f"http://{host}:{port}", json={})).content == b"hello"
+            await closed.wait()
+            closed.clear()
+            assert connections == number
+
+
+async def test_bytes_that_nobody_asked_for_do_not_pass_for_an_answer() -> None:
+    smuggled = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"
+    sent = asyncio.Event()
+    async with provider([PLAIN, sent, smuggled], [PLAIN]) as upstream, client() as made:
+        assert (await post(made, upstream)).content == b"hello"
+        sent.set()
+        async with asyncio.timeout(5):
+            await upstream.hung_up.wait()
+        assert (await post(made, upstream)).content == b"hello"
+        assert upstream.connections == 2
+
+
+async def test_bytes_glued_behind_an_answer_do_not_pass_for_the_next_one() -> None:
+    async with provider([PLAIN + b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"], [PLAIN]) as upstream:
+        async with client() as made:
+            assert [(await post(made, upstream)).content for _ in range(2)] == [b"hello", b"hello"]
+        assert upstream.connections == 2
+
+
+async def test_a_connection_idle_for_too_long_by_the_wall_clock_is_not_used() -> None:
+    now_s = 1_000_000.0
+    transport = StreamTransport(clock=lambda: now_s)
+    async with provider([PLAIN]) as upstream, client(transport) as made:
+        await post(made, upstream)
+        now_s += IDLE_S - 1
+        await post(made, upstream)
+        assert upstream.connections == 1
+        now_s += IDLE_S + 1
+        await post(made, upstream)
+        assert upstream.connections == 2
+
+
+async def test_a_reader_that_does_not_read_holds_the_provider_back() -> None:
+    part, sent = framed(b"x" * 65_536), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"{}")
+        writer.write(HEAD)
+        try:
+            while True:
+                writer.write(part)
+                await writer.drain()
+                sent += len(part)
+        except ConnectionError:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, client() as made:
+        async with made.stream("POST", f"http://{host}:{port}", json={}):
+            before = -1
+            while before != sent:  # until the sockets' own buffers are full
+                before = sent
+                await asyncio.sleep(0.1)
+            assert sent < 32_000_000
+        server.close_clients()
+
+
+async def test_an_answer_to_half_a_request_is_an_answer() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 65_536
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, client() as made, asyncio.timeout(5):
+        assert (await made.post(f"http://{host}:{port}", content=body())).status_code == 413
+
+
+async def test_nobody_listening_is_a_connect_error() -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    server.close()
+    async with client() as made:
+        with pytest.raises(httpx.ConnectError):
+            await made.post(f"http://{host}:{port}", json={})
+
+
+async def test_timeouts_say_what_took_too_long() -> None:
+    async with provider(["stall"]) as upstream:
+        async with client(timeout=httpx.Timeout(5, read=0.05)) as made:
+            with pytest.raises(httpx.ReadTimeout):
+                await post(made, upstream)
+        # It accepts connections, and never answers a TLS handshake.
+        secure = upstream.base_url.replace("http:", "https:")
+        async with client(timeout=httpx.Timeout(5, connect=0.05)) as made:
+            with pytest.raises(httpx.ConnectTimeout):
+                await made.post(secure, json={})
+
+
+async def test_a_peer_that_takes_nothing_is_a_write_timeout() -> None:
+    taken = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await taken.wait()  # reads no more than a buffer's worth
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1)
+    host, port = server.sockets[0].getsockname()
+    async with server, client(timeout=httpx.Timeout(5, write=0.1)) as made:
+        with pytest.raises(httpx.WriteTimeout):
+            await made.post(f"http://{host}:{port}", content=b"x" * 64_000_000)
+        taken.set()
+
+
+@asynccontextmanager
+async def secure_server(authority: trustme.CA, name: str) -> AsyncIterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readuntil(b"{}"):
+                writer.write(PLAIN)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        server.close_clients()
+
+
+async def test_tls_takes_a_trusted_certificate_of_the_right_name_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trusted, stranger = trustme.CA(), trustme.CA()
+    trusted.cert_pem.write_to_path(tmp_path / "trusted.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    async with client() as made:
+        async with secure_server(trusted, "localhost") as port:
+            for _ in range(2):
+                answer = await made.post(f"https://localhost:{port}", json={})
+                assert answer.content == b"hello"
+        for authority, name in ((stranger, "localhost"), (trusted, "elsewhere.example")):
+            async with secure_server(authority, name) as port:
+                with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                    await made.post(f"https://localhost:{port}", json={})
+
+
+async def test_httpx_s_own_engine_stays_where_a_proxy_is_set() -> None:
+    assert make_transport("http://localhost/v1", {"https_proxy": "http://proxy:3128"}) is None
+    assert make_transport("http://localhost/v1", {"HTTPS_PROXY": "", "NO_PROXY": "*"}) is not None

@@ -1,0 +1,117 @@
+"""What generate really logs, through the ledger function, to what finance shows: the chain without stand-ins."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from functions.ledger import app as ledger
+from tests import log_lines as lines
+from tests.functional.generate.door import BLOG_POST, Answer, door
+from tests.functional.generate.scripted import DONE, END, HEAD, USAGE, Step, chunk, provider, status
+from weir.adapters.store import Store
+from weir.core.ledger import join
+from weir.core.prices import PriceBook
+from weir.core.rows import Row
+
+DOCUMENT = lines.json.dumps(BLOG_POST)
+
+
+def completion(document: str) -> list[Step]:
+    """A stream of a model that has a price."""
+    model = {"model": "gpt-4o-mini-2024-07-18"}
+    return [
+        HEAD,
+        chunk({"content": document}, **model),
+        chunk(finish="stop", **model),
+        chunk(usage=USAGE, **model),
+        DONE,
+        END,
+    ]
+
+
+async def ask(
+    script: list[Step],
+    body: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    headers: dict[str, str] | None = None,
+) -> tuple[Answer, list[str]]:
+    """One request of a cold process: what its caller saw, and the lines it logged."""
+    capsys.readouterr()
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request(body, headers=headers)
+    return answer, capsys.readouterr().out.splitlines()
+
+
+def booked(written: list[str], request_id: str, billed_ms: int, bucket: str, context: Any) -> Row:
+    """The row of a request, with what the platform says around it, after the ledger took its batch twice."""
+    whole = [
+        lines.platform("start", request_id, version="$LATEST"),
+        *written,
+        lines.report(request_id, billed_ms, initDurationMs=250.0),
+    ]
+    event = lines.batch(lines.log_events(whole))
+    ledger._store.cache_clear()
+    for _ in range(2):
+        assert ledger.handler(event, context)["poison"] == 0
+    day = lines.NOON.date()
+    (row,) = join(Store(bucket).facts(day, day).records, PriceBook.load())
+    assert row.anomalies == ()
+    return row
+
+
+async def test_a_document_is_booked_with_its_bill_its_tokens_and_the_estimate_its_caller_saw(
+    bucket: str, context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {"prompt": "Write", "schema": "blog_post", "tags": {"team": "docs"}}
+    answer, written = await ask(completion(DOCUMENT), body, monkeypatch, capsys)
+    kind, final = answer.final
+    billed_ms = math.ceil(250 + final["timing"]["duration_ms"])
+    row = booked(written, answer.headers["x-request-id"], billed_ms, bucket, context)
+    assert (kind, row.outcome, row.join_status) == ("done", "ok", "complete")
+    assert (row.tags, row.schema, row.attempts) == ({"team": "docs"}, "blog_post", 1)
+    assert (row.billed_ms, row.memory_mb, row.init_ms) == (billed_ms, 512, 250.0)
+    assert (row.wait_ms, row.stream_ms) == (final["timing"]["wait_ms"], final["timing"]["stream_ms"])
+    assert row.streamed_bytes == len(answer.body)
+    assert row.cost.unpriced == ()
+    assert row.cost.components.output_tokens == Decimal("0.000003")  # 5 x 0.60 / 1M
+    assert row.estimate_total == Decimal(final["cost"]["total"])
+    assert not row.cost.is_estimate
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        (status(429, {"error": {"message": "slow down"}}), "rate_limited"),
+        (status(500, {"error": {"message": "no"}}), "upstream_error"),
+        (completion('{"title": 7}'), "invalid_output"),
+        ([HEAD, chunk({"content": '{"title": "On'}), END], "incomplete_stream"),
+    ],
+    ids=["rate limited", "provider failed", "broken document", "cut off"],
+)
+async def test_a_failure_is_booked_under_its_outcome_and_costs_what_was_billed(
+    script: list[Step],
+    outcome: str,
+    bucket: str,
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    body = {"prompt": "Write", "schema": "blog_post"}
+    answer, written = await ask(script, body, monkeypatch, capsys)
+    row = booked(written, answer.headers["x-request-id"], 900, bucket, context)
+    assert (row.outcome, row.join_status) == (outcome, "complete")
+    assert row.cost.total > 0
+    assert row.cost.components.lambda_duration is not None and row.cost.components.lambda_duration > 0
+
+
+async def test_a_refused_request_bought_no_tokens_and_knows_it(
+    bucket: str, context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer, written = await ask([], {"prompt": 7}, monkeypatch, capsys)
+    row = booked(written, answer.headers["x-request-id"], 300, bucket, context)
+    assert (answer.status, row.http_status, row.outcome) == (422, 422, "bad_request")
+    assert row.cost.components.output_tokens == 0
+    assert row.cost.unpriced == ()

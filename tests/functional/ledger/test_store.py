@@ -1,0 +1,118 @@
+"""The store over S3: what was delivered any number of times, in any batches, is read back as it was logged."""
+
+import random
+from datetime import date, timedelta
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import log_lines as lines
+from weir.adapters.store import Store, StoreError
+from weir.core.ledger import join
+from weir.core.logbatch import read_batch
+from weir.core.prices import PriceBook
+from weir.core.rawrecords import Poison
+from weir.usecases.ingest import ingest
+
+BOOK = PriceBook.load()
+DAY = lines.NOON.date()
+
+
+def events_of(count: int) -> list[dict[str, Any]]:
+    """Requests of which every third lacks a half, spread over three days."""
+    written: list[tuple[dict[str, Any], int]] = []
+    for n in range(count):
+        whole = lines.request(f"r{n}", 100 + n)
+        written += [
+            (line, n * 40_000_000 % (3 * 86_400_000)) for line in (whole if n % 3 else whole[: n % 4 + 1])
+        ]
+    return [lines.log_event(line, f"e{n:04d}", lines.NOON_MS + at) for n, (line, at) in enumerate(written)]
+
+
+# The bucket is made anew in each example; the fixture only gives the environment.
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(0, 9), copies=st.integers(1, 3), seed=st.integers(0, 10**6))
+def test_any_deliveries_are_read_back_as_the_rows_of_what_was_logged(
+    bucket: str, count: int, copies: int, seed: int
+) -> None:
+    choice, events = random.Random(seed), events_of(count)
+    store = Store(f"ledger-{uuid4().hex}")
+    store.client.create_bucket(Bucket=store.bucket)
+    for _ in range(copies):
+        shuffled = choice.sample(events, len(events))
+        while shuffled:
+            size = choice.randint(1, len(shuffled))
+            ingest(lines.batch(shuffled[:size]), store)
+            shuffled = shuffled[size:]
+    logged = read_batch(lines.batch(events)).records
+    for reader in (store, store, Store(store.bucket, store.client)):
+        found = reader.facts(DAY, DAY + timedelta(days=4))
+        assert found.unreadable == []
+        assert join(found.records, BOOK) == join(logged, BOOK)
+
+
+def test_days_are_read_from_first_to_last_and_no_others(bucket: str) -> None:
+    store = Store(bucket)
+    for offset in range(-2, 3):
+        at_ms = lines.NOON_MS + offset * 86_400_000
+        ingest(lines.batch([lines.log_event(lines.report(f"r{offset}"), f"e{offset}", at_ms)]), store)
+
+    def read(first: date, last: date) -> list[str | None]:
+        return sorted(str(record.request_id) for record in store.facts(first, last).records)
+
+    assert read(DAY, DAY) == ["r0"]
+    assert read(DAY - timedelta(days=1), DAY + timedelta(days=1)) == ["r-1", "r0", "r1"]
+    assert read(DAY + timedelta(days=3), DAY + timedelta(days=9)) == []
+
+
+def test_what_is_written_again_is_there_already(bucket: str) -> None:
+    store = Store(bucket)
+    records = list(read_batch(lines.batch(lines.log_events(lines.request("r1")))).records)
+    assert store.write_facts("request.completed", DAY, records)
+    assert not store.write_facts("request.completed", DAY, records[::-1])
+    poison = Poison("reason", None, None, None, "raw")
+    assert store.write_poison(poison, None)
+    assert not store.write_poison(poison, None)
+    assert store.count_poison() == 1
+
+
+def test_records_read_once_are_not_fetched_again_and_new_ones_are_seen(bucket: str) -> None:
+    store = Store(bucket)
+    ingest(lines.batch(lines.log_events(lines.request("r1"))), store)
+    fetched: list[str] = []
+    store.client.meta.events.register(
+        "before-call.s3.GetObject", lambda params, **_: fetched.append(params["url_path"])
+    )
+    for expected in (4, 0):
+        fetched.clear()
+        assert len(store.facts(DAY, DAY).records) == 4
+        assert len(fetched) == expected
+    ingest(lines.batch(lines.log_events(lines.request("r2"), "f")), store)
+    assert len(store.facts(DAY, DAY).records) == 8
+
+
+def test_a_bucket_that_cannot_be_read_is_an_error_of_ours_that_names_the_code(bucket: str) -> None:
+    with pytest.raises(StoreError, match="S3 answered NoSuchBucket"):
+        Store("no-such-bucket").facts(DAY, DAY)
+    with pytest.raises(StoreError, match="S3 answered NoSuchBucket"):
+        Store("no-such-bucket").count_poison()
+
+
+def test_an_object_that_vanishes_while_it_is_read_is_an_error_and_no_silent_gap(bucket: str) -> None:
+    store = Store(bucket)
+    ingest(lines.batch(lines.log_events(lines.request("r1"))), store)
+    s3 = boto3.client("s3")
+
+    def vanish(params: Any, **_: Any) -> None:
+        for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=entry["Key"])
+
+    store.client.meta.events.register("before-call.s3.GetObject", vanish)
+    with pytest.raises(StoreError, match="NoSuchKey") as raised:
+        store.facts(DAY, DAY)
+    assert isinstance(raised.value.__cause__, ClientError)

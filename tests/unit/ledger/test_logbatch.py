@@ -1,0 +1,231 @@
+"""Subscription batches: what is kept, what is set aside, and what is not believed."""
+
+import base64
+import gzip
+import json
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import log_lines as lines
+from weir.core.logbatch import LogBatch, inflate, read_batch
+from weir.core.rawrecords import RawRecord
+
+GOOD = lines.request("r1")
+
+
+def whole(batch: LogBatch) -> str:
+    """The reason for which a batch was set aside as a whole."""
+    assert batch.records == ()
+    (poison,) = batch.poison
+    assert poison.offset is None
+    return poison.reason
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "zlib"])
+def test_facts_and_platform_records_are_kept_in_either_compression(compress: Any) -> None:
+    batch = read_batch(lines.batch(lines.log_events(GOOD), compress=compress))
+    assert [record.kind for record in batch.records] == [
+        "platform.start",
+        "request.started",
+        "request.completed",
+        "platform.report",
+    ]
+    assert {record.request_id for record in batch.records} == {"r1"}
+    assert batch.poison == ()
+
+
+def test_a_record_survives_being_stored_as_a_line() -> None:
+    for record in read_batch(lines.batch(lines.log_events(GOOD))).records:
+        assert RawRecord.from_line(record.line()) == record
+        assert b"\n" not in record.line()
+
+
+def test_other_lines_are_counted_and_not_kept() -> None:
+    others: list[Any] = [
+        {"_aws": {"Timestamp": 1}, "ColdStart": 1},
+        {"level": "ERROR", "message": "boom"},
+        "START RequestId: 1 Version: $LATEST",
+        "",
+        lines.platform("initStart", None, phase="init"),
+        "{not json",
+    ]
+    batch = read_batch(lines.batch(lines.log_events(others)))
+    assert (batch.records, batch.poison) == ((), ())
+    assert batch.ignored == {"emf": 1, "application": 1, "text": 3, "platform_other": 1}
+
+
+def test_dropped_log_lines_are_kept_as_a_record_of_no_request() -> None:
+    (record,) = read_batch(
+        lines.batch(lines.log_events([lines.platform("logsDropped", None, droppedRecords=3)]))
+    ).records
+    assert (record.kind, record.request_id) == ("platform.logsDropped", None)
+
+
+def test_a_control_message_carries_no_records() -> None:
+    event = lines.batch(
+        [lines.log_event("CWL CONTROL MESSAGE: Checking health", "c")], messageType="CONTROL_MESSAGE"
+    )
+    assert read_batch(event) == LogBatch(ignored={"control_message": 1})
+
+
+def test_an_empty_batch_is_no_error() -> None:
+    assert read_batch(lines.batch([])) == LogBatch()
+
+
+def test_a_batch_that_is_cut_anywhere_is_set_aside_whole_with_its_payload() -> None:
+    for compress in (gzip.compress, zlib.compress):
+        packed = compress(json.dumps({"logEvents": lines.log_events(GOOD)}).encode())
+        for end in range(0, len(packed), 7):
+            event = lines.packed(packed[:end])
+            batch = read_batch(event)
+            assert "truncated" in whole(batch)
+            assert batch.poison[0].raw == event["awslogs"]["data"]
+
+
+def test_a_bomb_is_set_aside_without_being_inflated() -> None:
+    bomb = gzip.compress(b"\0" * 200_000_000, compresslevel=9)
+    assert len(bomb) < 200_000
+    assert "over 67108864 bytes when inflated" in whole(read_batch(lines.packed(bomb)))
+
+
+def test_the_cap_is_inclusive() -> None:
+    assert inflate(gzip.compress(b"x" * 100), 100) == b"x" * 100
+    assert "over 20 bytes" in whole(read_batch(lines.batch([]), max_bytes=20))
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({}, "no awslogs.data"),
+        ({"awslogs": {"data": 7}}, "no awslogs.data"),
+        ({"Records": []}, "no awslogs.data"),
+        ({"awslogs": {"data": "*?*"}}, "not base64"),
+        ({"awslogs": {"data": "é"}}, "not base64"),
+        ({"awslogs": {"data": base64.b64encode(b"plain").decode()}}, "neither gzip nor zlib"),
+        (lines.packed(gzip.compress(b"{}") + b"more"), "4 bytes after the compressed data"),
+        (lines.packed(gzip.compress(b"\xff\xfe{}")), "not UTF-8"),
+        (lines.packed(gzip.compress(b"{")), "not JSON"),
+        (lines.packed(gzip.compress(b'{"a": NaN}')), "not JSON: NaN"),
+        (lines.packed(gzip.compress(b"[" * 100_000)), "nested too deeply"),
+        (lines.packed(gzip.compress(b"[]")), "expected a JSON object, got list"),
+        (lines.packed(gzip.compress(b"{}")), "expected a DATA_MESSAGE"),
+        (lines.batch([], logEvents=None), "expected a DATA_MESSAGE with logEvents"),
+    ],
+)
+def test_a_batch_that_cannot_be_read_is_set_aside_with_the_reason(event: dict[str, Any], reason: str) -> None:
+    assert reason in whole(read_batch(event))
+
+
+BILL = lines.report("r1", 1_000_000)
+POISON: list[tuple[str, Any, str]] = [
+    ("no log event", 7, "expected a log event"),
+    ("no id", {"timestamp": 1, "message": "{}"}, "without an id"),
+    ("no timestamp", {"id": "x", "message": "{}"}, "timestamp"),
+    ("a timestamp beyond the year 9999", lines.log_event(BILL, "x", 10**15), "timestamp"),
+    ("no message", {"id": "x", "timestamp": 1}, "without a message"),
+    ("a report that is cut", lines.log_event(json.dumps(BILL)[:-20], "x"), "not JSON"),
+    (
+        "a report without a request",
+        lines.log_event(lines.platform("report", None, metrics={}), "x"),
+        "request id",
+    ),
+    ("a request id of half a character", lines.log_event(lines.report("\ud800"), "x"), "request id"),
+    ("a report without metrics", lines.log_event(lines.platform("report", "r1"), "x"), "expected metrics"),
+    (
+        "a report with text for time",
+        lines.log_event(lines.report("r1", durationMs="long"), "x"),
+        "expected durationMs as a number",
+    ),
+    ("a report with negative time", lines.log_event(lines.report("r1", -5), "x"), "billedDurationMs"),
+    ("a report with a truth for time", lines.log_event(lines.report("r1", True), "x"), "billedDurationMs"),
+    ("a report with endless time", lines.log_event(lines.report("r1", 10**18), "x"), "billedDurationMs"),
+    (
+        "a fact of a later version",
+        lines.log_event(lines.completed("r1", schema_version=2), "x"),
+        "expected schema_version 1, got '2'",
+    ),
+    (
+        "a fact of another request",
+        lines.log_event(lines.completed("r1") | {"requestId": "r2"}, "x"),
+        "contradict",
+    ),
+    (
+        "a fact of another kind",
+        lines.log_event(lines.completed("r1", kind="request.started"), "x"),
+        "contradict",
+    ),
+    (
+        "a fact that is no object",
+        lines.log_event({"message": "request.completed", "fact": []}, "x"),
+        "an object",
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "reason"), [case[1:] for case in POISON], ids=[case[0] for case in POISON])
+def test_a_poison_record_is_set_aside_with_reason_and_offset_and_its_neighbours_kept(
+    event: Any, reason: str
+) -> None:
+    good = lines.log_events(GOOD)
+    batch = read_batch(lines.batch([good[0], event, *good[1:]]))
+    assert [record.event_id for record in batch.records] == [entry["id"] for entry in good]
+    (poison,) = batch.poison
+    assert reason in poison.reason
+    assert poison.offset == 1
+    assert json.loads(poison.raw) == event
+
+
+FORGED: list[tuple[str, Any]] = [
+    ("inside a message", {"level": "INFO", "message": json.dumps(BILL)}),
+    ("as the message's object", {"level": "INFO", "message": BILL}),
+    ("beside a message", {**BILL, "message": "hello"}),
+    ("beside a level", {**BILL, "level": "INFO"}),
+    ("without a time", {key: value for key, value in BILL.items() if key != "time"}),
+    ("after other text", "model said: " + json.dumps(BILL)),
+    ("as text in quotes", json.dumps(json.dumps(BILL))),
+    ("in a list", json.dumps([BILL])),
+    ("in a fact of no kind", {"message": "request.billed", "fact": BILL}),
+]
+
+
+@pytest.mark.parametrize("line", [case[1] for case in FORGED], ids=[case[0] for case in FORGED])
+def test_a_report_that_the_application_wrote_does_not_bill(line: Any) -> None:
+    batch = read_batch(lines.batch(lines.log_events([line])))
+    assert batch.records == ()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_at_all_are_read_or_set_aside(data: bytes) -> None:
+    batch = read_batch(lines.packed(data))
+    assert batch.records == () and len(batch.poison) == 1
+    whole(read_batch(lines.packed(gzip.compress(data)))) if not data.startswith(b"{") else None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(json_values, max_size=5))
+def test_any_log_events_at_all_are_kept_set_aside_or_counted(events: list[Any]) -> None:
+    good = lines.log_events(GOOD)
+    event = lines.batch([*good[:2], *events, *good[2:]])
+    batch = read_batch(event)
+    if batch.poison and batch.poison[0].offset is None:
+        assert "NaN" in batch.poison[0].reason or "Infinity" in batch.poison[0].reason
+        return
+    assert len(batch.records) + len(batch.poison) + sum(batch.ignored.values()) == len(good) + len(events)
+    assert [record.event_id for record in batch.records][:2] == ["e00000000", "e00000001"]
+
+
+@given(st.lists(json_values, max_size=5))
+def test_any_lines_at_all_are_kept_set_aside_or_counted(messages: list[Any]) -> None:
+    texts = [message if isinstance(message, str) else json.dumps(message) for message in messages]
+    batch = read_batch(lines.batch(lines.log_events(texts)))
+    assert len(batch.records) + len(batch.poison) + sum(batch.ignored.values()) == len(texts)
