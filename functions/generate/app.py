@@ -27,6 +27,7 @@ from weir.adapters.process import process_age_ms
 from weir.adapters.secret import Secret
 from weir.adapters.settings import GenerateSettings, load_price_book
 from weir.adapters.telemetry import Telemetry
+from weir.adapters.transport import make_transport
 from weir.adapters.upstream import Upstream
 from weir.core.account import Invocation
 from weir.core.cors import cors_headers
@@ -54,7 +55,11 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
-        upstream = Upstream(settings.upstream_base_url, Secret(settings.upstream_key))
+        upstream = Upstream(
+            settings.upstream_base_url,
+            Secret(settings.upstream_key),
+            transport=make_transport(settings.upstream_base_url, os.environ),
+        )
         judge = Judge()
         self._generate = Generate(
             upstream=upstream,

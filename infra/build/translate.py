@@ -1,0 +1,61 @@
+"""Puts template.yaml through SAM's translator, as CloudFormation will: `python infra/build/translate.py template.yaml`.
+
+`sam validate` without AWS credentials checks the template's shape, and accepts properties that the translator then
+refuses at deployment. Runs in SAM's environment; addresses of artifacts are made up, since nothing is uploaded.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from samcli.yamlhelper import yaml_dump, yaml_parse
+from samtranslator.translator.transform import transform
+
+OPTIONS: dict[str, dict[str, str]] = {
+    "defaults": {},
+    "everything on": {
+        "Architecture": "x86_64",
+        "UpstreamKey": "secretsmanager:weir/upstream",
+        "CorsOrigins": "https://one.example,https://two.example",
+        "EnableRestApi": "true",
+        "EnableSnapStart": "true",
+        "CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:shared",
+        "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms",
+    },
+}
+
+
+class ManagedPolicies:
+    """The one managed policy that the translator adds by itself; IAM would be asked otherwise."""
+
+    def load(self) -> dict[str, str]:
+        name = "AWSLambdaBasicExecutionRole"
+        return {name: f"arn:aws:iam::aws:policy/service-role/{name}"}
+
+
+def translated(template: str, parameters: dict[str, str]) -> dict[str, Any]:
+    """CloudFormation's view of a SAM template. Raises: InvalidDocumentException with every complaint."""
+    # Dumped and read again, as sam deploy does it: YAML aliases become copies.
+    document = yaml_parse(yaml_dump(yaml_parse(template)))
+    for resource in document["Resources"].values():
+        properties = resource["Properties"]
+        for code in ("CodeUri", "ContentUri"):
+            if code in properties:
+                properties[code] = "s3://bucket/key"
+        if resource["Type"] == "AWS::Serverless::Application":
+            properties["Location"] = "https://s3.amazonaws.com/bucket/key"
+    return transform(document, parameters, ManagedPolicies())
+
+
+def main(path: str) -> None:
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")  # the translator names the partition after it
+    logging.disable(logging.ERROR)  # the translator reports its own missing feature flags
+    for name, parameters in OPTIONS.items():
+        resources = translated(Path(path).read_text(), parameters)["Resources"]
+        print(f"{path}, {name}: {len(resources)} CloudFormation resources")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
