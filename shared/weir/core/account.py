@@ -68,7 +68,7 @@ class Account:
     def settle(self, attempt: Attempt) -> None:
         """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
         if attempt.usage.source == "none" and attempt.deltas:
-            attempt.usage = self._experience.estimate(attempt, self._input_chars)
+            attempt.usage = self._experience.estimate(attempt)
 
     def started(self, at: datetime) -> dict[str, Any]:
         """The fact that is on record before the provider is called."""
@@ -76,7 +76,7 @@ class Account:
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
-        usage = [self._experience.estimate(attempt, self._input_chars) for attempt in self.attempts]
+        usage = [self._experience.estimate(attempt) for attempt in self.attempts]
         timing = self.timing.as_json(now_ns, loop_gap)
         return self._fact("request.progress", at, usage=Usage.total(usage).as_json(), timing=timing)
 
@@ -100,7 +100,7 @@ class Account:
         schema = self.request.schema_name if self.request else None
         saved = self._experience.not_bought(self.attempts[0], schema) if schema and self.attempts else None
         for attempt in self.attempts:
-            self._experience.learn(attempt, self._input_chars, schema)
+            self._experience.learn(attempt, schema)
         cost = summary["cost"]
         return self._fact(
             "request.completed",
@@ -120,10 +120,6 @@ class Account:
             price_book_version=cost["price_book_version"] if cost else None,
             **summary,
         )
-
-    @property
-    def _input_chars(self) -> int:
-        return self.request.input_chars() if self.request else 0
 
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: PriceBook) -> dict[str, Any]:
         # The platform's own time, before, between and after, is not known yet: the ledger's row has it.

@@ -31,7 +31,7 @@ MAX_VIOLATIONS = 20
 
 
 class Attempt:
-    """The state of one upstream call; `clock` gives monotonic nanoseconds.
+    """The state of one upstream call; `clock` gives monotonic nanoseconds, `input_chars` is all that the model reads.
 
     `over` says that no more bytes are wanted, `progressed` that the last ones held text of the model. `keep_text`
     is for callers who want one answer and no events, and for a retry. A `retry` says what is kept of the
@@ -43,6 +43,7 @@ class Attempt:
         number: int,
         *,
         model: str,
+        input_chars: int,
         schema: type[BaseModel] | None,
         include: frozenset[str],
         stop_at_violation: bool,
@@ -53,6 +54,7 @@ class Attempt:
     ) -> None:
         self.number = number
         self.model = model  # as asked for, until the provider names the one that answers
+        self.input_chars = input_chars
         self.model_returned: str | None = None
         self.include = include
         self.decoder = ChatCompletionsDecoder()

@@ -17,21 +17,21 @@ class Experience:
     # Whole documents and the sum of their output tokens, by model and schema.
     whole_documents: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def learn(self, attempt: Attempt, input_chars: int, schema: str | None) -> None:
+    def learn(self, attempt: Attempt, schema: str | None) -> None:
         """Take in an attempt that has ended, if the provider counted it."""
         usage, model = attempt.usage, attempt.answering_model
         if usage.source != "provider" or usage.inconsistent:
             return
         if usage.input_tokens:
-            self.chars_per_token[model] = input_chars / usage.input_tokens
+            self.chars_per_token[model] = attempt.input_chars / usage.input_tokens
         if schema and attempt.outcome is Outcome.OK and attempt.number == 1 and usage.output_tokens:
             documents, tokens = self.whole_documents.get((model, schema), (0, 0))
             self.whole_documents[model, schema] = (documents + 1, tokens + usage.output_tokens)
 
-    def estimate(self, attempt: Attempt, input_chars: int) -> Usage:
+    def estimate(self, attempt: Attempt) -> Usage:
         """The usage of an attempt that the provider has not counted, or not yet."""
         ratio = self.chars_per_token.get(attempt.answering_model, DEFAULT_CHARS_PER_TOKEN)
-        return estimate_usage(input_chars, ratio, attempt.output_chars, attempt.deltas)
+        return estimate_usage(attempt.input_chars, ratio, attempt.output_chars, attempt.deltas)
 
     def not_bought(self, attempt: Attempt, schema: str) -> dict[str, Any] | None:
         """The output tokens that ending an answer at its violation spared; None without anything to compare with.

@@ -70,10 +70,6 @@ class GenerationRequest(BaseModel):
             return [message.model_dump() for message in self.messages]
         return [{"role": "user", "content": self.prompt or ""}]
 
-    def input_chars(self) -> int:
-        """How much text goes to the model: what an estimate of its input tokens stands on."""
-        return sum(len(message["content"]) for message in self.conversation())
-
 
 def parse_request(body: bytes, content_type: str) -> GenerationRequest:
     """Read a request.

@@ -144,9 +144,12 @@ class _Run:
         schema = load_schema(request.schema_name) if request.schema_name else None
         retry: Retry | None = None
         while True:
+            payload = self._payload(request, retry)
             attempt = Attempt(
                 len(self.account.attempts) + 1,
                 model=self.account.model,
+                # A provider counts the schema as input, too.
+                input_chars=len(events.dumps([payload["messages"], payload.get("response_format")])),
                 schema=schema,
                 include=frozenset(request.include) if self.caller.streams else frozenset(),
                 stop_at_violation=request.on_violation != "finish",
@@ -157,7 +160,7 @@ class _Run:
             )
             self.account.attempts.append(attempt)
             try:
-                await self._stream(attempt, self._payload(request, retry))
+                await self._stream(attempt, payload)
                 await self._judge(attempt)
                 attempt.outcome = Outcome.OK
                 return

@@ -99,4 +99,3 @@ def test_a_request_from_messages_or_a_prompt_is_one_conversation() -> None:
     by_prompt = parse_request(b'{"prompt":"hi"}', "application/json; charset=utf-8")
     by_messages = parse_request(b'{"messages":[{"role":"user","content":"hi"}]}', "application/json")
     assert by_prompt.conversation() == by_messages.conversation() == [{"role": "user", "content": "hi"}]
-    assert by_prompt.input_chars() == 2

@@ -56,11 +56,12 @@ class Cutter:
     anything complete yet: it and `skeleton` tell the parser where an error is.
     """
 
-    def __init__(self, root: Members, allow_nan: bool, out: list[Value]) -> None:
-        self.root = MembersFrame(root, "", allow_nan, out)
+    def __init__(self, root: Members, keeps: bool, allow_nan: bool, out: list[Value]) -> None:
+        self.root = MembersFrame(root, "", keeps, allow_nan, out)
         self.allow_nan = allow_nan
         self.out = out
-        # The document, once the root object has closed.
+        # Whether the root object has closed, and the document if instances are kept.
+        self.closed = False
         self.model: BaseModel | None = None
         # Characters that can complete a value; while the text has none of them it need not be looked at. "" is any.
         self.closers = ""
@@ -89,7 +90,7 @@ class Cutter:
         """The shortest text that leads the parser to where `rest` begins."""
         if self._state < 0:
             return ""
-        if self.model is not None:
+        if self.closed:
             return "{}"
         frames = [*self._stack, (self._frame, self._state)]
         return "".join(_opened(frame, state) for frame, state in frames)
@@ -120,7 +121,7 @@ class Cutter:
         if at == len(text):
             return False
         char = text[at]
-        if self.model is not None:
+        if self.closed:
             raise NotJson
         if self._state < 0:
             return self._root(char)
@@ -288,7 +289,7 @@ class Cutter:
             kind = ItemsFrame
         else:
             kind = EntriesFrame if isinstance(node, Entries) else TextFrame
-        self._frame = kind(node, path, self.allow_nan, self.out)
+        self._frame = kind(node, path, self._frame.keeps, self.allow_nan, self.out)
         self._state = FIRST
 
     def _close(self) -> bool:
@@ -296,7 +297,8 @@ class Cutter:
         self._at += 1
         value, emitted = frame.close()
         if not self._stack:
-            self.model = value
+            self.closed = True
+            self.model = value if frame.keeps else None
             return True
         self._frame, _ = self._stack.pop()
         self._frame.take(value, frame.dump, emitted)
@@ -317,7 +319,7 @@ class Cutter:
             self.closers = "{]" if frame.hands_out and frame.node.element.open else frame.node.closers
         else:
             # Nothing can close before the next value begins, but the object.
-            between = self._state in (FIRST, NEXT, AFTER) and self.model is None
+            between = self._state in (FIRST, NEXT, AFTER) and not self.closed
             self.closers = ":}" if between else ""
 
 

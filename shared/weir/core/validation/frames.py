@@ -21,14 +21,18 @@ __all__ = ["Frame", "MembersFrame"]
 
 
 class Frame:
-    """A container being read. `path` is where its parts are emitted, None if they are not (`silent`)."""
+    """A container being read.
 
-    # What stands for the container, up to the next part, in a skeleton of the text (see syntax.py).
-    skeleton = ""
+    `path` is where its parts are handed out, None if they are not. `keeps` says whether instances are wanted; where
+    they are not they are dropped as soon as they are dumped, so that a long document is a few blocks of bytes and not
+    a million objects for the garbage collector to visit.
+    """
+
     closer = ""
 
-    def __init__(self, path: str | None, allow_nan: bool, out: list[Value]) -> None:
+    def __init__(self, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]) -> None:
         self.path = path
+        self.keeps = keeps
         self.allow_nan = allow_nan
         self.out = out
         self.dump = Dump()
@@ -74,8 +78,10 @@ class MembersFrame(Frame):
 
     closer = "}"
 
-    def __init__(self, node: Members, path: str | None, allow_nan: bool, out: list[Value]) -> None:
-        super().__init__(path, allow_nan, out)
+    def __init__(
+        self, node: Members, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]
+    ) -> None:
+        super().__init__(path, keeps or node.needs_parts, allow_nan, out)
         self.node = node
         self.values: dict[str, Any] = {}
         self.dumps: dict[str, Dump] = {}
@@ -147,7 +153,8 @@ class MembersFrame(Frame):
         return self.current if self.member is None or self.member.dump_key is None else self.member.dump_key
 
     def _keep(self, value: Any, dump: Dump) -> None:
-        self.values[self.current] = value
+        # Without its value the member is still there, for the assembly to see that it is not missing.
+        self.values[self.current] = value if self.keeps else None
         self.dumps[self.current if self.member is None else self.member.name] = dump
         self.count += 1
 

@@ -29,8 +29,10 @@ class EntriesFrame(Frame):
 
     closer = "}"
 
-    def __init__(self, node: Entries, path: str | None, allow_nan: bool, out: list[Value]) -> None:
-        super().__init__(None, allow_nan, out)
+    def __init__(
+        self, node: Entries, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]
+    ) -> None:
+        super().__init__(None, keeps, allow_nan, out)
         self.node = node
         self.values: dict[str, Any] = {}
         # `"key":`, as the text has it, of the entry whose value is being read.
@@ -58,7 +60,7 @@ class EntriesFrame(Frame):
                 raise
             raise Refused(first_error(error, f"{{{text}}}")) from None
         self.count += len(values)
-        self.values.update(values)
+        self.values.update(values if self.keeps else dict.fromkeys(values))
         if len(self.values) != self.count:
             raise Surprise("a dict's key is repeated")
         if len(self.values) > len(values):
@@ -76,8 +78,8 @@ class TextFrame(Frame):
 
     closer = '"'
 
-    def __init__(self, node: Text, path: str | None, allow_nan: bool, out: list[Value]) -> None:
-        super().__init__(None, allow_nan, out)
+    def __init__(self, node: Text, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]) -> None:
+        super().__init__(None, keeps, allow_nan, out)
         self.node = node
         # Grows in place; a join of the pieces at the end would hold the string twice.
         self.value = StringIO()
@@ -89,17 +91,18 @@ class TextFrame(Frame):
             value = STRING.validate_json(f'"{text}"')
         except ValidationError:
             raise NotJson from None
-        self.value.write(value)
+        if self.keeps:
+            self.value.write(value)
         self.count += len(value)
         self.dump.add(to_json(value)[1:-1])
 
     def close(self) -> tuple[str, bool]:
-        node, value = self.node, self.value.getvalue()
+        node = self.node
         if self.count < node.min_length or (node.max_length is not None and self.count > node.max_length):
             try:
-                node.limits.validate_python(value)
+                node.limits.validate_python("x" * self.count)
             except ValidationError as error:
                 raise Refused(first_error(error)) from None
             raise Surprise("a string's length was refused here and not by Pydantic")
         self.dump.add(b'"')
-        return value, False
+        return self.value.getvalue(), False

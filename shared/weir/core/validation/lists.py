@@ -26,8 +26,8 @@ class ItemsFrame(Frame):
 
     closer = "]"
 
-    def __init__(self, node: Items, path: str | None, allow_nan: bool, out: list[Value]) -> None:
-        super().__init__(path, allow_nan, out)
+    def __init__(self, node: Items, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]) -> None:
+        super().__init__(path, keeps or node.finish is not None, allow_nan, out)
         self.node = node
         self.values: list[Any] = []
         self.each = node.each and path is not None
@@ -63,7 +63,8 @@ class ItemsFrame(Frame):
             values = validated(validator, f"[{text}]", self.allow_nan)
         except (ValidationError, NotJson) as error:
             return self._one_by_one(text, error)
-        self.values += values
+        if self.keeps:
+            self.values += values
         if self.count + len(values) > self.allowed:
             values, beyond = values[: max(0, self.allowed - self.count)], len(values)
             self._hand_out(values)
@@ -108,7 +109,8 @@ class ItemsFrame(Frame):
         if self.count:
             self.dump.add(b",")
         self.dump.extend(dump)
-        self.values.append(value)
+        if self.keeps:
+            self.values.append(value)
         self.count += 1
 
     def close(self) -> tuple[Any, bool]:
@@ -117,7 +119,7 @@ class ItemsFrame(Frame):
         emitted = self.each and self.count > 0
         try:
             if not node.min_length <= self.count <= self.allowed:
-                node.limits.validate_python(value)
+                node.limits.validate_python([None] * self.count)
                 raise Surprise("a list's length was refused here and not by Pydantic")
             if node.finish is not None:
                 value = node.finish.validate_python(value)

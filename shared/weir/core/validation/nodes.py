@@ -86,5 +86,10 @@ class Members:
     # Functions see the instance last and may change it, so what was dumped before must be compared.
     changeable: bool
 
+    @property
+    def needs_parts(self) -> bool:
+        """Whether something is computed from the instance, so that it must have its parts."""
+        return bool(self.changeable or self.late or self.computed)
+
 
 Node = Items | Entries | Text | Members

@@ -62,6 +62,9 @@ class StreamedValidator:
 
     `chars` counts the characters fed, `values_completed` the values handed out, `violation` is the one that was
     handed out, `fallback` says why the whole text will be judged, "" while that is not necessary.
+
+    With `instances` the validated objects are kept and `document.model` is assembled from them; without, the document
+    is its JSON, and `document.model` validates the text again if it is asked for at all.
     """
 
     __slots__ = (
@@ -82,7 +85,9 @@ class StreamedValidator:
         "violation",
     )
 
-    def __init__(self, model: type[BaseModel], allow_nan: bool | None = None) -> None:
+    def __init__(
+        self, model: type[BaseModel], allow_nan: bool | None = None, *, instances: bool = False
+    ) -> None:
         plan = plan_for(model)
         self.model = model
         self.allow_nan = plan.allow_nan if allow_nan is None else allow_nan
@@ -91,7 +96,7 @@ class StreamedValidator:
         self.fallback = "; ".join(plan.reasons)
         self._text = KeptText()
         self._out: list[Value] = []
-        self._cutter = Cutter(plan.root, self.allow_nan, self._out) if plan.root is not None else None
+        self._cutter = None if plan.root is None else Cutter(plan.root, instances, self.allow_nan, self._out)
         # Text that was not looked at yet, and what must be in it to be worth a look before it is a batch.
         self._fresh: list[str] = []
         self._fresh_chars = 0
@@ -128,8 +133,10 @@ class StreamedValidator:
         """Say that the text is finished; return the document, or the whole text where only that can tell."""
         self._late = [event for event in self._look() if isinstance(event, Value)]
         cutter = self._cutter
-        if cutter is not None and cutter.model is not None and not self.fallback:
-            return Document(self._late, cutter.root.dump, cutter.model)
+        if cutter is not None and cutter.closed and not self.fallback:
+            return Document(
+                self._late, cutter.root.dump, self._validate if cutter.model is None else cutter.model
+            )
         if not self.fallback:
             self.fallback = "the text is not complete"
         return WholeText(
@@ -146,12 +153,8 @@ class StreamedValidator:
             raise InvalidDocument(report.violations, report.error_count)
         sent = {} if self._cutter is None else self._cutter.root.dumps_by_path()
         changed = [v for v in report.values if v.path not in sent or not sent[v.path].equals(v.json)]
-        text, model = self._text, self.model
-        return Document(
-            [*self._late, *changed],
-            report.parts,
-            report.model or (lambda: model.model_validate_json(b"".join(text.pieces()))),
-        )
+        instance = self._validate if report.model is None else report.model
+        return Document([*self._late, *changed], report.parts, instance)
 
     def close(self) -> Document:
         """Say that the text is finished and return the document, judged inline where the whole text must be.
@@ -161,6 +164,9 @@ class StreamedValidator:
         """
         outcome = self.end()
         return outcome if isinstance(outcome, Document) else self.settle(outcome.judge())
+
+    def _validate(self) -> BaseModel:
+        return self.model.model_validate_json(b"".join(self._text.pieces()))
 
     def _look(self) -> list[Value | Violation]:
         text = "".join(self._fresh)

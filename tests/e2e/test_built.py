@@ -1,0 +1,185 @@
+"""What `make build` made, zipped as SAM zips it and unzipped as Lambda does: it imports, and its bytecode is used."""
+
+import importlib.util
+import json
+import os
+import re
+import struct
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cloudformation import ROOT
+from tests.unit.test_packaging import reachable
+
+BUILT = ROOT / ".aws-sam/build"
+RUNTIME = ROOT / ".aws-sam/runtime"
+FUNCTIONS = {"GenerateFunction": "generate", "LedgerFunction": "ledger", "FinanceFunction": "finance"}
+AWS_CLIENTS = {"generate": ("secretsmanager", "ssm"), "ledger": ("s3",), "finance": ("s3",)}
+ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_REGION": "eu-central-1",
+    "WEIR_LEDGER_BUCKET": "books",
+    "WEIR_UPSTREAM_BASE_URL": "http://127.0.0.1:9/v1",
+    "WEIR_UPSTREAM_MODEL": "any",
+}
+
+pytestmark = [
+    pytest.mark.build,
+    pytest.mark.skipif(not BUILT.exists(), reason="nothing built: `make build` (CPython 3.13) does it"),
+]
+
+
+@pytest.fixture(scope="session")
+def python_3_13() -> str:
+    found = subprocess.run(
+        ["sh", ROOT / "infra/build/find_python.sh", "3.13"], capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def on_lambda(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A built artifact after SAM's zip and Lambda's unzip: all files of 1980, none writable."""
+    folder = tmp_path_factory.mktemp("lambda")
+
+    def unzipped(name: str) -> Path:
+        destination = folder / name
+        if destination.exists():
+            return destination
+        # SAM's own function, in SAM's own environment.
+        zipper = (
+            "import sys; from samcli.lib.package.utils import make_zip_with_lambda_permissions as make_zip\n"
+            "print(make_zip(sys.argv[1], sys.argv[2]))"
+        )
+        made = subprocess.run(
+            [ROOT / ".venv-sam/bin/python", "-c", zipper, folder / f"{name}-artifact", BUILT / name],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        with zipfile.ZipFile(made.stdout.strip()) as archive:
+            for entry in archive.infolist():
+                path = Path(archive.extract(entry, destination))
+                stamp = time.mktime((*entry.date_time, 0, 0, -1))
+                os.utime(path, (stamp, stamp))
+                if not path.is_dir():
+                    path.chmod(entry.external_attr >> 16 & 0o555)
+        return destination
+
+    return unzipped
+
+
+def run(python: str, paths: list[Path], code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run code as a fresh process that sees the standard library and `paths`, nothing of this environment."""
+    return subprocess.run(
+        [python, "-S", "-P", *options, "-c", code],
+        env=ENVIRONMENT | {"PYTHONPATH": ":".join(map(str, paths)), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "SharedLayer"])
+def test_every_module_has_bytecode_that_no_timestamp_can_make_stale(name: str) -> None:
+    modules = list((BUILT / name).rglob("*.py"))
+    assert modules
+    for module in modules:
+        compiled = module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
+        assert compiled.exists(), f"{module} would be compiled at every cold start"
+        header = compiled.read_bytes()[:16]
+        # PEP 552: bit 0 says hash-based, bit 1 that the importer checks the source.
+        assert struct.unpack("<I", header[4:8])[0] == 0b01, compiled
+        assert header[8:16] == importlib.util.source_hash(module.read_bytes()), (
+            f"{compiled} is of another source"
+        )
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "SharedLayer"])
+def test_nothing_is_shipped_that_is_not_run(name: str) -> None:
+    shipped = [path.relative_to(BUILT / name) for path in (BUILT / name).rglob("*")]
+    for path in shipped:
+        if path.parts[0] == "licenses":
+            continue
+        assert path.suffix not in (".pyi", ".c", ".h", ".md"), path
+        assert not {"tests", "test", "bin"} & set(path.parts), path
+        assert path.name not in ("Makefile", "requirements.txt", "requirements.in", "RECORD"), path
+    services = {path.name for path in (BUILT / name / "botocore/data").glob("*") if path.is_dir()}
+    assert services == set(AWS_CLIENTS.get(FUNCTIONS.get(name, ""), ()))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_licences_travel_with_the_code(name: str) -> None:
+    licences = {path.name.rsplit("-", 1)[0] for path in (BUILT / name / "licenses").iterdir()}
+    assert {"boto3", "botocore"} <= licences
+
+
+def test_the_layer_holds_our_code_and_nothing_else() -> None:
+    assert {path.name for path in (BUILT / "SharedLayer").iterdir()} == {"python"}
+    assert {path.name for path in (BUILT / "SharedLayer/python").iterdir()} == {"asgiric", "weir"}
+    assert list((BUILT / "SharedLayer/python/weir").rglob("*.json")), "the price book's data"
+
+
+@pytest.mark.parametrize(("name", "folder"), FUNCTIONS.items())
+def test_a_function_starts_from_its_zip_and_compiles_nothing(
+    name: str, folder: str, on_lambda: Callable[[str], Path], python_3_13: str
+) -> None:
+    task, layer = on_lambda(name), on_lambda("SharedLayer") / "python"
+    done = run(python_3_13, [task, layer, RUNTIME], "import app", "-v")
+    assert done.returncode == 0, done.stderr[-2000:]
+    loaded = re.findall(r"^# code object from '?([^'\n]+)'?$", done.stderr, re.M)
+    ours = [path for path in loaded if path.startswith((str(task), str(layer)))]
+    assert any(path.endswith("app.cpython-313.pyc") for path in ours)
+    assert [path for path in ours if not path.endswith(".pyc")] == []
+    assert not re.search(r"bytecode is stale|wrote '", done.stderr)
+
+
+@pytest.mark.parametrize(("name", "folder"), FUNCTIONS.items())
+def test_what_a_function_imports_later_is_there_too(
+    name: str, folder: str, on_lambda: Callable[[str], Path], python_3_13: str
+) -> None:
+    later = sorted(reachable(ROOT / "functions" / folder / "app.py"))
+    code = f"""
+import importlib, json, app
+for module in {later!r}:
+    importlib.import_module(module)
+import boto3
+for service in {AWS_CLIENTS[folder]!r}:
+    boto3.client(service)
+print(json.dumps("ok"))
+"""
+    done = run(python_3_13, [on_lambda(name), on_lambda("SharedLayer") / "python", RUNTIME], code)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == "ok"
+
+
+def test_generate_writes_its_metrics_and_reads_its_key_with_what_was_kept(
+    on_lambda: Callable[[str], Path], python_3_13: str
+) -> None:
+    code = """
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.utilities import parameters
+metrics = EphemeralMetrics(namespace="Weir", service="generate")
+metrics.add_metric(name="Ok", unit=MetricUnit.Count, value=1)
+metrics.flush_metrics()
+parameters.SecretsProvider(), parameters.SSMProvider()
+"""
+    done = run(python_3_13, [on_lambda("GenerateFunction"), on_lambda("SharedLayer") / "python"], code)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["Ok"] == [1.0]
+
+
+def test_the_bootstrap_may_be_executed_after_the_zip(on_lambda: Callable[[str], Path]) -> None:
+    assert os.access(on_lambda("GenerateFunction") / "bootstrap", os.X_OK)
+
+
+def test_the_managed_function_is_the_same_code() -> None:
+    one, other = BUILT / "GenerateFunction", BUILT / "GenerateManagedFunction"
+    assert {path.relative_to(one) for path in one.rglob("*.py")} == {
+        path.relative_to(other) for path in other.rglob("*.py")
+    }
