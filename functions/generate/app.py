@@ -120,7 +120,7 @@ class App:
         buffered = "application/json" in accept and "text/event-stream" not in accept
         caller = BufferedAnswer(send, headers) if buffered else EventStream(send, headers)
         try:
-            match scope["path"], scope["method"]:
+            match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
                     body = await read_body(receive)
                 case "/openapi.json", "GET" | "HEAD":

@@ -24,7 +24,7 @@ from .code import CodeError
 from .live_view import LiveView, Terminal, shorten
 from .simulator import Simulator
 from .stack import LocalAws, LocalAwsConfig
-from .template import TemplateError
+from .cloudformation import TemplateError
 
 _PROMPT = "Write a blog post about repairing old bicycles."
 _ROW_TIMEOUT_S = 20.0

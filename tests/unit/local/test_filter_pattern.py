@@ -32,7 +32,8 @@ def test_a_line_matches_as_in_cloudwatch(pattern: str, line: str, expected: bool
 
 
 @pytest.mark.parametrize(
-    "pattern", ["ERROR", "[a, b]", "{ $.a > 1 }", '{ $.a = "b" ', '{ $.a = "b" || }', '{ ($.a = "b" }', '{ "a" = "b" }']
+    "pattern",
+    ["ERROR", "[a, b]", "{ $.a > 1 }", '{ $.a = "b" ', '{ $.a = "b" || }', '{ ($.a = "b" }', '{ "a" = "b" }'],
 )
 def test_a_pattern_that_is_not_understood_is_refused(pattern: str):
     with pytest.raises(FilterPatternError):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.cloudformation import TemplateError
 from infra.local.function import LogSubscription
-from infra.local.template import Template, TemplateError
+from infra.local.template import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -95,7 +96,12 @@ def test_what_is_not_known_is_refused_by_name(
 def test_our_own_template_is_understood_whole():
     read = Template(ROOT / "template.yaml", {"CapacityProviderArn": "arn:x"}, region="us-east-1")
     functions = read.functions
-    assert functions.keys() == {"GenerateFunction", "GenerateManagedFunction", "LedgerFunction", "FinanceFunction"}
+    assert functions.keys() == {
+        "GenerateFunction",
+        "GenerateManagedFunction",
+        "LedgerFunction",
+        "FinanceFunction",
+    }
     generate, ledger = functions["GenerateFunction"], functions["LedgerFunction"]
     assert generate.url is not None
     assert generate.url.streams

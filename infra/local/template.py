@@ -1,0 +1,103 @@
+"""What template.yaml says about the functions, so that a laptop runs what a deployment would.
+
+Only what a running function can see is read: handler, timeout, memory, environment, function URL, log group and
+log subscriptions. https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
+"""
+
+from functools import cached_property
+from typing import Any
+
+from .cloudformation import NESTED, CloudFormation, TemplateError
+from .function import Cors, FunctionConfig, FunctionUrl, LogSubscription
+
+__all__ = ["Template", "TemplateError"]
+
+
+class Template(CloudFormation):
+    """A SAM template with values for its parameters.
+
+    Raises:
+        TemplateError: it uses what is not known here, or a parameter has no value.
+    """
+
+    @cached_property
+    def functions(self) -> dict[str, FunctionConfig]:
+        """The functions whose conditions hold, by logical id."""
+        return {
+            name: self._function(name, properties)
+            for name, properties in self.resources_of("AWS::Serverless::Function").items()
+        }
+
+    @cached_property
+    def buckets(self) -> list[str]:
+        """Names of all S3 buckets, those of nested stacks included."""
+        own = [self.physical_id(name) for name in self.resources_of("AWS::S3::Bucket")]
+        nested = (self.nested(name) for kind in NESTED for name in self.resources_of(kind))
+        return own + [bucket for template in nested for bucket in template.buckets]
+
+    def _function(self, name: str, own: dict[str, Any]) -> FunctionConfig:
+        shared = self.document.get("Globals", {}).get("Function", {})
+        # SAM merges maps of Globals and lets a function's own value win otherwise.
+        properties = self.resolve(_merge(shared, own))
+        url = properties.get("FunctionUrlConfig")
+        logging = properties.get("LoggingConfig", {})
+        variables = properties.get("Environment", {}).get("Variables", {})
+        instances = properties.get("CapacityProviderConfig", {})
+        return FunctionConfig(
+            name=self.physical_id(name),
+            region=self.region,
+            code=self.path.parent / properties["CodeUri"],
+            handler=properties["Handler"],
+            timeout_s=float(properties.get("Timeout", 3)),
+            memory_mb=int(properties.get("MemorySize", 128)),
+            environment={key: str(value) for key, value in variables.items()},
+            log_group=logging.get("LogGroup", f"/aws/lambda/{self.physical_id(name)}"),
+            log_format=logging.get("LogFormat", "Text"),
+            system_log_level=logging.get("SystemLogLevel", "INFO"),
+            application_log_level=logging.get("ApplicationLogLevel", "INFO"),
+            url=_function_url(url) if url else None,
+            subscriptions=tuple(
+                LogSubscription(event, source["LogGroupName"], source.get("FilterPattern", ""))
+                for event, source in _events(properties, "CloudWatchLogs").items()
+            ),
+            max_environments=properties.get("ReservedConcurrentExecutions"),
+            max_concurrency=int(instances.get("PerExecutionEnvironmentMaxConcurrency", 1)),
+        )
+
+
+def _function_url(given: dict[str, Any]) -> FunctionUrl:
+    cors = given.get("Cors")
+    return FunctionUrl(
+        streams=given.get("InvokeMode", "BUFFERED") == "RESPONSE_STREAM",
+        auth_type=given["AuthType"],
+        cors=Cors(
+            allow_origins=tuple(cors.get("AllowOrigins", ())),
+            allow_methods=tuple(cors.get("AllowMethods", ())),
+            allow_headers=tuple(cors.get("AllowHeaders", ())),
+            expose_headers=tuple(cors.get("ExposeHeaders", ())),
+            allow_credentials=bool(cors.get("AllowCredentials", False)),
+            max_age_s=int(cors.get("MaxAge", 0)),
+        )
+        if cors
+        else None,
+    )
+
+
+def _events(properties: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    events = properties.get("Events", {}).items()
+    return {name: event["Properties"] for name, event in events if event["Type"] == kind}
+
+
+def _merge(shared: Any, own: Any) -> Any:
+    if (
+        isinstance(shared, dict)
+        and isinstance(own, dict)
+        and not _is_intrinsic(shared)
+        and not _is_intrinsic(own)
+    ):
+        return {key: _merge(shared.get(key), own.get(key, shared.get(key))) for key in {**shared, **own}}
+    return own
+
+
+def _is_intrinsic(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))

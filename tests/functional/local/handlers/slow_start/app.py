@@ -1,0 +1,5 @@
+"""A function whose import does not end in time."""
+
+import time
+
+time.sleep(60)
