@@ -12,7 +12,7 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     # Imported here: one command does not pay for the other.
     if given.command == "demo":
-        from . import demo as command
+        from .terminal import demo as command
     else:
         from . import dev as command
     return command.main(given.arguments)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .loopback import listening_socket
+from .fronts.loopback import listening_socket
 
 _ROOT = Path(__file__).resolve().parents[2]
 # moto keeps accounts apart by key: these two name its default account, as ours does.

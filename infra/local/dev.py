@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from .chosen_upstream import UpstreamSettingsError, chosen_upstream
-from .cloudformation import TemplateError
-from .code import CodeError
+from .execution.code import CodeError
+from .sam.cloudformation import TemplateError
 from .stack import LocalAws, LocalAwsConfig
 
 PORTS = {"GenerateFunction": 8080, "FinanceFunction": 8081, "lambda": 9001, "moto": 5001}

@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from .aws_services import CREDENTIALS, AwsServices
-from .code import ROOT, Built, Code, Source, describe_isolation, remove, staging_folder
-from .function import FunctionConfig
-from .function_url import FunctionUrlFront
-from .http_server import HttpServer
-from .lambda_api import lambda_api
-from .lambda_function import RETRY_DELAYS_S, LambdaFunction
-from .log_groups import LogEvent, LogGroups
-from .subscriptions import Subscription
-from .template import Template
+from .execution.code import ROOT, Built, Code, Source, describe_isolation, remove, staging_folder
+from .execution.lambda_function import RETRY_DELAYS_S, LambdaFunction
+from .fronts.function_url import FunctionUrlFront
+from .fronts.http_server import HttpServer
+from .fronts.lambda_api import lambda_api
+from .logs.log_groups import LogEvent, LogGroups
+from .logs.subscriptions import Subscription
+from .sam.function import FunctionConfig
+from .sam.template import Template
 
 KEY_SECRET = "weir/upstream-key"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.live_view import width
 from infra.local.simulator import Simulator
+from infra.local.terminal.live_view import width
 
 ROOT = Path(__file__).parents[2]
 MAX_DURATION_S = 60.0

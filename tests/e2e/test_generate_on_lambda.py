@@ -17,9 +17,9 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from infra.local.sam.template import Template
 from infra.local.simulator import Script, Simulator
 from infra.local.stack import ROOT, LocalAws, LocalAwsConfig
-from infra.local.template import Template
 from weir.core.openapi import EVENTS
 from weir.core.sse import SSEDecoder
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.function import FunctionConfig, FunctionUrl
+from infra.local.sam.function import FunctionConfig, FunctionUrl
 from infra.local.stack import LocalAws, LocalAwsConfig
 
 HANDLERS = Path(__file__).parent / "handlers"

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.function import FunctionConfig, FunctionUrl
+from infra.local.sam.function import FunctionConfig, FunctionUrl
 
 from .conftest import Start, gate
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.code import CodeError, isolates
+from infra.local.execution.code import CodeError, isolates
 
 from .conftest import HANDLERS, PLAIN, STREAMS, Start, invoke, report
 
@@ -230,8 +230,8 @@ async def test_nothing_is_left_when_the_stack_is_killed(tmp_path: Path):
         from pathlib import Path
         sys.path.insert(0, "."); sys.path.insert(0, "shared")
         from infra.local.stack import LocalAws, LocalAwsConfig
-        from infra.local.function import FunctionConfig
-        from infra.local.invocation import Invocation
+        from infra.local.sam.function import FunctionConfig
+        from infra.local.execution.invocation import Invocation
 
         async def main():
             code = Path("tests/functional/local/handlers/plain")
@@ -269,7 +269,7 @@ def _runs(pid: int) -> bool:
 async def test_without_namespaces_a_copy_without_write_permission_is_used(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("infra.local.code.isolates", lambda: False)
+    monkeypatch.setattr("infra.local.execution.code.isolates", lambda: False)
     aws = await start(PLAIN, STREAMS)
     about = (await invoke(aws, "Plain", do="about")).json()
     task = Path(about["environment"]["LAMBDA_TASK_ROOT"])
@@ -285,7 +285,7 @@ async def test_without_namespaces_a_copy_without_write_permission_is_used(
 
 
 async def test_an_init_that_does_not_end_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("infra.local.environment.INIT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("infra.local.execution.environment.INIT_TIMEOUT_S", 0.5)
     aws = await start(replace(PLAIN, code=HANDLERS / "slow_start"))
     failed = await invoke(aws, "Plain", do="about")
     assert failed.json()["errorType"] == "Sandbox.Timedout"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from infra.local.function import Cors, FunctionUrl
+from infra.local.sam.function import Cors, FunctionUrl
 
 from .conftest import PROXY, STREAMS, Start, gate
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra.local.invocation import FunctionError, Invocation
-from infra.local.prelude import CONTENT_TYPE, DELIMITER
-from infra.local.runtime_api import RuntimeApi
-from infra.local.runtime_protocol import MAX_BUFFERED_BYTES, MAX_STREAMED_BYTES, RuntimeProtocol
+from infra.local.execution.invocation import FunctionError, Invocation
+from infra.local.execution.prelude import CONTENT_TYPE, DELIMITER
+from infra.local.execution.runtime_api import RuntimeApi
+from infra.local.execution.runtime_protocol import MAX_BUFFERED_BYTES, MAX_STREAMED_BYTES, RuntimeProtocol
 
 NEXT = ("GET", "/2018-06-01/runtime/invocation/next")
 INIT_ERROR = ("POST", "/2018-06-01/runtime/init/error")
@@ -308,7 +308,7 @@ async def test_a_stream_over_200_mb_is_refused_in_its_middle(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ):
     # Lambda's pace of 2 MB/s would make this last 97 seconds.
-    monkeypatch.setattr("infra.local.runtime_api.BYTES_PER_S", 1e12)
+    monkeypatch.setattr("infra.local.execution.runtime_api.BYTES_PER_S", 1e12)
     await runtime.call(NEXT)
     await runtime.begin(RESPONSE, STREAMING)
     part = bytes(1024 * 1024)
@@ -355,8 +355,8 @@ async def test_concurrent_invocations_are_let_through_up_to_their_number():
 
 
 async def test_a_stream_is_paced_beyond_its_first_6_mb(runtime: Runtime, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("infra.local.runtime_api.FREE_BYTES", 1000)
-    monkeypatch.setattr("infra.local.runtime_api.BYTES_PER_S", 10_000)
+    monkeypatch.setattr("infra.local.execution.runtime_api.FREE_BYTES", 1000)
+    monkeypatch.setattr("infra.local.execution.runtime_api.BYTES_PER_S", 10_000)
     await runtime.call(NEXT)
     began_s = time.monotonic()
     assert await runtime.call(RESPONSE, headers=STREAMING, chunks=[bytes(500)] * 6) == CREATED

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra.local.function import LogSubscription
+from infra.local.sam.function import LogSubscription
 
 from .conftest import PLAIN, Start, invoke, report
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from infra.local.account import (
+from infra.local.terminal.account import (
     Entry,
     cost_lines,
     estimate_error,
@@ -13,7 +13,7 @@ from infra.local.account import (
     total,
     whole,
 )
-from infra.local.caller import Generation
+from infra.local.terminal.caller import Generation
 
 COST: dict[str, Any] = {
     "components": {

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from infra.local.invocation import BUFFER_BYTES, Answer, FunctionError
+from infra.local.execution.invocation import BUFFER_BYTES, Answer, FunctionError
 
 
 async def test_a_function_waits_for_a_slow_reader_and_goes_on_when_it_reads():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.filter_pattern import FilterPatternError, compile_pattern
+from infra.local.logs.filter_pattern import FilterPatternError, compile_pattern
 
 EITHER = '{ ($.type = "platform.*") || ($.message = "request.*") }'
 

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import pytest
 
-from infra.local.live_view import LiveView, Terminal, headline, shorten, width
+from infra.local.terminal.live_view import LiveView, Terminal, headline, shorten, width
 
 TEXT = '{"title":"Té — a field guide","summary":"' + "words and more words, " * 12 + '🧭"}'
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.cloudformation import TemplateError
-from infra.local.function import LogSubscription
-from infra.local.template import Template
+from infra.local.sam.cloudformation import TemplateError
+from infra.local.sam.function import LogSubscription
+from infra.local.sam.template import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.platform_log import billed_ms, written
+from infra.local.logs.platform_log import billed_ms, written
 
 
 @pytest.mark.parametrize(

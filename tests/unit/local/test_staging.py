@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.code import remove, staging_folder
+from infra.local.execution.code import remove, staging_folder
 
 
 def test_what_a_killed_stack_left_is_removed_and_what_a_running_one_uses_is_not(

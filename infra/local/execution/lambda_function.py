@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..logs.log_groups import LogGroup
+from ..sam.function import FunctionConfig
 from .code import Placement
 from .environment import Environment
-from .function import FunctionConfig
 from .invocation import FunctionError, Invocation
-from .log_groups import LogGroup
 
 RETRY_DELAYS_S = (1.0, 2.0)  # Lambda waits one minute, then two
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 
 from starlette.types import Receive, Scope, Send
 
+from ..execution.invocation import Invocation
+from ..execution.lambda_function import LambdaFunction, Throttled
+from ..execution.prelude import CONTENT_TYPE, Prelude, PreludeError, PreludeReader, answer
 from .cors import cors_headers, preflight
-from .invocation import Invocation
-from .lambda_function import LambdaFunction, Throttled
-from .prelude import CONTENT_TYPE, Prelude, PreludeError, PreludeReader, answer
 from .url_event import event_of
 
 MAX_REQUEST_BYTES = 6 * 1024 * 1024

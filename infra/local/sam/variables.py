@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configur
 
 from collections.abc import Mapping
 
-from .code import Placement
+from ..execution.code import Placement
 from .function import FunctionConfig
 
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"

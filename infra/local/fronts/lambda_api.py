@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ..execution.invocation import FunctionError, Invocation
+from ..execution.lambda_function import LambdaFunction, Throttled
+from ..execution.runtime_protocol import MAX_BUFFERED_BYTES
 from . import eventstream
-from .invocation import FunctionError, Invocation
-from .lambda_function import LambdaFunction, Throttled
-from .runtime_protocol import MAX_BUFFERED_BYTES
 
 MAX_REQUEST_BYTES, MAX_EVENT_BYTES = 6 * 1024 * 1024, 1024 * 1024
 _TAIL_BYTES = 4096

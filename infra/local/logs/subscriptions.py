@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
+from ..sam.function import ACCOUNT_ID, LogSubscription
 from .filter_pattern import compile_pattern
-from .function import ACCOUNT_ID, LogSubscription
 from .log_groups import LogEvent, LogGroup
 
 BATCH_DELAY_S = 0.1

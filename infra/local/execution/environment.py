@@ -15,17 +15,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from . import platform_log
+from ..logs import platform_log
+from ..logs.log_groups import LogGroup
+from ..logs.platform_log import Timeline
+from ..sam.function import FunctionConfig
+from ..sam.variables import command, variables
 from .code import Placement
 from .environment_log import EnvironmentLog
-from .function import FunctionConfig
 from .invocation import FunctionError, Invocation
-from .log_groups import LogGroup
-from .platform_log import Timeline
 from .process import Process
 from .runtime_api import RuntimeApi
 from .runtime_protocol import RuntimeProtocol
-from .variables import command, variables
 
 INIT_TIMEOUT_S = 10.0
 _RUNTIME = "python:3.13"

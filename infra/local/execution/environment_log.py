@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from . import platform_log
+from ..logs import platform_log
+from ..logs.log_groups import LogGroup
 from .invocation import Invocation
-from .log_groups import LogGroup
 from .runtime_protocol import Refusal
 
 

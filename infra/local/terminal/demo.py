@@ -17,14 +17,14 @@ from typing import Any
 
 import httpx
 
+from ..chosen_upstream import ChosenUpstream, UpstreamSettingsError, chosen_upstream
+from ..execution.code import CodeError
+from ..sam.cloudformation import TemplateError
+from ..simulator import Simulator
+from ..stack import LocalAws, LocalAwsConfig
 from .account import Entry, cost_lines, estimate_error, request_lines, timing_lines, total
 from .caller import Generation, generate
-from .chosen_upstream import ChosenUpstream, UpstreamSettingsError, chosen_upstream
-from .code import CodeError
 from .live_view import LiveView, Terminal, shorten
-from .simulator import Simulator
-from .stack import LocalAws, LocalAwsConfig
-from .cloudformation import TemplateError
 
 _PROMPT = "Write a blog post about repairing old bicycles."
 _ROW_TIMEOUT_S = 20.0

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html#urls-cors
 
 from collections.abc import Mapping
 
-from .function import Cors
+from ..sam.function import Cors
 
 
 def cors_headers(cors: Cors, origin: str | None) -> list[tuple[str, str]]:

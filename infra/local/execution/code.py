@@ -20,10 +20,10 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from .function import FunctionConfig
+from ..sam.function import FunctionConfig
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BUILT_PYTHON = (3, 13)
 _STAGED = "local-aws-"
 _NOT_CODE = shutil.ignore_patterns("__pycache__", "Makefile", "requirements.*", "*.md")

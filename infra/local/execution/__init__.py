@@ -1,0 +1,1 @@
+"""Where functions run: environments, their processes, and the Runtime API that those ask."""

@@ -1,0 +1,1 @@
+"""How a function is reached: Lambda's API and function URLs."""

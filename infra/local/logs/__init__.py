@@ -1,0 +1,1 @@
+"""What functions and the platform write, and who subscribed to it."""
