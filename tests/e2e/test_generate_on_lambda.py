@@ -101,12 +101,15 @@ async def test_boto3_reads_a_direct_invocation_chunk_by_chunk() -> None:
         def invoke() -> tuple[list[tuple[float, bytes]], dict[str, Any]]:
             response = client.invoke_with_response_stream(FunctionName="GenerateFunction", Payload=payload)
             chunks: list[tuple[float, bytes]] = []
+            complete: list[dict[str, Any]] = []
             for event in response["EventStream"]:
                 if "PayloadChunk" in event:
                     chunks.append((time.monotonic(), event["PayloadChunk"]["Payload"]))
                 else:
-                    return chunks, event["InvokeComplete"]
-            raise AssertionError("no InvokeComplete")
+                    complete.append(event["InvokeComplete"])
+            response["EventStream"].close()
+            [last] = complete
+            return chunks, last
 
         chunks, complete = await asyncio.to_thread(invoke)
         client.close()

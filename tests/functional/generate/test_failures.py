@@ -317,7 +317,7 @@ async def test_a_pooled_connection_that_died_in_a_freeze_costs_no_request(
     async with provider([*completion("a"), 0.05, "reset"], completion("b")) as upstream:
         async with door(upstream.base_url, monkeypatch) as app:
             assert (await app.request({"prompt": "x"})).text == "a"
-            time.sleep(0.2)  # noqa: ASYNC251  the loop is to stand still, as in a freeze, while the provider hangs up
+            time.sleep(0.2)  # the loop is to stand still, as in a freeze, while the provider hangs up
             answer = await app.request({"prompt": "x"})
     assert answer.final[0] == "done" and answer.text == "b"
 
