@@ -1,0 +1,17 @@
+"""`python -m asgiric`: the process that Lambda starts."""
+
+import gc
+
+# No garbage is made while modules are imported, only objects for the collector to walk in vain.
+gc.disable()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+from typing import TextIO, cast  # noqa: E402
+
+from asgiric.runtime import main  # noqa: E402
+
+if __name__ == "__main__":
+    # Lambda reads a pipe: without this, lines printed by the application would wait for a full block.
+    cast("TextIO", sys.stdout).reconfigure(line_buffering=True)  # type: ignore[attr-defined]
+    sys.exit(main(os.environ))
