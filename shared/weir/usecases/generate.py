@@ -9,6 +9,7 @@ The rules that this module keeps:
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -58,7 +59,11 @@ class Caller(Protocol):
         """Send status 200 and the headers, if that has not been done; from now on errors are events."""
 
     async def send(self, data: bytes) -> None:
-        """Send the bytes of whole events; returns when the transport takes more."""
+        """Send the bytes of whole events; returns when the transport takes more.
+
+        Raises:
+            OSError: nobody is there to take them, as ASGI servers report it.
+        """
 
     def encode(self, ending: Ending) -> bytes:
         """The last bytes: a final event, or the one answer."""
@@ -266,12 +271,18 @@ class _Run:
 
     async def _open(self) -> None:
         self.account.opened = True
-        await self.caller.open()
+        try:
+            await self.caller.open()
+        except OSError as error:
+            raise _gone() from error
 
     async def _send(self, data: bytes) -> None:
         if data and self.caller.streams:
             self.account.sent_bytes += len(data)
-            await self.caller.send(data)
+            try:
+                await self.caller.send(data)
+            except OSError as error:
+                raise _gone() from error
 
     async def _pulse(self) -> None:
         """Keep a silent connection alive, and leave a trace of what was used for the case that we are killed."""
@@ -304,7 +315,8 @@ class _Run:
         self.generate.telemetry.fact(account.completed(at, summary, problem))
         outcome = problem.outcome if problem else Outcome.OK
         self.generate.telemetry.metrics(outcome, account.invocation.init_ms is not None, summary)
-        await self.caller.finish(ending, data)
+        with suppress(OSError):  # nobody is there any more; the account is on record
+            await self.caller.finish(ending, data)
 
     def _price_book(self) -> PriceBook | None:
         try:
@@ -318,3 +330,7 @@ class _Run:
     def _failure(self, error: Exception) -> None:
         at, request_id = instant(self.generate.utc_now()), self.account.invocation.request_id
         self.generate.telemetry.failure(at, request_id, error)
+
+
+def _gone() -> Problem:
+    return Problem(Outcome.CLIENT_DISCONNECTED, "the caller hung up before the end of the answer")

@@ -104,6 +104,7 @@ class Door:
         hang_up: asyncio.Event | None = None,
         answer: Answer | None = None,
         slow_s: float = 0.0,
+        lost_after: int | None = None,
     ) -> Answer:
         answer = answer if answer is not None else Answer()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -116,6 +117,8 @@ class Door:
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
+            if lost_after is not None and len(answer.arrivals) >= lost_after:
+                raise OSError("the connection is gone")
             if message["type"] == "http.response.start":
                 assert answer.status == 0, "two statuses"
                 answer.status = message["status"]

@@ -282,6 +282,17 @@ async def test_a_caller_who_hangs_up_closes_the_upstream(
     assert facts(capsys.readouterr().out)[-1]["outcome"] == "client_disconnected"
 
 
+async def test_a_connection_that_is_found_gone_while_sending_closes_the_upstream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider([HEAD, text("a"), 0.05, text("b"), "stall"]) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            await app.request({"prompt": "x"}, lost_after=1)
+            async with asyncio.timeout(5):
+                await upstream.hung_up.wait()
+    assert facts(capsys.readouterr().out)[-1]["outcome"] == "client_disconnected"
+
+
 @pytest.mark.parametrize(("by", "outcome"), [("deadline", "deadline"), ("shutdown", "stopped")])
 async def test_a_cancelled_request_still_ends_with_its_event_and_its_line(
     by: str, outcome: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
