@@ -7,7 +7,7 @@ held. Between invocations the process is frozen: nothing ticks then.
 import asyncio
 from bisect import insort
 
-TICK_S = 0.01
+TICK_S = 0.02
 
 
 class LoopGap:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from weir.adapters.judge import Judge, close
 from weir.adapters.loop_gap import LoopGap
 from weir.adapters.telemetry import Telemetry
+from weir.adapters.token_timer import TokenTimer
 from weir.adapters.upstream import NotServed, Upstream, UpstreamResponse
 from weir.core import events
 from weir.core.account import Account, Invocation
@@ -234,17 +235,17 @@ class _Run:
 
     async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
         token_s = self.generate.limits.token_s
-        now = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(token_s) as tokens:
+            with TokenTimer(token_s) as timer:
                 async for chunk in response:
                     data = attempt.absorb(chunk)
                     if data:
                         # A slow reader holds us here, and through us the provider: that is no fault of the provider.
-                        tokens.reschedule(None)
+                        timer.paused = True
                         await self._send(data)
+                        timer.paused = False
                     if attempt.progressed:
-                        tokens.reschedule(now() + token_s)
+                        timer.reset()
                     if attempt.over:
                         return
         except TimeoutError:
