@@ -1,8 +1,21 @@
 """Coroutine tests run on asyncio, through the pytest plugin that anyio (httpx's own dependency) brings."""
 
+import sys
+from collections.abc import Iterator
+
 import pytest
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_client_of_another_test() -> Iterator[None]:
+    """Powertools and boto3 keep clients for the process, with the endpoint of the test that made them."""
+    yield
+    if providers := sys.modules.get("aws_lambda_powertools.utilities.parameters.base"):
+        providers.DEFAULT_PROVIDERS.clear()
+    if boto3 := sys.modules.get("boto3"):
+        boto3.DEFAULT_SESSION = None

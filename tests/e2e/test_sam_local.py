@@ -151,10 +151,10 @@ def sam(engine: dict[str, str], simulator: str, tmp_path_factory: pytest.TempPat
     return Sam(engine, ("--skip-pull-image", *(word for option in options.items() for word in option)))
 
 
-def invoke(sam: Sam, event: Path) -> dict[str, Any]:
-    """What `sam local invoke GenerateFunction` prints as the function's answer."""
+def invoke(sam: Sam, event: Path, function: str = "GenerateFunction") -> dict[str, Any]:
+    """What `sam local invoke` prints as the function's answer."""
     done = subprocess.run(
-        sam.command("invoke", "GenerateFunction", "--event", str(event)),
+        sam.command("invoke", function, "--event", str(event)),
         env=sam.environment,
         cwd=ROOT,
         capture_output=True,
@@ -234,6 +234,12 @@ def test_sam_local_invoke_shows_a_refused_request(sam: Sam, tmp_path: Path) -> N
     answer = invoke(sam, changed)
     assert answer["statusCode"] == 422, answer
     assert "no_such_schema" in answer["body"]
+
+
+def test_sam_local_invoke_runs_a_function_of_the_managed_client(sam: Sam) -> None:
+    answer = invoke(sam, ROOT / "tests/events/url_get_openapi.json", "FinanceFunction")
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["openapi"].startswith("3.1")
 
 
 def test_sam_local_start_api_answers_curl(sam: Sam) -> None:

@@ -1,41 +1,18 @@
-"""Templates as plain data: `!Ref X` becomes {"Ref": "X"}, `!Sub x` {"Fn::Sub": "x"}, as in CloudFormation JSON."""
+"""The templates as data, read by the laptop's AWS, and ways to look through them."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from infra.local.sam.cloudformation import CloudFormation
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ("template.yaml", "infra/ledger.yaml", "infra/observability.yaml")
 
 
-class _Loader(yaml.SafeLoader):
-    pass
-
-
-def _intrinsic(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if name == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
 def load(name: str) -> dict[str, Any]:
-    """One of TEMPLATES, by its path in the repository."""
-    document = yaml.load((ROOT / name).read_text(), _Loader)
-    assert isinstance(document, dict)
-    return document
+    """One of TEMPLATES, by its path in the repository; nothing in it is resolved."""
+    return CloudFormation(ROOT / name, region="eu-central-1").document
 
 
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -48,7 +25,7 @@ def walk(node: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
 
 
 def resources(document: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of every resource of one type, by logical id."""
+    """The properties of every resource of one type, whatever its condition, by logical id."""
     return {
         name: resource.get("Properties", {})
         for name, resource in document["Resources"].items()
