@@ -35,6 +35,7 @@ PAGE = Path(__file__).parent / "page"
 _FILES = {"dashboard.css": "text/css", "dashboard.js": "text/javascript", "docs.js": "text/javascript"}
 _DEFAULT_RANGE = timedelta(days=7)
 _MAX_RANGE = timedelta(days=93)  # one function reads and joins it all: longer ranges are for exports
+_YEARS = (2000, 2999)  # a calendar's ends leave no room for the margin with which a range is read
 _TAG = re.compile(r"[A-Za-z0-9._:/@-]{1,64}(=[A-Za-z0-9._:/@-]{1,64})?")
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -118,8 +119,16 @@ def create_app(services: Services) -> FastAPI:
             Query(alias="to", description="First instant, or UTC day, after the range; default: now."),
         ] = None,
     ) -> Filters:
-        until = services.now() + timedelta(seconds=1) if end is None else utc(end)
-        since = until - _DEFAULT_RANGE if start is None else utc(start)
+        try:
+            until = services.now() + timedelta(seconds=1) if end is None else utc(end)
+            since = until - _DEFAULT_RANGE if start is None else utc(start)
+        except OverflowError:
+            raise FieldError("from", f"expected years {_YEARS[0]} to {_YEARS[1]}, got others") from None
+        for field, instant in (("from", since), ("to", until)):
+            if not _YEARS[0] <= instant.year <= _YEARS[1]:
+                raise FieldError(
+                    field, f"expected a year from {_YEARS[0]} to {_YEARS[1]}, got {instant.year}"
+                )
         if since >= until:
             raise FieldError(
                 "from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}"

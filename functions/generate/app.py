@@ -84,7 +84,7 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_ns = time.monotonic_ns()
-        init_ms, self._init_ms = self._init_ms, None
+        init_ms = self._init_ms
         context = scope.get("aws.context")
         request_id = context.aws_request_id if context is not None else str(uuid4())
         received = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -122,9 +122,10 @@ class App:
         try:
             match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
+                    self._init_ms = None  # this request has paid for it
                     body = await read_body(receive)
                 case "/openapi.json", "GET" | "HEAD":
-                    await self._describe(send, headers())
+                    self._generate.answered(invocation, await self._describe(send, headers()))
                     return
                 case "/v1/generations" | "/openapi.json", "OPTIONS" if cors:
                     await answer(send, 204, headers(), b"")
@@ -163,12 +164,13 @@ class App:
         finally:
             watching.cancel()
 
-    async def _describe(self, send: Send, headers: Headers) -> None:
-        from weir.core.openapi import (
-            openapi_json,
-        )  # builds a dozen models: nobody but its readers pays for them
+    async def _describe(self, send: Send, headers: Headers) -> int:
+        # It builds a dozen models: nobody but its readers pays for them.
+        from weir.core.openapi import openapi_json
 
-        await answer(send, 200, [("content-type", "application/json"), *headers], openapi_json())
+        document = openapi_json()
+        await answer(send, 200, [("content-type", "application/json"), *headers], document)
+        return len(document)
 
 
 def _deadline(context: Any) -> datetime | None:

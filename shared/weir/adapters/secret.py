@@ -5,6 +5,7 @@ the look-up runs in a thread: it is IO, and other requests of the environment go
 """
 
 import asyncio
+import re
 
 from weir.core.outcomes import Outcome
 from weir.core.problems import Problem
@@ -43,6 +44,9 @@ class Secret:
             value = parameters.get_parameter(name, decrypt=True, max_age=_MAX_AGE_S, force_fetch=refresh)
         else:
             value = parameters.get_secret(name, max_age=_MAX_AGE_S, force_fetch=refresh)
-        if not isinstance(value, str) or not value:
-            raise ValueError("expected a non-empty string")
-        return value
+        key = (
+            value.strip() if isinstance(value, str) else ""
+        )  # shells add a line end, which no header may hold
+        if not re.fullmatch(r"[!-~]+", key):
+            raise ValueError("expected a key of printable ASCII characters without spaces")
+        return key

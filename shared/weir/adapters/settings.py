@@ -91,7 +91,10 @@ def load_price_book(overrides: str) -> PriceBook:
         return PriceBook.load()
     try:
         text = overrides if overrides.lstrip().startswith("{") else Path(overrides).read_text()
-        return PriceBook.load(json.loads(text))
+        parsed = json.loads(text)
+        if not isinstance(parsed, dict):
+            raise ValueError(f"got {type(parsed).__name__}")
+        return PriceBook.load(parsed)
     except (OSError, ValueError) as error:
         if isinstance(error, PriceBookError):
             raise

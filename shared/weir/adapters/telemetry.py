@@ -5,11 +5,11 @@ per request. It is imported when the first request ends, not before the first by
 what Lambda collects.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from weir.core.events import dumps
 from weir.core.outcomes import Outcome
 
 NAMESPACE = "Weir"
@@ -67,5 +67,6 @@ class Telemetry:
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
         # One write of a whole line: concurrent requests must not interleave theirs.
-        sys.stdout.write(dumps(line).decode() + "\n")
+        # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
+        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         sys.stdout.flush()

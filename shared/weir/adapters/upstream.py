@@ -17,7 +17,9 @@ from weir.core.problems import Problem
 CONNECT_S = 5.0
 WRITE_S = 10.0
 _ERROR_BODY_BYTES = 65_536
+_ERROR_BODY_S = 2.0
 _DRAIN_S = 0.1
+_DEAD_S = 0.25
 
 
 class NotServed(Problem):
@@ -60,7 +62,7 @@ class UpstreamResponse:
 
 
 class Upstream:
-    """An OpenAI-compatible endpoint; `open` and `close` frame the life of its one client."""
+    """An OpenAI-compatible endpoint; `close` ends the life of its one client."""
 
     def __init__(
         self, base_url: str, key: Secret, *, transport: httpx.AsyncBaseTransport | None = None
@@ -97,8 +99,10 @@ class Upstream:
         """
         key = await self._key.get()
         response = await self._send(payload, key)
-        if response.status_code in (401, 403) and (renewed := await self._key.get(refresh=True)) != key:
-            await response.aclose()
+        if response.status_code in (401, 403):
+            refusal = await _refusal(response)
+            if (renewed := await self._key.get(refresh=True)) == key:
+                raise refusal
             response = await self._send(payload, renewed)
         if response.status_code != 200:
             raise await _refusal(response)
@@ -113,8 +117,9 @@ class Upstream:
 
     async def _send(self, payload: dict[str, Any], key: str | None) -> httpx.Response:
         headers = {"authorization": f"Bearer {key}"} if key else {}
+        now = asyncio.get_running_loop().time
         while True:
-            fresh = False
+            began, fresh = now(), False
 
             async def trace(event: str, info: object) -> None:
                 nonlocal fresh
@@ -126,9 +131,10 @@ class Upstream:
             try:
                 return await self._client.send(request, stream=True)
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-                # After a freeze a pooled connection may be dead without our knowing. It has left the pool now;
-                # nothing was forwarded yet, so ask again until a connection was opened for this request.
-                if fresh:
+                # After a freeze a pooled connection may be dead without our knowing, and fails at once. It has left
+                # the pool now, so ask again until a connection was opened for this request. What fails later may
+                # have been at work, and paid for: it is not asked again in silence.
+                if fresh or now() - began > _DEAD_S:
                     raise _failure(error) from error
             except httpx.HTTPError as error:
                 raise _failure(error) from error
@@ -140,6 +146,10 @@ def _failure(error: httpx.HTTPError) -> Problem:
         return NotServed(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {CONNECT_S:g} s")
     if isinstance(error, httpx.TimeoutException):
         return Problem(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {WRITE_S:g} s")
+    if isinstance(error, httpx.LocalProtocolError):  # never sent; its text quotes the header, and so the key
+        return NotServed(
+            Outcome.INTERNAL_ERROR, "provider: expected a request that HTTP allows, got LocalProtocolError"
+        )
     kind = NotServed if isinstance(error, httpx.ConnectError) else Problem
     return kind(Outcome.UPSTREAM_ERROR, f"provider: {type(error).__name__}: {error}"[:300])
 
@@ -149,11 +159,12 @@ async def _refusal(response: httpx.Response) -> Problem:
     status = response.status_code
     body = b""
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > _ERROR_BODY_BYTES:
-                break
-    except httpx.HTTPError:
+        async with asyncio.timeout(_ERROR_BODY_S):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _ERROR_BODY_BYTES:
+                    break
+    except (TimeoutError, httpx.HTTPError):
         pass  # the status alone has to do
     finally:
         await response.aclose()

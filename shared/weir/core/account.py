@@ -76,7 +76,10 @@ class Account:
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
-        usage = [self._experience.estimate(attempt) for attempt in self.attempts]
+        usage = [
+            attempt.usage if attempt.usage.source == "provider" else self._experience.estimate(attempt)
+            for attempt in self.attempts
+        ]
         timing = self.timing.as_json(now_ns, loop_gap)
         return self._fact("request.progress", at, usage=Usage.total(usage).as_json(), timing=timing)
 

@@ -16,6 +16,7 @@ from weir.core.chat_completions import (
     Finished,
     ModelNamed,
     ProviderFailed,
+    ReasoningDelta,
     RefusalDelta,
     TextDelta,
     UsageReported,
@@ -94,19 +95,22 @@ class Attempt:
         for event in self.decoder.feed(data):
             match event:
                 case TextDelta(text):
-                    self._absorb_text(text, out)
+                    if not self.over:  # text behind a violation is not read; usage that came with it counts
+                        self._absorb_text(text, out)
                 case UsageReported(usage):
                     self.usage = usage  # cumulative: the last one wins
                 case ModelNamed(model):
                     self.model_returned = model
+                case ReasoningDelta(text):
+                    self.progressed = True
+                    self.deltas += 1
+                    self.output_chars += len(text)
                 case RefusalDelta():
                     self._refused = self.progressed = True
                 case ProviderFailed():
                     self._failure = event
                 case Finished():
                     pass  # the decoder holds it for `conclude`
-            if self.over:
-                break
         self.over = self.over or self.decoder.terminated or self._failure is not None
         return b"".join(out)
 

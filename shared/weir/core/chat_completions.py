@@ -24,6 +24,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The model thinks aloud: paid for as output, and no part of the answer (DeepSeek, vLLM, Groq, OpenRouter)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefusalDelta:
     """Text of a refusal: not part of any document."""
 
@@ -59,7 +66,9 @@ class ProviderFailed:
     code: str | None = None
 
 
-type ProviderEvent = TextDelta | RefusalDelta | UsageReported | Finished | ModelNamed | ProviderFailed
+type ProviderEvent = (
+    TextDelta | ReasoningDelta | RefusalDelta | UsageReported | Finished | ModelNamed | ProviderFailed
+)
 
 
 class ChatCompletionsDecoder:
@@ -117,9 +126,9 @@ class ChatCompletionsDecoder:
         if not isinstance(chunk, dict):
             self._fail(events, f"stream chunk: expected a JSON object, got {type(chunk).__name__}")
             return
-        if isinstance(model := chunk.get("model"), str) and model and model != self._model:
-            self._model = model
-            events.append(ModelNamed(model))
+        if isinstance(model := chunk.get("model"), str) and model and model[:200] != self._model:
+            self._model = model[:200]  # as long as a request may name one: facts must fit a log line
+            events.append(ModelNamed(self._model))
         choices = chunk.get("choices")
         if isinstance(choices, list):
             for choice in choices:
@@ -140,6 +149,8 @@ class ChatCompletionsDecoder:
         if isinstance(delta, dict):
             if isinstance(text := delta.get("content"), str) and text:
                 events.append(TextDelta(text))
+            if isinstance(text := delta.get("reasoning_content") or delta.get("reasoning"), str) and text:
+                events.append(ReasoningDelta(text))
             if isinstance(text := delta.get("refusal"), str) and text:
                 events.append(RefusalDelta(text))
         if isinstance(reason := choice.get("finish_reason"), str) and reason:

@@ -22,7 +22,6 @@ from weir.core.prices import LambdaItem, Price, PriceBook, TokenKind
 from weir.core.usage import Usage
 
 _GIB = 1024**3
-_ABSURD_TOKENS = 100_000_000  # in one request: no model takes or gives as much, so somebody miscounted
 FREE_STREAMED_BYTES = (
     6 * 1024**2
 )  # of every response; the free 100 GiB a month are the account's, not a request's
@@ -196,7 +195,7 @@ def _tokens(
         ("input", "cached_input", "output"), None if usage.tokens else Decimal(0)
     )
     for model, part in usage.tokens:
-        if part.inconsistent or max(part.input_tokens or 0, part.output_tokens or 0) > _ABSURD_TOKENS:
+        if part.inconsistent:
             reasons.append("usage_inconsistent")
             continue
         # A provider that reports no cached part is taken to have served none: input is then priced in full.

@@ -40,7 +40,8 @@ class Experience:
         """
         documents, tokens = self.whole_documents.get((attempt.answering_model, schema), (0, 0))
         bought = attempt.usage.output_tokens
-        if not attempt.violations or not attempt.over or not documents or bought is None:
+        ended_by_us = not (attempt.decoder.terminated or attempt.decoder.finish_reason)
+        if not attempt.violations or not ended_by_us or not documents or bought is None:
             return None
         return {
             "output_tokens": max(0, round(tokens / documents) - bought),

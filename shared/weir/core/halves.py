@@ -81,9 +81,8 @@ class Halves:
         """(model that answered, usage) of every attempt that completed; else of the last checkpoints."""
         if self.completed:
             return [used for record in self.completed for used in _completed_tokens(record.body)]
-        # A checkpoint counts its own attempt, up to then; without one not even the number of attempts is known.
-        checkpoints = {count(record.body.get("attempt")): record.body for record in self.progress}
-        bodies = list(checkpoints.values()) or [record.body for record in self.started[-1:]] or [{}]
+        # A checkpoint counts all attempts up to then; without one not even their number is known.
+        bodies = [record.body for record in self.progress[-1:] or self.started[-1:]] or [{}]
         return [(text(body.get("model")), usage_of(body.get("usage"))) for body in bodies]
 
     @property

@@ -14,7 +14,7 @@ class RequestTiming:
 
     waiting     from each upstream call until its first token (or its end, if none came)
     streaming   from the first token until the end of the body, without what validation took of it
-    validating  CPU time in the validator: it runs on the loop, between two reads
+    validating  time in the validator, which runs on the loop between two reads, and for the verdict at the end
     """
 
     def __init__(self, started_ns: int) -> None:

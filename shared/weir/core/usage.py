@@ -7,6 +7,9 @@ from typing import Any, Literal
 type UsageSource = Literal["provider", "estimated", "none"]
 
 
+ABSURD_TOKENS = 100_000_000  # in one request: no model takes or gives as much, so somebody miscounted
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt, or summed over a request; input includes the cached, output the reasoning tokens."""
@@ -22,7 +25,7 @@ class Usage:
     def inconsistent(self) -> bool:
         """Whether the counts contradict each other: such usage is flagged, and not priced silently."""
         counts = (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.total_tokens)
-        if any(count is not None and count < 0 for count in counts):
+        if any(count is not None and not 0 <= count <= ABSURD_TOKENS for count in counts):
             return True
         input_tokens, cached, total = self.input_tokens, self.cached_input_tokens, self.total_tokens
         if input_tokens is not None and cached is not None and cached > input_tokens:
@@ -40,7 +43,7 @@ class Usage:
         """The sum over attempts; a count that any attempt lacks is unknown, and any estimate makes an estimate."""
         if not parts:
             return cls()
-        sources = {part.source for part in parts}
+        sources = {part.source for part in parts if part != NOTHING_BOUGHT} or {"none"}
         source: UsageSource = (
             "none" if "none" in sources else "estimated" if "estimated" in sources else "provider"
         )
@@ -59,6 +62,8 @@ class Usage:
         )
 
 
+_MAX_COUNT = 10**15  # beyond it no float is exact, and no metric is taken: such a number was never counted
+
 NOTHING_BOUGHT = Usage(0, 0, 0, 0, 0)
 """The usage of a call that the provider never served: a known zero, which nobody had to count."""
 
@@ -70,7 +75,9 @@ def usage_from_chat_completions(usage: Mapping[str, Any]) -> Usage:
     """
 
     def count(value: object) -> int | None:
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_COUNT:
+            return None
+        return value
 
     def nested(name: str, key: str) -> int | None:
         details = usage.get(name)

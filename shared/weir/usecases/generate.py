@@ -2,7 +2,7 @@
 
 The rules that this module keeps:
 - exactly one final event ends every stream that began, and one `request.completed` fact every request;
-- text is forwarded before anything else is done with it;
+- text is forwarded in the same turn of the loop in which it came, and is validated in that turn;
 - the first violation under `stop` closes the upstream response at once, and so the bill;
 - facts and metrics are written before the final event: when the caller sees it, the account is on record.
 """
@@ -104,6 +104,14 @@ class Generate:
 
         await _Run(self, invocation, caller).serve(refused)
 
+    def answered(self, invocation: Invocation, sent_bytes: int) -> None:
+        """Account for a request that the door answered itself, without the model."""
+        account = Account(invocation, self.function, self.model, self.experience, streams=False)
+        account.sent_bytes = sent_bytes
+        at = self.utc_now()
+        summary = account.summary(at, self.monotonic_ns(), None, None)
+        self.telemetry.fact(account.completed(at, summary, None))
+
 
 class _Run:
     """One request: what is done about it, from the first byte to the final event; its account keeps the record."""
@@ -115,6 +123,7 @@ class _Run:
             invocation, generate.function, generate.model, generate.experience, caller.streams
         )
         self.loop_gap = LoopGap()
+        self.gone: Problem | None = None  # what a heartbeat met that found nobody there
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
 
     async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
@@ -125,13 +134,14 @@ class _Run:
             with self.loop_gap:
                 self.account.request = request = parse()
                 self.generate.telemetry.fact(self.account.started(self.generate.utc_now()))
-                pulse = asyncio.create_task(self._pulse())
+                pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
                 await self._answer(request)
         except Problem as raised:
             problem = raised
         except asyncio.CancelledError:
             outcome = self.account.invocation.interrupted() or Outcome.STOPPED
-            problem = Problem(outcome, f"the request was ended before the model was done: {outcome.value}")
+            detail = f"the request was ended before the model was done: {outcome.value}"
+            problem = self.gone or Problem(outcome, detail)
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except Exception as error:
@@ -141,9 +151,13 @@ class _Run:
         finally:
             if pulse is not None:
                 pulse.cancel()
-        await self._finish(problem)
-        for response in self.terminated:
-            await response.close(drain=True)
+        drain = False
+        try:
+            await self._finish(problem)
+            drain = True
+        finally:
+            for response in self.terminated:
+                await response.close(drain=drain)
 
     async def _answer(self, request: GenerationRequest) -> None:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
@@ -230,8 +244,11 @@ class _Run:
                     Outcome.UPSTREAM_TIMEOUT, f"provider: expected a status within {limits.headers_s:g} s"
                 )
             return call.result()
-        finally:
-            call.cancel()
+        except BaseException:
+            # Cancelled as the status came: then there is a response that nobody will read.
+            if not call.cancel() and not call.cancelled() and call.exception() is None:
+                await call.result().close(drain=False)
+            raise
 
     async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
         token_s = self.generate.limits.token_s
@@ -271,7 +288,7 @@ class _Run:
                 await self._send(event)
 
     async def _open(self) -> None:
-        self.account.opened = True
+        self.account.opened = self.caller.streams  # a buffered answer still has its status to give
         try:
             await self.caller.open()
         except OSError as error:
@@ -285,13 +302,22 @@ class _Run:
             except OSError as error:
                 raise _gone() from error
 
-    async def _pulse(self) -> None:
-        """Keep a silent connection alive, and leave a trace of what was used for the case that we are killed."""
+    async def _pulse(self, serving: asyncio.Task[Any] | None) -> None:
+        """Keep a silent connection alive, and leave a trace of what was used for the case that we are killed.
+
+        A heartbeat that finds the caller gone ends `serving` before the next token would.
+        """
         sent_before = 0
         while True:
             await asyncio.sleep(self.generate.limits.pulse_s)
             if self.account.opened and self.account.sent_bytes == sent_before:
-                await self._send(HEARTBEAT)
+                try:
+                    await self._send(HEARTBEAT)
+                except Problem as problem:
+                    self.gone = problem
+                    if serving is not None:
+                        serving.cancel()
+                    return
             sent_before = self.account.sent_bytes
             fact = self.account.progress(
                 self.generate.utc_now(), self.generate.monotonic_ns(), self.loop_gap.as_json()
@@ -315,7 +341,10 @@ class _Run:
         account.sent_bytes += len(data)
         self.generate.telemetry.fact(account.completed(at, summary, problem))
         outcome = problem.outcome if problem else Outcome.OK
-        self.generate.telemetry.metrics(outcome, account.invocation.init_ms is not None, summary)
+        try:
+            self.generate.telemetry.metrics(outcome, account.invocation.init_ms is not None, summary)
+        except Exception as error:  # the caller's final event does not hang on a metric
+            self._failure(error)
         with suppress(OSError):  # nobody is there any more; the account is on record
             await self.caller.finish(ending, data)
 

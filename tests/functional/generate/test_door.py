@@ -23,9 +23,14 @@ from weir.core.prices import PriceBookError
 from weir.core.problems import Problem
 
 
-async def test_the_openapi_document_is_served_and_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_openapi_document_is_served_and_valid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with door("http://127.0.0.1:1/v1", monkeypatch) as app:
         answer = await app.request(method="GET", path="/openapi.json")
+    [completed] = facts(capsys.readouterr().out)
+    assert completed["outcome"] == "ok" and completed["attempts"] == []
+    assert completed["streamed_bytes"] == len(answer.body)
     assert answer.headers["content-type"] == "application/json"
     validate(answer.json)
     body = answer.json["paths"]["/v1/generations"]["post"]["requestBody"]["content"]["application/json"][

@@ -347,3 +347,111 @@ async def test_an_error_of_our_own_is_logged_without_its_text(
     output = capsys.readouterr().out
     assert "ZeroDivisionError" in output and "hush" not in output
     assert facts(output)[-1]["outcome"] == "internal_error"
+
+
+async def test_a_key_with_a_line_end_is_a_key_and_one_that_no_header_may_hold_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider(completion("a")) as upstream:
+        for stored, status_code in (("sk-1\n", 200), ("sk-\x07bad", 500)):
+            monkeypatch.setattr(
+                "aws_lambda_powertools.utilities.parameters.get_secret",
+                lambda *_, stored=stored, **__: stored,
+            )
+            async with door(upstream.base_url, monkeypatch, WEIR_UPSTREAM_KEY="secretsmanager:k") as app:
+                answer = await app.request({"prompt": "x"})
+            assert answer.status == status_code
+            assert "sk-" not in answer.body.decode() + capsys.readouterr().out
+    assert [headers["authorization"] for headers in upstream.headers] == ["bearer sk-1"]
+
+
+async def test_a_count_that_no_metric_takes_does_not_cost_the_final_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    absurd = {"prompt_tokens": 10**400, "completion_tokens": 5, "total_tokens": 7}
+    async with provider([HEAD, text("a"), chunk(finish="stop"), chunk(usage=absurd), DONE, END]) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            answer = await app.request({"prompt": "x"})
+    assert answer.final[0] == "done" and answer.final[1]["usage"]["input_tokens"] is None
+
+
+async def test_a_model_that_thinks_aloud_is_making_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    thinking: list[Step] = [step for _ in range(8) for step in (chunk({"reasoning_content": "hm"}), 0.1)]
+    async with provider([HEAD, *thinking, *completion("a")[1:]]) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            app.app._generate.limits = Limits(token_s=0.4)
+            answer = await app.request({"prompt": "x"})
+    assert answer.final[0] == "done" and answer.text == "a"
+
+
+async def test_usage_that_comes_with_the_violation_is_the_providers_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 500, "total_tokens": 503}
+    said = [{"choices": [{"delta": {"content": INVALID}}]}, {"choices": [], "usage": usage}]
+    at_once = framed(b"".join(b"data: " + json.dumps(data).encode() + b"\n\n" for data in said))
+    async with provider([HEAD, at_once, "stall"]) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            answer = await app.request({"prompt": "x", "schema": "blog_post"})
+    assert answer.final[1]["outcome"] == "invalid_output"
+    assert answer.final[1]["usage"]["output_tokens"] == 500
+    assert answer.final[1]["usage"]["source"] == "provider"
+
+
+async def test_nothing_was_saved_where_the_provider_finished_by_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = completion(json.dumps(BLOG_POST))
+    async with provider(whole, completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+        for _ in range(2):
+            await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "finish"})
+    assert [fact.get("saved") for fact in facts(capsys.readouterr().out)] == [None] * 4
+
+
+async def test_a_buffered_answer_is_recorded_with_the_status_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider(completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+        wants = {"accept": "application/json"}
+        answer = await app.request({"prompt": "x", "schema": "blog_post"}, headers=wants)
+    assert answer.status == answer.problem["status"] == 502
+    assert facts(capsys.readouterr().out)[-1]["http_status"] == 502
+
+
+async def test_a_heartbeat_that_finds_nobody_ends_the_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider([HEAD, text("a"), "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        app.app._generate.limits = Limits(pulse_s=0.1)
+        async with asyncio.timeout(5):
+            await app.request({"prompt": "x"}, lost_after=1)
+            await upstream.hung_up.wait()
+    assert facts(capsys.readouterr().out)[-1]["outcome"] == "client_disconnected"
+
+
+async def test_names_from_outside_cannot_break_or_flood_a_log_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = [HEAD, chunk({"content": "a"}, "stop", model="m\u2028\x85" + "x" * 500_000), DONE, END]
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        await app.request({"prompt": "x", "model": "n\u2028"})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and max(map(len, lines)) < 4_000
+
+
+async def test_what_a_provider_worked_on_is_not_asked_again_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with provider(completion("a"), [0.4, "reset"], completion("c")) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            await app.request({"prompt": "x"})
+            answer = await app.request({"prompt": "x"})
+    assert answer.status == 502 and len(upstream.requests) == 2
+
+
+async def test_a_stalled_refusal_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b"HTTP/1.1 429 X\r\ncontent-length: 99\r\nretry-after: 3\r\n\r\n{"
+    monkeypatch.setattr("weir.adapters.upstream._ERROR_BODY_S", 0.1)
+    async with provider([head, "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x"})
+    assert answer.status == 429 and answer.headers["retry-after"] == "3"

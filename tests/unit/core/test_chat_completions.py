@@ -52,7 +52,6 @@ def test_text_refusal_model_and_finish_are_read_in_order() -> None:
         {"choices": None},
         choice(None),
         choice({"content": None}),
-        choice({"reasoning_content": "thinking"}),
         choice({"content": "of another choice"}, index=1),
         {"prompt_filter_results": []},
         {"choices": ["?"]},

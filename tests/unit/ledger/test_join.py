@@ -142,11 +142,11 @@ def test_a_killed_request_has_the_usage_of_its_last_checkpoint_and_says_so() -> 
     assert "usage_up_to_checkpoint" in joined.cost.unpriced
 
 
-def test_checkpoints_of_two_attempts_are_both_paid() -> None:
+def test_a_checkpoint_holds_the_attempts_before_it_and_they_are_paid_once() -> None:
     joined = row(
         STARTED,
         lines.fact("request.progress", "r1", attempt=1, usage=lines.usage(1000, 100)),
-        lines.fact("request.progress", "r1", attempt=2, usage=lines.usage(1000, 300)),
+        lines.fact("request.progress", "r1", attempt=2, usage=lines.usage(2000, 400)),
     )
     assert (joined.usage.input_tokens, joined.usage.output_tokens) == (2000, 400)
 
