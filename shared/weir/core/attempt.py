@@ -75,7 +75,7 @@ class Attempt:
         self._refused = False
         self._timing = timing
         self._clock = clock
-        self._splice = Splice(retry.prefix if retry else "")
+        self._splice = Splice(retry.prefix if retry else "", retry.kept if retry else frozenset())
         self._kept_paths = retry.kept_paths if retry else frozenset()
 
     @property
@@ -111,12 +111,13 @@ class Attempt:
                     self._failure = event
                 case Finished():
                     pass  # the decoder holds it for `conclude`
+        if self.progressed and not self.over:
+            self._validate("", out)  # nothing more has come for now: look at all that has
         self.over = self.over or self.decoder.terminated or self._failure is not None
         return b"".join(out)
 
     def _absorb_text(self, text: str, out: list[bytes]) -> None:
-        now_ns = self._clock()
-        self._timing.token(now_ns)
+        self._timing.token(self._clock())
         self.progressed = True
         self.deltas += 1
         self.output_chars += len(text)
@@ -124,10 +125,14 @@ class Attempt:
             self._texts.append(text)
         if "delta" in self.include:
             out.append(events.delta(self.number, text))
+        self._validate(text, out)
+
+    def _validate(self, text: str, out: list[bytes]) -> None:
         if self.validator is None:
             return
+        started_ns = self._clock()
         found = self.validator.feed(self._splice.feed(text))
-        self._timing.validate_ns += self._clock() - now_ns
+        self._timing.validate_ns += self._clock() - started_ns
         for item in found:
             if isinstance(item, Violation):
                 self.violations.append(item)
@@ -136,7 +141,7 @@ class Attempt:
                 self._value(item, out)
 
     def _value(self, value: Value, out: list[bytes]) -> None:
-        if value.path in self._kept_paths:
+        if value.path in self._kept_paths and not self._splice.whole:
             return  # the caller has it from the attempt before
         self.sent_paths.append(value.path)
         if "value" in self.include:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from weir.core.validation import Violation, plan_for
 
 MAX_KEPT_CHARS = 100_000
+_decode = json.JSONDecoder().raw_decode
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -24,14 +25,15 @@ class Retry:
     """The second question.
 
     `messages` follow the conversation; `properties` names the fields to ask for, None for all of them; `prefix` is
-    the kept text, an object without its closing brace, or empty; `kept_paths` are the values sent that hold, and
-    `discarded_paths` those that do not.
+    the kept text, an object without its closing brace, or empty, and `kept` the names in it; `kept_paths` are the
+    values sent that hold, and `discarded_paths` those that do not.
     """
 
     reason: str
     messages: list[dict[str, str]]
     properties: frozenset[str] | None
     prefix: str
+    kept: frozenset[str]
     kept_paths: frozenset[str]
     discarded_paths: list[str]
 
@@ -51,7 +53,9 @@ def plan_retry(
     missing = frozenset(properties) - frozenset(kept)
     if not kept or not missing or not kept.keys() <= properties.keys():
         ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
-        return Retry(reason, [{"role": "user", "content": ask}], None, "", frozenset(), list(sent_paths))
+        return Retry(
+            reason, [{"role": "user", "content": ask}], None, "", frozenset(), frozenset(), list(sent_paths)
+        )
     prefix = "{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in kept.items())
     kept_paths = frozenset(path for path in sent_paths if _first(path) in kept)
     ask = (
@@ -63,6 +67,7 @@ def plan_retry(
         [{"role": "assistant", "content": prefix + "}"}, {"role": "user", "content": ask}],
         missing,
         prefix,
+        frozenset(kept),
         kept_paths,
         [path for path in sent_paths if path not in kept_paths],
     )
@@ -79,18 +84,17 @@ def completed_members(text: str) -> dict[str, str]:
     """
     members: dict[str, str] = {}
     repeated: set[str] = set()
-    decode = json.JSONDecoder().raw_decode
     at = _skip(text, 0)
     if text[at : at + 1] != "{":
         return {}
     try:
         while True:
-            name, at = decode(text, _skip(text, at + 1))
+            name, at = _decode(text, _skip(text, at + 1))
             at = _skip(text, at)
             if not isinstance(name, str) or text[at : at + 1] != ":":
                 break
             start = _skip(text, at + 1)
-            _, end = decode(text, start)
+            _, end = _decode(text, start)
             at = _skip(text, end)
             if text[at : at + 1] not in (",", "}"):
                 break  # a number may go on where the text breaks off
@@ -111,11 +115,14 @@ def _skip(text: str, at: int) -> int:
 class Splice:
     """Joins the second answer to the kept text: `{"a":1` and ` {"b":2}` become one object.
 
-    An answer that does not begin with a brace is passed on as it is, and so is refused for what it is.
+    An answer that does not begin with a brace is passed on as it is, and so is refused for what it is. One whose
+    first member was kept gives the whole document again, asked or not: it is taken alone, and `whole` says so.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, kept: frozenset[str]) -> None:
+        self.whole = False
         self._prefix = prefix
+        self._kept = kept
         self._held = ""
 
     def feed(self, text: str) -> str:
@@ -125,11 +132,20 @@ class Splice:
         self._held += text
         opened = self._held.lstrip(" \t\n\r")
         if opened and opened[0] != "{":
-            self._prefix, joined = "", opened
-            return joined
+            self._prefix = ""
+            return opened
         inner = opened[1:].lstrip(" \t\n\r")
         if not inner:
             return ""
+        first = None
+        if inner[0] == '"':
+            try:
+                first, _ = _decode(inner)
+            except ValueError:
+                return ""  # its name is not complete
         joined = self._prefix + ("" if inner[0] == "}" else ",") + inner
         self._prefix = ""
+        if first in self._kept:
+            self.whole = True
+            return opened
         return joined

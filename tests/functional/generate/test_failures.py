@@ -213,6 +213,19 @@ async def test_under_retry_only_the_bad_and_the_missing_part_is_asked_for_again(
     assert completed["outcome"] == "ok" and completed["violations"] == 1
 
 
+async def test_a_second_answer_that_gives_the_whole_document_again_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = INVALID.index('"summary"')
+    again = json.dumps(BLOG_POST | {"title": "Another"})
+    async with provider([HEAD, text(INVALID[:cut]), "stall"], completion(again)) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            answer = await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "retry"})
+    assert answer.final[0] == "done"
+    values = {event["path"]: event["value"] for event in answer.of("value")}
+    assert values["/title"] == "Another"  # a later value with the same path replaces the one before
+
+
 async def test_a_retry_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with provider(completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "x", "schema": "blog_post", "on_violation": "retry"})

@@ -49,14 +49,24 @@ def test_two_answers_are_spliced_into_one_object(
 ) -> None:
     rest = {name: value for name, value in rest.items() if name not in kept}
     answer = space + "{" + space + json.dumps(rest)[1:]
-    splice = Splice(json.dumps(kept)[:-1])
+    splice = Splice(json.dumps(kept)[:-1], frozenset(kept))
     joined = "".join(splice.feed(answer[at : at + size]) for at in range(0, len(answer), size))
     assert json.loads(joined) == kept | rest
 
 
 def test_an_answer_that_is_no_object_is_passed_on_to_be_refused() -> None:
-    splice = Splice('{"a":1')
+    splice = Splice('{"a":1', frozenset("a"))
     assert splice.feed("  ") + splice.feed("Sorry") + splice.feed(", no") == "Sorry, no"
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_an_answer_that_gives_everything_again_is_taken_alone(size: int) -> None:
+    splice = Splice('{"a":1', frozenset("a"))
+    answer = ' {"a": 2, "b": 3}'
+    assert (
+        "".join(splice.feed(answer[at : at + size]) for at in range(0, len(answer), size)) == answer.lstrip()
+    )
+    assert splice.whole
 
 
 MODEL = load_schema("blog_post")

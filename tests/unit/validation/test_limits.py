@@ -5,10 +5,10 @@ Times are CPU times with a wide margin: they tell linear from quadratic, not fas
 
 import json
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from weir.core.validation import Document, InvalidDocument, StreamedValidator, WholeText
 
@@ -147,6 +147,16 @@ def test_a_huge_number_is_judged_like_any(digits: int, name: str) -> None:
         assert verdict.model == want
 
 
+def test_a_pattern_that_backtracks_elsewhere_is_linear() -> None:
+    class Patterned(BaseModel):
+        lines: list[Annotated[str, Field(pattern="^(a+)+$")]]
+
+    text = json.dumps({"lines": ["a" * 50_000 + "!"]})
+    verdict, _, seconds = run(Patterned, text)
+    same_as_pydantic(Patterned, text, verdict)
+    assert seconds < 2
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -182,12 +192,49 @@ def test_an_element_with_a_megabyte_inside_is_cut_inside_and_is_one_value() -> N
 
 def test_a_text_that_only_the_whole_can_tell_says_whether_it_is_large() -> None:
     validator = StreamedValidator(Loose)
-    validator.feed('{"v":"' + "x" * 200_000)
+    validator.feed('{"text":"' + "x" * 200_000)
     outcome = validator.end()
     assert isinstance(outcome, WholeText)
     assert outcome.large
     assert outcome.reason == "the text is not complete"
-    assert b"".join(outcome.pieces) == b'{"v":"' + b"x" * 200_000
+    assert b"".join(outcome.pieces) == b'{"text":"' + b"x" * 200_000
+
+
+def test_what_is_huge_and_cannot_be_cut_is_left_to_the_judge_of_the_whole() -> None:
+    class Opaque(BaseModel):
+        before: str
+        either: list[int] | dict[str, int]
+        after: str
+
+    text = json.dumps({"before": "b", "either": list(range(50_000)), "after": "a"})
+    validator = StreamedValidator(Opaque)
+    longest = 0.0
+    for at in range(0, len(text), 4096):
+        began = time.thread_time()
+        validator.feed(text[at : at + 4096])
+        longest = max(longest, time.thread_time() - began)
+    assert longest < 0.005
+    outcome = validator.end()
+    assert isinstance(outcome, WholeText)
+    assert "cannot be cut inside" in outcome.reason
+    assert [value.path for value in validator.settle(outcome.judge()).values] == ["/either", "/after"]
+
+
+def test_a_large_document_that_its_validators_have_seen_is_not_dumped_again_on_the_loop() -> None:
+    class Checked(BaseModel):
+        lines: list[str]
+
+        @model_validator(mode="after")
+        def check(self) -> "Checked":
+            return self
+
+    for count, reason in ((100, ""), (40_000, "must be dumped again")):
+        text = json.dumps({"lines": ["x" * 20] * count})
+        validator = StreamedValidator(Checked)
+        validator.feed(text)
+        outcome = validator.end()
+        assert reason in validator.fallback
+        assert isinstance(outcome, WholeText) == bool(reason)
 
 
 def test_a_thousand_of_many_errors_are_listed_and_all_are_counted() -> None:

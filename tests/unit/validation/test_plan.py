@@ -230,7 +230,7 @@ def test_each_validator_of_a_cut_model_runs_once() -> None:
             runs.append("outer")
             return self
 
-    validator = StreamedValidator(Outer)
+    validator = StreamedValidator(Outer, instances=True)
     for char in '{"inners":[{"a":1},{"a":2}],"name":"n"}':
         validator.feed(char)
     document = validator.close()
@@ -240,8 +240,9 @@ def test_each_validator_of_a_cut_model_runs_once() -> None:
     assert isinstance(document.model, Outer)
 
 
-def test_elements_are_the_very_instances_that_were_validated() -> None:
-    validator = StreamedValidator(Page.model_construct.__self__)
+@pytest.mark.parametrize("instances", [True, False])
+def test_the_model_is_what_pydantic_makes_of_the_text(instances: bool) -> None:
+    validator = StreamedValidator(Page, instances=instances)
     text = '{"title":"t","numbers":[1],"lines":[{"text":"a"}],"blocks":[],"block":{"lines":[]},"line":{"text":"l"},"by_name":{},"either":"e"}'
     validator.feed(text)
     model = validator.close().model

@@ -22,10 +22,14 @@ __all__ = [
     "Context",
     "Schema",
     "Shape",
+    "has_own_dump",
+    "has_post_init",
+    "holds_list_of_models",
     "needs_instance",
     "omits",
     "reads_other_fields",
     "shape_of",
+    "text_keys",
     "wrapped",
 ]
 
@@ -158,3 +162,45 @@ def _parts(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema
 
 
 _DATA = frozenset({"default", "metadata", "serialization", "expected", "function", "cls", "config"})
+
+
+def has_post_init(core: Schema) -> bool:
+    """Whether the model's author wrote a model_post_init."""
+    # Private attributes make Pydantic add a model_post_init of its own.
+    return bool(core.get("post_init")) and not core["cls"].model_post_init.__module__.startswith("pydantic.")
+
+
+def has_own_dump(shape: Shape) -> bool:
+    """Whether a serializer of the value as a whole decides what becomes of its parts."""
+    return any(
+        "serialization" in part for part in (*shape.wrappers, shape.core, shape.core.get("schema") or {})
+    )
+
+
+def text_keys(name: str, info: Schema, config: Schema) -> set[str]:
+    """Return the keys under which a text may hold the field."""
+    alias = info.get("validation_alias")
+    if alias is None:
+        return {name}
+    by_name = config.get("validate_by_name") or config.get("populate_by_name")
+    by_alias = config.get("validate_by_alias", True)
+    return {*({alias} if by_alias else ()), *({name} if by_name else ())}
+
+
+def holds_list_of_models(schema: Schema, context: Context, seen: set[int]) -> bool:
+    """Whether a model holds a list of models, at any depth."""
+    core = shape_of(schema, context.definitions).core
+    if id(core) in seen:
+        return False
+    seen.add(id(core))
+    if core["type"] != "model" or core["schema"]["type"] != "model-fields":
+        return False
+    for info in core["schema"]["fields"].values():
+        inner = shape_of(info["schema"], context.definitions).core
+        if inner["type"] == "list":
+            element = shape_of(inner.get("items_schema") or ANY, context.definitions).core
+            if element["type"] == "model" or holds_list_of_models(element, context, seen):
+                return True
+        elif holds_list_of_models(inner, context, seen):
+            return True
+    return False

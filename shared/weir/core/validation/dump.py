@@ -15,28 +15,35 @@ BLOCK_BYTES = 65536
 class Dump:
     """Serialised bytes in blocks: small pieces are joined as they come, so that a million cost no million objects."""
 
-    __slots__ = ("_blocks", "_last")
+    __slots__ = ("_blocks", "_last", "size_bytes")
 
     def __init__(self) -> None:
-        self._blocks: list[bytes | bytearray] = []
+        self._blocks: list[bytes] = []
         self._last = bytearray()
+        self.size_bytes = 0
 
     def add(self, piece: bytes | bytearray) -> None:
         """Append `piece`."""
+        self.size_bytes += len(piece)
         if len(piece) >= BLOCK_BYTES:
-            self._blocks += (self._last, piece)
-            self._last = bytearray()
+            self._finish()
+            self._blocks.append(bytes(piece))  # no copy of what is bytes already
             return
         self._last += piece
         if len(self._last) >= BLOCK_BYTES:
-            self._blocks.append(self._last)
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._last:
+            self._blocks.append(bytes(self._last))  # exactly as large as it is; a bytearray grows ahead
             self._last = bytearray()
 
     def extend(self, other: Dump) -> None:
         """Append what `other` holds."""
         if other._blocks:
-            self._blocks += (self._last, *other._blocks)
-            self._last = bytearray()
+            self._finish()
+            self._blocks += other._blocks
+            self.size_bytes += other.size_bytes - len(other._last)
         self.add(other._last)
 
     def __iter__(self) -> Iterator[bytes | bytearray]:

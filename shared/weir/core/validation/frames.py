@@ -17,7 +17,12 @@ from weir.core.validation.nodes import Member, Members
 from weir.core.validation.slices import Refused, Surprise, first_error, validated
 from weir.core.validation.values import Value, pointer
 
-__all__ = ["Frame", "MembersFrame"]
+__all__ = ["AFTER", "ANY", "FIRST", "NEXT", "VALUE", "Frame", "MembersFrame"]
+
+
+# What is read next: a first part or the end, a part after a comma, a member's value, a comma or the end.
+FIRST, NEXT, VALUE, AFTER = range(4)
+ANY = "", ""
 
 
 class Frame:
@@ -37,6 +42,15 @@ class Frame:
         self.out = out
         self.dump = Dump()
         self.count = 0
+
+    def skeleton(self, state: int) -> str:
+        """Return the shortest text that leads a parser from before the container to where it is read in `state`."""
+        return ("{", '{"":0,', '{"":', '{"":0 ')[state]
+
+    def expected(self, state: int) -> tuple[str, str]:
+        """Return the two characters of which one is there when something closes; "" stands for any."""
+        # Nothing can close before the next value begins, but the container itself.
+        return ANY if state == VALUE else (":", "}")
 
     @property
     def hands_out(self) -> bool:
@@ -182,6 +196,10 @@ class MembersFrame(Frame):
             raise Refused(first_error(error)) from None
         if type(model) is not node.model:
             raise Surprise("a model validator returned something else")
+        if node.changeable and sum(dump.size_bytes for dump in self.dumps.values()) > REDUMP_MAX_BYTES:
+            raise Surprise(
+                f"validators have seen more than {REDUMP_MAX_BYTES} bytes, which must be dumped again"
+            )
         extras = self.extras
         if node.changeable and model.__pydantic_extra__:
             extras = [(key, key, to_json(key) + b":") for key in model.__pydantic_extra__]
@@ -202,6 +220,10 @@ class MembersFrame(Frame):
             lead = b","
         self.dump.add(b"{}" if lead == b"{" else b"}")
         return model, self.path is not None and lead == b","
+
+
+# Dumping this much takes about a millisecond.
+REDUMP_MAX_BYTES = 300_000
 
 
 def _member(model: BaseModel, name: str, written: bytes) -> bytes | None:

@@ -1,7 +1,7 @@
 """The frames of values that are cut only because they are huge: dicts and strings. Their parts are not handed out.
 
-A call is bounded by the piece of text that it is given. What is not: the last copy of a huge string, which Python wants
-in one piece (about 0.2 ms a megabyte).
+A call is bounded by the piece of text that it is given. What is not: the last copy of a huge value, which has to be in
+one piece to be handed out (0.5 ms a megabyte), and a dict of keys as it grows and goes (20 ms at a million).
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class EntriesFrame(Frame):
             if isinstance(error, NotJson):
                 raise
             raise Refused(first_error(error, f"{{{text}}}")) from None
+        if self.count:
+            self.dump.add(b",")
         self.count += len(values)
         self.values.update(values if self.keeps else dict.fromkeys(values))
         if len(self.values) != self.count:
             raise Surprise("a dict's key is repeated")
-        if len(self.values) > len(values):
-            self.dump.add(b",")
         self.dump.add(dumped(self.node.batch_dump, values)[1:-1])
         return len(values)
 
@@ -85,8 +85,16 @@ class TextFrame(Frame):
         self.value = StringIO()
         self.dump.add(b'"')
 
-    def piece(self, text: str) -> None:
-        """Take a piece of the text between the quotes that ends between characters and escapes."""
+    def skeleton(self, state: int) -> str:
+        return '"'
+
+    def expected(self, state: int) -> tuple[str, str]:
+        return '"', '"'
+
+    def loc(self) -> tuple[int | str, ...]:
+        return ()
+
+    def part(self, text: str) -> None:
         try:
             value = STRING.validate_json(f'"{text}"')
         except ValidationError:

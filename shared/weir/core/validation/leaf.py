@@ -18,10 +18,14 @@ from weir.core.validation.coreschema import (
     Context,
     Schema,
     Shape,
+    has_own_dump,
+    has_post_init,
+    holds_list_of_models,
     needs_instance,
     omits,
     reads_other_fields,
     shape_of,
+    text_keys,
     wrapped,
 )
 from weir.core.validation.nodes import Entries, Items, Member, Members, Node, Text
@@ -34,7 +38,16 @@ SMALL = frozenset(
 )
 
 
-CLOSERS = {"model": "}]", "dataclass": "}]", "typed-dict": "}]", "dict": "}]", "str": '"]', "list": "]]"}
+# What an element begins with, and the characters that can end it or the list, by the kind of the elements.
+ENDS = {
+    "model": ("{", "}", "]"),
+    "dataclass": ("{", "}", "]"),
+    "typed-dict": ("{", "}", "]"),
+    "dict": ("{", "}", "]"),
+    "list": ("[", "]", "]"),
+    "str": ('"', '"', "]"),
+    **dict.fromkeys(SMALL, ("-0123456789tfn", ",", "]")),
+}
 
 
 @dataclass(eq=False)
@@ -62,18 +75,18 @@ class Leaf:
     @cached_property
     def open(self) -> Items | Members | None:
         """How the value is cut inside from its start on, its parts being values of their own; or None."""
-        if needs_instance(self.schema, self.context.definitions) or _has_own_dump(self.shape):
+        if needs_instance(self.schema, self.context.definitions) or has_own_dump(self.shape):
             return None
         if self.shape.core["type"] == "list":
             return _items(self)
-        if self.shape.core["type"] == "model" and _holds_list_of_models(self.shape.core, self.context, set()):
+        if self.shape.core["type"] == "model" and holds_list_of_models(self.shape.core, self.context, set()):
             return _members_of(self)
         return None
 
     @cached_property
     def huge(self) -> Node | None:
         """How the value is cut inside once it has grown huge; or None: it is validated whole."""
-        if needs_instance(self.schema, self.context.definitions) or _has_own_dump(self.shape):
+        if needs_instance(self.schema, self.context.definitions) or has_own_dump(self.shape):
             return None
         kind = self.shape.core["type"]
         if kind == "list":
@@ -95,7 +108,7 @@ def _refusals(shape: Shape, context: Context) -> tuple[str, ...]:
         reasons.append("the model has an __init__ of its own")
     if core.get("root_model"):
         return (*reasons, "a root model is one value")
-    if _has_own_dump(shape):
+    if has_own_dump(shape):
         reasons.append("a model serializer dumps the model as it likes")
     fields = core["schema"]
     if fields["type"] != "model-fields":
@@ -119,6 +132,10 @@ def _refusals(shape: Shape, context: Context) -> tuple[str, ...]:
 
 
 def _members_of(leaf: Leaf) -> Members | None:
+    outer, inner = leaf.context.config or {}, leaf.shape.core.get("config") or {}
+    if any(outer.get(key) != inner.get(key) for key in {*outer, *inner} if key.startswith("ser_json")):
+        # What is written by its value's type and not by a schema goes by the config of the whole document.
+        return None
     made = members(leaf.schema, leaf.context.definitions)
     return made if isinstance(made, Members) else None
 
@@ -140,7 +157,7 @@ def members(schema: Schema, definitions: Any) -> Members | tuple[str, ...]:
         if "serialization_exclude_if" in info or needs_instance(info["schema"], definitions):
             late.add(name)
         member = Member(name, dump_key, Leaf(info["schema"], context))
-        for key in _text_keys(name, info, config):
+        for key in text_keys(name, info, config):
             if by_key.setdefault(key, member) is not member:
                 return (f"{name}: the key {key!r} feeds two fields",)
         if dump_key is not None:
@@ -174,7 +191,7 @@ def members(schema: Schema, definitions: Any) -> Members | tuple[str, ...]:
         computed=computed,
         late=frozenset(late),
         reserved=frozenset((*fields["fields"], *dumped, *(name for name, _, _ in computed))),
-        changeable=bool(shape.functions) or _has_post_init(core),
+        changeable=bool(shape.functions) or has_post_init(core),
     )
 
 
@@ -186,32 +203,20 @@ SYNTAX_ONLY: Schema = {
 }
 
 
-def _text_keys(name: str, info: Schema, config: Schema) -> set[str]:
-    alias = info.get("validation_alias")
-    if alias is None:
-        return {name}
-    by_name = config.get("validate_by_name") or config.get("populate_by_name")
-    by_alias = config.get("validate_by_alias", True)
-    return {*({alias} if by_alias else ()), *({name} if by_name else ())}
-
-
-def _has_post_init(core: Schema) -> bool:
-    # Private attributes make Pydantic add a model_post_init of its own.
-    return bool(core.get("post_init")) and not core["cls"].model_post_init.__module__.startswith("pydantic.")
-
-
 def _items(leaf: Leaf) -> Items:
     core, context = leaf.shape.core, leaf.context
     item: Schema = core.get("items_schema") or ANY
     bare: Schema = {"type": "list", "items_schema": item}
     bounds = {key: core[key] for key in ("min_length", "max_length") if core.get(key) is not None}
     kind = shape_of(item, context.definitions).core["type"]
+    begins, closer, end = ENDS.get(kind, ("", "", ""))
     return Items(
         batch=context.validator(bare),
         batch_dump=context.serializer(bare),
         element=Leaf(item, context),
         each=kind not in SMALL,
-        closers=CLOSERS.get(kind, ",]"),
+        begins=begins,
+        closers=(closer, end),
         may_omit=omits(item, context.definitions),
         min_length=core.get("min_length") or 0,
         max_length=core.get("max_length"),
@@ -242,27 +247,3 @@ def _text(leaf: Leaf) -> Text | None:
     if not plain or shaped:
         return None
     return Text(core.get("min_length") or 0, core.get("max_length"), leaf.context.assembler(core))
-
-
-def _has_own_dump(shape: Shape) -> bool:
-    return any(
-        "serialization" in part for part in (*shape.wrappers, shape.core, shape.core.get("schema") or {})
-    )
-
-
-def _holds_list_of_models(schema: Schema, context: Context, seen: set[int]) -> bool:
-    core = shape_of(schema, context.definitions).core
-    if id(core) in seen:
-        return False
-    seen.add(id(core))
-    if core["type"] != "model" or core["schema"]["type"] != "model-fields":
-        return False
-    for info in core["schema"]["fields"].values():
-        inner = shape_of(info["schema"], context.definitions).core
-        if inner["type"] == "list":
-            element = shape_of(inner.get("items_schema") or ANY, context.definitions).core
-            if element["type"] == "model" or _holds_list_of_models(element, context, seen):
-                return True
-        elif _holds_list_of_models(inner, context, seen):
-            return True
-    return False

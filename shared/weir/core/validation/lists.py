@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import SchemaValidator
 
 from weir.core.validation.dump import Dump, dumped
-from weir.core.validation.frames import Frame
+from weir.core.validation.frames import REDUMP_MAX_BYTES, Frame
 from weir.core.validation.leaf import Leaf
 from weir.core.validation.nodes import Items
 from weir.core.validation.scanner import split
@@ -33,6 +33,12 @@ class ItemsFrame(Frame):
         self.each = node.each and path is not None
         self.allowed = sys.maxsize if node.max_length is None else node.max_length
         self.dump.add(b"[")
+
+    def skeleton(self, state: int) -> str:
+        return ("[", "[0,", "[0," if self.count else "[", "[0 ")[state]
+
+    def expected(self, state: int) -> tuple[str, str]:
+        return ("{", "]") if self.hands_out and self.node.element.open else self.node.closers
 
     @property
     def hands_out(self) -> bool:
@@ -58,7 +64,9 @@ class ItemsFrame(Frame):
     def batch(self, text: str) -> int:
         """Take the text of elements with commas between them, and return how many they were."""
         # Of a list that is too long Pydantic says nothing else, so elements past the limit are only counted.
-        validator = self.node.batch if self.count < self.allowed else ANY_LIST
+        if self.node.may_omit and not self.takes_all:
+            raise Surprise("an element that may vanish comes to a list that is full")
+        validator = self.node.batch if self.takes_all else ANY_LIST
         try:
             values = validated(validator, f"[{text}]", self.allow_nan)
         except (ValidationError, NotJson) as error:
@@ -121,6 +129,8 @@ class ItemsFrame(Frame):
             if not node.min_length <= self.count <= self.allowed:
                 node.limits.validate_python([None] * self.count)
                 raise Surprise("a list's length was refused here and not by Pydantic")
+            if node.finish is not None and self.dump.size_bytes > REDUMP_MAX_BYTES:
+                raise Surprise(f"a validator sees a list of more than {REDUMP_MAX_BYTES} bytes")
             if node.finish is not None:
                 value = node.finish.validate_python(value)
                 piece = dumped(node.finish_dump, value)

@@ -24,8 +24,9 @@ class Items:
     element: Leaf
     # The elements are values of their own. Numbers and the like are not: the list is one value when it closes.
     each: bool
-    # The characters that can end an element or the list.
-    closers: str
+    # What an element begins with, if nothing else will do, and the characters that can end it or the list.
+    begins: str
+    closers: tuple[str, str]
     # An element may vanish from its list, so elements are validated one at a time.
     may_omit: bool
     min_length: int

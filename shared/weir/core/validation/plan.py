@@ -8,7 +8,7 @@ their own, with alias paths, or with field validators that read other fields: se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from functools import cache
 
 from pydantic import BaseModel
 from pydantic_core import SchemaError
@@ -40,17 +40,6 @@ class Plan:
         return {} if self.root is None else {key: _how(m.leaf) for key, m in self.root.by_key.items()}
 
 
-def plan_for(model: type[BaseModel]) -> Plan:
-    """Return the plan of `model`, made at the first call and kept as long as the class."""
-    plan = _plans.get(model)
-    if plan is None:
-        _plans[model] = plan = _plan(model)
-    return plan
-
-
-_plans: WeakKeyDictionary[type[BaseModel], Plan] = WeakKeyDictionary()
-
-
 def _how(leaf: Leaf) -> str:
     match leaf.open:
         case Items(each=True):
@@ -63,7 +52,9 @@ def _how(leaf: Leaf) -> str:
             return "value"
 
 
-def _plan(model: type[BaseModel]) -> Plan:
+@cache
+def plan_for(model: type[BaseModel]) -> Plan:
+    """Return the plan of `model`, made at the first call and kept for good."""
     if not model.__pydantic_complete__:
         model.model_rebuild()
     allow_nan = model.model_config.get("allow_inf_nan") is True

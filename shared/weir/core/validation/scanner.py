@@ -12,7 +12,18 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MEMBER_RUN", "RUN", "TOO_DEEP", "WHITESPACE", "Slot", "skip_space", "split"]
+__all__ = [
+    "BARE_END",
+    "KEY",
+    "MEMBER_RUN",
+    "RUN",
+    "STRING_PIECE",
+    "TOO_DEEP",
+    "WHITESPACE",
+    "Slot",
+    "skip_space",
+    "split",
+]
 
 # Pydantic's parser refuses depth 202. Slices are parsed one by one, so the levels above a slice are counted here.
 MAX_DEPTH = 201
@@ -21,7 +32,8 @@ TOO_DEEP = -2
 WHITESPACE = " \t\n\r"
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _STRUCTURE = re.compile(r'["\[\]{}]')
-_BARE_END = re.compile(r"[,\]} \t\n\r]")
+# What can follow a number or a literal.
+BARE_END = re.compile(r"[,\]} \t\n\r]")
 
 # Possessive quantifiers throughout: without backtracking each expression is linear in what it reads.
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
@@ -39,6 +51,12 @@ RUN = re.compile(rf"((?:{_GAP}{_VALUE}{_GAP},)*+)({_GAP}{_ENDED})?+", re.DOTALL)
 # The same for the members of an object.
 _NAME = rf"{_GAP}{_STRING}{_GAP}:{_GAP}"
 MEMBER_RUN = re.compile(rf"((?:{_NAME}{_VALUE}{_GAP},)*+)({_NAME}{_ENDED})?+", re.DOTALL)
+# A member's name and the colon after it.
+KEY = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\.)*+)"[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
+# A piece of a string: it ends between escapes, and never between the two of a surrogate pair.
+STRING_PIECE = re.compile(
+    r'(?:[^"\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*+'
+)
 # How deep a value of RUN can be.
 RUN_DEPTH = 2
 
@@ -51,12 +69,23 @@ def skip_space(text: str, at: int) -> int:
 
 
 class Slot:
-    """The resumable search for the end of one value: give it each piece of text once.
+    """The resumable search for the end of one value: give it each piece of text once, and let it hold those without.
 
-    `closers` are the characters that can end the value; text without them need not be looked at yet.
+    `closer` is the character that can end the value, "" if any can; text without it need not be looked at yet.
     """
 
-    __slots__ = ("_bare", "_begun", "_depth", "_escaped", "_quoted", "closers", "deepest")
+    __slots__ = (
+        "_bare",
+        "_begun",
+        "_depth",
+        "_escaped",
+        "_held",
+        "_quoted",
+        "chars",
+        "closer",
+        "deepest",
+        "tried",
+    )
 
     def __init__(self) -> None:
         self._begun = False
@@ -66,7 +95,21 @@ class Slot:
         self._escaped = False
         self._depth = 0
         self.deepest = 0
-        self.closers = ""
+        self.closer = ""
+        # What was held, and whether an attempt was made to cut the value inside.
+        self._held: list[str] = []
+        self.chars = 0
+        self.tried = False
+
+    @property
+    def text(self) -> str:
+        """The pieces that were held."""
+        return "".join(self._held)
+
+    def hold(self, piece: str) -> None:
+        """Keep a piece in which the value does not end."""
+        self._held.append(piece)
+        self.chars += len(piece)
 
     def end(self, text: str, at: int) -> int:
         """Return the index after the value in `text` from `at` on, -1 if it goes on beyond, `TOO_DEEP` if it is."""
@@ -74,15 +117,15 @@ class Slot:
             first = text[at]
             self._begun = True
             if first == '"':
-                self._quoted, self.closers = True, '"'
+                self._quoted, self.closer = True, '"'
                 at += 1
             elif first in "[{":
-                self._depth, self.closers = 1, "]" if first == "[" else "}"
+                self._depth, self.closer = 1, "]" if first == "[" else "}"
                 at += 1
             else:
                 self._bare = True
         if self._bare:
-            match = _BARE_END.search(text, at)
+            match = BARE_END.search(text, at)
             return match.start() if match else -1
         while True:
             if self._quoted:

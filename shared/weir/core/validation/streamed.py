@@ -21,6 +21,8 @@ NaN and Infinity excepted, which are refused unless `allow_nan` (by default: unl
 formed, complete, and did not repeat that key. After it nothing is cut any more: `feed` takes text and returns nothing,
 and the end lists all violations.
 
+(One thing can undo a Violation: a validator of a later element that raises PydanticUseDefault for the whole field.)
+
 A repeated key is a Violation of its own kind (`duplicate_key`), because its first value was handed out; the end may
 still accept the text, as Pydantic does, and the last value then replaces the first.
 
@@ -50,11 +52,13 @@ from weir.core.validation.whole import Report, WholeText
 
 __all__ = ["StreamedValidator"]
 
-# Measured (tests/bench/validation.py): a look costs 5 to 10 us, so one for each 128 tokens costs 0.1 us a token.
-BATCH_CHARS = 512
-# What a look costs, and how much can be saved up: 85 looks at once, then one for each 48 tokens.
+# Measured (tests/bench/validation.py): a look costs 5 to 10 us, so one for each 512 tokens is next to nothing.
+BATCH_CHARS = 2048
+# What a look costs, and how much can be saved up: 40 looks at once, then one for each 48 tokens.
 LOOK_CHARS = 192
-MAX_CREDIT = 16384
+MAX_CREDIT = 8192
+# In no text that is worth a look: JSON has no control characters, and who sends one need not be told at once.
+NOTHING = "\0"
 
 
 class StreamedValidator:
@@ -68,13 +72,15 @@ class StreamedValidator:
     """
 
     __slots__ = (
-        "_closers",
+        "_closer",
         "_credit",
         "_cutter",
         "_due",
         "_fresh",
         "_fresh_chars",
+        "_hold",
         "_late",
+        "_other",
         "_out",
         "_suspect",
         "_text",
@@ -99,8 +105,9 @@ class StreamedValidator:
         self._cutter = None if plan.root is None else Cutter(plan.root, instances, self.allow_nan, self._out)
         # Text that was not looked at yet, and what must be in it to be worth a look before it is a batch.
         self._fresh: list[str] = []
+        self._hold = self._fresh.append
         self._fresh_chars = 0
-        self._closers = "" if plan.cut else "\0"
+        self._closer = self._other = "" if plan.cut else NOTHING
         self._credit = MAX_CREDIT
         # Something may have closed, or be wrong, that was not looked at.
         self._due = False
@@ -118,11 +125,10 @@ class StreamedValidator:
         """Take the next piece of the text and return what it completes: values, and at most once a violation."""
         if not text:
             return self._look() if self._due and self._fresh else []
-        self._fresh.append(text)
+        self._hold(text)
         self._fresh_chars += len(text)
         if self._fresh_chars < BATCH_CHARS:
-            closers = self._closers
-            if closers and closers[0] not in text and closers[-1] not in text:
+            if self._closer not in text and self._other not in text:
                 return []
             if self._credit + self._fresh_chars < LOOK_CHARS:
                 self._due = True
@@ -212,14 +218,14 @@ class StreamedValidator:
             # whole text meets the same, and what comes of it is Pydantic's.
             self._give_up(f"{type(error).__name__} while cutting: {error}")
         else:
-            self._closers = cutter.closers
+            self._closer, self._other = cutter.closers
             self._due = cutter.between
 
     def _give_up(self, reason: str) -> None:
         """Cut no more: from here on the text is only kept."""
         self.fallback = reason
         self._suspect = None
-        self._closers = "\0"
+        self._closer = self._other = NOTHING
 
     def _ask_parser(self, skeleton: str, rest: str, more: str) -> None:
         """Ask the parser whether the text that looks wrong is; as long as it says "EOF", more text may tell."""
@@ -228,4 +234,4 @@ class StreamedValidator:
             self._text.before(rest), skeleton, rest, allow_nan=self.allow_nan
         )
         self._suspect = (skeleton, rest) if undecided and len(rest) < HUGE else None
-        self._closers = "" if self._suspect else "\0"
+        self._closer = self._other = "" if self._suspect else NOTHING

@@ -15,7 +15,7 @@ from pydantic_core import SchemaValidator, from_json
 
 from weir.core.validation.values import Violation
 
-__all__ = ["NO_UNICODE", "names_nan", "parser_error", "strict_error", "syntax_violation"]
+__all__ = ["NO_UNICODE", "may_go_on", "names_nan", "parser_error", "strict_error", "syntax_violation"]
 
 _WHERE = re.compile(r" at line (\d+) column (\d+)$")
 _ANY = SchemaValidator({"type": "any"})
@@ -50,6 +50,15 @@ def parser_error(text: str, *, allow_nan: bool) -> str | None:
     if not allow_nan and (complaint is not None or names_nan(text)):
         return strict_error(text) or complaint
     return complaint
+
+
+def may_go_on(text: str) -> bool:
+    """Whether `text` is JSON as far as it goes."""
+    try:
+        from_json(text)
+    except ValueError as error:
+        return str(error).startswith("EOF while parsing")
+    return True
 
 
 def syntax_violation(
