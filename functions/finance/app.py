@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from weir.adapters.settings import load_price_book
 from weir.adapters.store import Store, StoreError
 from weir.core.outcomes import Outcome
-from weir.core.prices import PriceBook
+from weir.core.pricing.prices import PriceBook
 from weir.usecases.answers import PageAnswer, RowAnswer, SummaryAnswer, problem_response
 from weir.usecases.report import CursorError, Filters, page, read, summary, utc
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "shared" / "weir" / "core" / "prices" / "tokens.json"
+TARGET = ROOT / "shared" / "weir" / "core" / "pricing" / "data" / "tokens.json"
 MODELS: Mapping[str, Sequence[str]] = {
     "openai": (
         "gpt-4o",
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     TARGET.write_text(json.dumps(document, indent=1) + "\n")
     sys.path.insert(0, str(ROOT / "shared"))  # run as a script, before anything of ours is installed
-    from weir.core.prices import PriceBook
+    from weir.core.pricing.prices import PriceBook
 
     print(f"wrote {len(models)} models to {TARGET.relative_to(ROOT)}: price book {PriceBook.load().version}")
     return 0

@@ -9,7 +9,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from weir.core.facts import Function
-from weir.core.prices import PriceBook, PriceBookError
+from weir.core.pricing.prices import PriceBook, PriceBookError
 
 
 class SettingsError(Exception):

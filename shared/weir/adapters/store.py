@@ -21,8 +21,8 @@ from itertools import takewhile
 from threading import Lock
 from typing import Any
 
-from weir.core.logbatch import KINDS, BatchError, inflate
-from weir.core.rawrecords import Poison, RawRecord
+from weir.core.ledger.logbatch import KINDS, BatchError, inflate
+from weir.core.ledger.rawrecords import Poison, RawRecord
 
 _MAX_OBJECT_BYTES = 256 * 1024**2
 _MAX_CACHED_RECORDS = 200_000

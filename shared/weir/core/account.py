@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from weir.core.attempt import Attempt
-from weir.core.cost import UsageQuantities, price_request
 from weir.core.experience import Experience
 from weir.core.facts import Function, Kind, fact, instant
 from weir.core.outcomes import Outcome
-from weir.core.prices import PriceBook
+from weir.core.pricing.cost import UsageQuantities, price_request
+from weir.core.pricing.prices import PriceBook
 from weir.core.problems import Problem
 from weir.core.requests import GenerationRequest
 from weir.core.timing import RequestTiming

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from weir.core.rows import JoinStatus
+from weir.core.ledger.rows import JoinStatus
 
 type Money = Annotated[str, Field(description="USD, exact", examples=["0.00046086672"])]
 

@@ -26,7 +26,7 @@ from weir.core.ending import Ending
 from weir.core.experience import Experience
 from weir.core.facts import Function, instant
 from weir.core.outcomes import Outcome
-from weir.core.prices import PriceBook, PriceBookError
+from weir.core.pricing.prices import PriceBook, PriceBookError
 from weir.core.problems import Problem
 from weir.core.requests import GenerationRequest, parse_request
 from weir.core.retry import Retry, plan_retry

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from weir.core.logbatch import read_batch
-from weir.core.rawrecords import Poison, RawRecord
+from weir.core.ledger.logbatch import read_batch
+from weir.core.ledger.rawrecords import Poison, RawRecord
 
 
 class FactStore(Protocol):

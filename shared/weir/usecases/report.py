@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
-from weir.core.ledger import join
-from weir.core.prices import PriceBook
-from weir.core.rawrecords import RawRecord
-from weir.core.rows import Row
-from weir.core.summary import summarise
+from weir.core.ledger.join import join
+from weir.core.ledger.rawrecords import RawRecord
+from weir.core.ledger.rows import Row
+from weir.core.ledger.summary import summarise
+from weir.core.pricing.prices import PriceBook
 
 _MARGIN = timedelta(days=1)
 

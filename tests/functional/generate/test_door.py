@@ -19,7 +19,7 @@ from tests.functional.generate.scripted import END, HEAD, completion, framed, pr
 from weir.adapters.secret import Secret
 from weir.adapters.settings import GenerateSettings, SettingsError, load_price_book
 from weir.adapters.upstream import Upstream
-from weir.core.prices import PriceBookError
+from weir.core.pricing.prices import PriceBookError
 from weir.core.problems import Problem
 
 

@@ -11,9 +11,9 @@ from tests import log_lines as lines
 from tests.functional.generate.door import BLOG_POST, Answer, door
 from tests.functional.generate.scripted import DONE, END, HEAD, USAGE, Step, chunk, provider, status
 from weir.adapters.store import Store
-from weir.core.ledger import join
-from weir.core.prices import PriceBook
-from weir.core.rows import Row
+from weir.core.ledger.join import join
+from weir.core.ledger.rows import Row
+from weir.core.pricing.prices import PriceBook
 
 DOCUMENT = lines.json.dumps(BLOG_POST)
 

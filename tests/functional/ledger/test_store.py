@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests import log_lines as lines
 from weir.adapters.store import Store, StoreError
-from weir.core.ledger import join
-from weir.core.logbatch import read_batch
-from weir.core.prices import PriceBook
-from weir.core.rawrecords import Poison
+from weir.core.ledger.join import join
+from weir.core.ledger.logbatch import read_batch
+from weir.core.ledger.rawrecords import Poison
+from weir.core.pricing.prices import PriceBook
 from weir.usecases.ingest import ingest
 
 BOOK = PriceBook.load()

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests import log_lines as lines
-from weir.core.ledger import distinct, join
-from weir.core.logbatch import read_batch
-from weir.core.prices import PriceBook
-from weir.core.rawrecords import RawRecord
-from weir.core.rows import JoinStatus, Row
+from weir.core.ledger.join import distinct, join
+from weir.core.ledger.logbatch import read_batch
+from weir.core.ledger.rawrecords import RawRecord
+from weir.core.ledger.rows import JoinStatus, Row
+from weir.core.pricing.prices import PriceBook
 
 BOOK = PriceBook.load()
 

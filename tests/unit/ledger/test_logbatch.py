@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import log_lines as lines
-from weir.core.logbatch import LogBatch, inflate, read_batch
-from weir.core.rawrecords import RawRecord
+from weir.core.ledger.logbatch import LogBatch, inflate, read_batch
+from weir.core.ledger.rawrecords import RawRecord
 
 GOOD = lines.request("r1")
 

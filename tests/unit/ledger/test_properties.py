@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import log_lines as lines
-from weir.core.ledger import join
-from weir.core.logbatch import LogBatch, read_batch
-from weir.core.prices import PriceBook
-from weir.core.rawrecords import RawRecord
-from weir.core.rows import JoinStatus, Row
+from weir.core.ledger.join import join
+from weir.core.ledger.logbatch import LogBatch, read_batch
+from weir.core.ledger.rawrecords import RawRecord
+from weir.core.ledger.rows import JoinStatus, Row
+from weir.core.pricing.prices import PriceBook
 from weir.usecases.report import Filters, page, read
 
 BOOK = PriceBook.load()

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpora import corpus
-from weir.core.cost import FREE_STREAMED_BYTES, Cost, UsageQuantities, price_request
-from weir.core.money import charge, line_cost, plain, split
-from weir.core.prices import PriceBook
+from weir.core.pricing.cost import FREE_STREAMED_BYTES, Cost, UsageQuantities, price_request
+from weir.core.pricing.money import charge, line_cost, plain, split
+from weir.core.pricing.prices import PriceBook
 from weir.core.usage import Usage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from weir.core.cost import Cost
 from weir.core.facts import instant
-from weir.core.money import plain
+from weir.core.pricing.cost import Cost
+from weir.core.pricing.money import plain
 from weir.core.usage import Usage
 
 

@@ -20,12 +20,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from weir.core.cost import UsageQuantities, price_request
-from weir.core.halves import Halves
-from weir.core.lenient import count, mapping, number, sum_known, text, whole
-from weir.core.prices import PriceBook
-from weir.core.rawrecords import RawRecord
-from weir.core.rows import Row
+from weir.core.ledger.halves import Halves
+from weir.core.ledger.lenient import count, mapping, number, sum_known, text, whole
+from weir.core.ledger.rawrecords import RawRecord
+from weir.core.ledger.rows import Row
+from weir.core.pricing.cost import UsageQuantities, price_request
+from weir.core.pricing.prices import PriceBook
 from weir.core.usage import Usage
 
 # Less than the margin with which a range is read, so that a day alone and within a longer range give the same row.

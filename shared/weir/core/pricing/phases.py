@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from math import isfinite
 
-from weir.core.money import MONEY, split
+from weir.core.pricing.money import MONEY, split
 
 
 @dataclass(frozen=True, slots=True)

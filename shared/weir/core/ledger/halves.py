@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
-from weir.core.lenient import count, mapping, money, number, sum_all, text, usage_of
+from weir.core.ledger.lenient import count, mapping, money, number, sum_all, text, usage_of
+from weir.core.ledger.rawrecords import RawRecord
+from weir.core.ledger.rows import JoinStatus
 from weir.core.outcomes import Outcome
-from weir.core.rawrecords import RawRecord
-from weir.core.rows import JoinStatus
 from weir.core.usage import Usage
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)

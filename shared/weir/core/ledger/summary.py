@@ -9,10 +9,10 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
-from weir.core.cost import Components
-from weir.core.money import plain
-from weir.core.phases import Phases
-from weir.core.rows import JoinStatus, Row
+from weir.core.ledger.rows import JoinStatus, Row
+from weir.core.pricing.cost import Components
+from weir.core.pricing.money import plain
+from weir.core.pricing.phases import Phases
 
 
 def summarise(rows: Iterable[Row], price_book_version: str) -> dict[str, Any]:

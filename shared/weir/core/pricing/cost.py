@@ -16,9 +16,9 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
-from weir.core.money import MONEY, charge, plain
-from weir.core.phases import Phases, split_phases
-from weir.core.prices import LambdaItem, Price, PriceBook, TokenKind
+from weir.core.pricing.money import MONEY, charge, plain
+from weir.core.pricing.phases import Phases, split_phases
+from weir.core.pricing.prices import LambdaItem, Price, PriceBook, TokenKind
 from weir.core.usage import Usage
 
 _GIB = 1024**3

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from weir.core.rawrecords import Poison, RawRecord
+from weir.core.ledger.rawrecords import Poison, RawRecord
 
 MAX_BATCH_BYTES = 64 * 1024**2
 _MAX_NUMBER = 10**15  # a count beyond this is no count: it would be priced, and break the arithmetic

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from weir.core.pricerecords import (
+from weir.core.pricing.pricerecords import (
     LambdaItem,
     LambdaKey,
     Names,
@@ -36,7 +36,7 @@ from weir.core.pricerecords import (
 
 __all__ = ["LambdaItem", "Price", "PriceBook", "PriceBookError", "Tier", "TokenKind"]
 
-_FOLDER = Path(__file__).parent / "prices"
+_FOLDER = Path(__file__).parent / "data"
 
 
 class PriceBook:
