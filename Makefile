@@ -90,7 +90,7 @@ test-litellm: $(ENV) .venv-litellm/.installed ## generate against LiteLLM's prox
 # Parts that measure built artifacts say that there are none where they cannot be built.
 BUILD_IF_POSSIBLE = @! $(FIND_PYTHON) 3.13 >/dev/null 2>&1 || $(MAKE) build
 
-bench: $(ENV) .venv-peers/.installed ## Latency, CPU and memory against the alternatives, ratios in one run.
+bench: $(ENV) .venv-peers/.installed node-peers ## Latency, CPU and memory against the alternatives, ratios in one run.
 	$(BUILD_IF_POSSIBLE)
 	PYTHONPATH=shared $(PY) -m tests.bench $(ARGS)
 
@@ -122,6 +122,18 @@ endef
 .venv-peers/.installed: tests/bench/peers.lock
 	$(call make_environment)
 
+.PHONY: node-peers
+# Node's own runtime, whose native part is compiled (under a minute); without it the benchmark says what is missing.
+node-peers:
+	@command -v npm >/dev/null && command -v cmake >/dev/null && $(MAKE) .node-peers/.installed \
+		|| echo "bench: no npm or cmake, or the build failed: Node's runtime is not measured"
+
+.node-peers/.installed: tests/bench/peers/node/package-lock.json
+	rm -rf .node-peers && mkdir .node-peers
+	cp tests/bench/peers/node/package.json tests/bench/peers/node/package-lock.json tests/bench/peers/node/.npmrc .node-peers/
+	cd .node-peers && npm ci --no-audit --no-fund
+	touch $@
+
 # uv writes the locks: hashed, for CPython 3.12 to 3.14, without addresses.
 .venv-uv/.installed: infra/build/uv.lock
 	$(call make_environment)
@@ -140,5 +152,5 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 	done
 
 clean: ## Everything that make made, environments too.
-	rm -rf .venv .venv-sam .venv-litellm .venv-peers .venv-uv .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-litellm .venv-peers .venv-uv .node-peers .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

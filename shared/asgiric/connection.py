@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECT_TIMEOUT_S = 1
+_READ_BYTES = 65_536
 
 
 class ConnectionLost(OSError):
     """The connection ended before the answer was whole."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A socket and the exchange that it carries; `open_connection` makes one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._socket = sock
         self._transport: asyncio.Transport  # from connection_made on, before anyone else sees this object
+        # asyncio's own buffer is 256 KiB for each read: so large that each one is mapped and unmapped.
+        self._inbox = memoryview(bytearray(_READ_BYTES))
         self._accepts = False  # whether an exchange is under way that takes more bytes
+        self._queued = False  # whether the transport may still hold bytes, which go first
         self._reader: ResponseReader | None = None
         self._answer: asyncio.Future[Response] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -69,7 +73,9 @@ class Connection(asyncio.Protocol):
         """Send bytes of the current request at once; ConnectionLost once its answer or its end has come."""
         if not self._accepts:
             raise ConnectionLost("the Runtime API has ended this exchange")
-        if not self._transport.get_write_buffer_size():
+        if self._queued:
+            self._queued = self._transport.get_write_buffer_size() > 0
+        if not self._queued:
             try:
                 sent = self._socket.send(data)
             except OSError:  # full, or broken: the transport will find out which
@@ -77,6 +83,7 @@ class Connection(asyncio.Protocol):
             if sent == len(data):
                 return
             data = data[sent:]
+            self._queued = True
         self._transport.write(data)
 
     @property
@@ -99,8 +106,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._read(lambda reader: reader.feed(data))
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._read(lambda reader: reader.feed(self._inbox[:nbytes]))
 
     def eof_received(self) -> None:
         self._read(ResponseReader.close)

@@ -7,8 +7,7 @@ not behind. The application's failure becomes `/error` while nothing was sent, e
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiric.events.replies import (
     PRELUDE_CONTENT_TYPE,
@@ -19,7 +18,7 @@ from asgiric.events.replies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from asgiric.events.request import Headers
     from asgiric.failure import Failure
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 # Lambda's limit for a buffered answer; the object around the body takes some of it.
 MAX_BUFFERED_BYTES = 6 * 1024 * 1024
-# How many parts an application may send without ever suspending before the loop gets its turn.
-_PARTS_PER_TURN = 64
 
 
 class Reply(Protocol):
@@ -66,7 +63,6 @@ class StreamedReply:
         self._shape = shape
         self._on_closed = on_closed
         self._stream: ResponseStream | None = None
-        self._parts = 0
 
     async def start(self, status: int, headers: Headers) -> None:
         direct = self._shape is Shape.DIRECT
@@ -76,13 +72,10 @@ class StreamedReply:
             self._invocation, content_type, prelude, self._on_closed
         )
 
-    async def body(self, data: bytes) -> None:
+    def body(self, data: bytes) -> Coroutine[Any, Any, None]:
+        # Not a coroutine around another: this is run for each part.
         assert self._stream is not None, "the ASGI cycle starts a response before its body"
-        await self._stream.write(data)
-        self._parts += 1
-        if self._parts % _PARTS_PER_TURN == 0:
-            # A writer that never waits would starve deadlines, signals and other requests.
-            await asyncio.sleep(0)
+        return self._stream.write(data)
 
     async def end(self) -> None:
         assert self._stream is not None, "the ASGI cycle starts a response before its end"

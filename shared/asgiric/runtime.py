@@ -45,6 +45,7 @@ class Runtime:
         self._application = application
         self._settings = settings
         self._environ = environ
+        self._function: dict[str, str] = {}
         self._clock = clock
         self._lifespan = Lifespan(application)
         self._stopping = asyncio.Event()
@@ -67,6 +68,8 @@ class Runtime:
             if status:
                 return status
         gc.enable()
+        # A copy for the contexts, taken after any restore: os.environ decodes what it is asked for each time.
+        self._function = dict(self._environ)
         status = await self._serve(api)
         await self._lifespan.shutdown(_LIFESPAN_GRACE_S)
         return status
@@ -103,7 +106,7 @@ class Runtime:
                 api,
                 invocation,
                 self._settings,
-                self._environ,
+                self._function,
                 self._lifespan.state,
                 self._clock,
             )

@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from asgiric.connection import Connection, ConnectionLost, open_connection
@@ -18,12 +19,19 @@ from asgiric.log import write_log
 from asgiric.wire import ProtocolError, Response, encode_chunk, encode_last_chunk, encode_request
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 _PREFIX = "/2018-06-01/runtime"
 # Some servers behind this API route on it; awslambdaric sends one too.
 _USER_AGENT = ("User-Agent", "asgiric")
+_STREAMED = (
+    _USER_AGENT,
+    ("Lambda-Runtime-Function-Response-Mode", "streaming"),
+    ("Transfer-Encoding", "chunked"),
+    ("Trailer", f"{ERROR_TYPE}, {ERROR_BODY}"),
+)
+# How many chunks an application may send without ever suspending before the loop gets its turn.
+_CHUNKS_PER_TURN = 64
 
 
 class RuntimeApiError(Exception):
@@ -95,14 +103,7 @@ class RuntimeApi:
             "POST",
             f"{_PREFIX}/invocation/{invocation.request_id}/response",
             self._address,
-            [
-                _USER_AGENT,
-                ("Content-Type", content_type),
-                ("Lambda-Runtime-Function-Response-Mode", "streaming"),
-                ("Transfer-Encoding", "chunked"),
-                ("Trailer", f"{ERROR_TYPE}, {ERROR_BODY}"),
-                *_echo(invocation),
-            ],
+            [*_STREAMED, ("Content-Type", content_type), *_echo(invocation)],
         )
         connection = await self._connect()
         return ResponseStream(connection, connection.begin(head + encode_chunk(first), on_answer), invocation)
@@ -188,12 +189,17 @@ class ResponseStream:
         self._connection = connection
         self._answer = answer
         self._invocation = invocation
+        self._chunks = 0
 
     async def write(self, data: bytes) -> None:
         """Send one chunk at once, then wait while the peer is behind. Raises ConnectionLost after an early end."""
         self._connection.write(encode_chunk(data))
+        self._chunks += 1
         if self._connection.is_behind:
             await self._connection.drain()
+        elif self._chunks % _CHUNKS_PER_TURN == 0:
+            # A writer that never waits would starve deadlines, signals and other requests.
+            await asyncio.sleep(0)
 
     def end(self, failure: Failure | None = None) -> None:
         """End the body, with error trailers after a failure."""

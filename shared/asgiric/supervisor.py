@@ -83,8 +83,12 @@ class Supervisor:
         cycle = Cycle(request.method, request.body)
         reply = self._reply(request, cycle)
         cycle.connect(reply)
-        self._task = self._loop.create_task(self._run(request.scope(self._context, self._state), cycle))
-        self._watch_deadline(self._cancel_at_ms())
+        cancel_at_ms = self._cancel_at_ms()
+        # Begun at once instead of at the loop's next turn: a response starts some 20 us earlier. No timer could
+        # fire before the application first waits, so they are set after that.
+        running = self._run(request.scope(self._context, self._state), cycle)
+        self._task = asyncio.Task(running, loop=self._loop, eager_start=True)
+        self._watch_deadline(cancel_at_ms)
         try:
             await asyncio.wait((self._task, self._given_up), return_when=asyncio.FIRST_COMPLETED)
             await self._answer(cycle, reply)

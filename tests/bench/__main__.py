@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.tables import Table, bounds_of
 
-PARTS = ("cold", "relay", "forwarding", "validation", "loop_gap")
+PARTS = ("cold", "relay", "forwarding", "memory", "validation", "loop_gap")
 
 
 def main() -> int:

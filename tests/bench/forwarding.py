@@ -1,198 +1,111 @@
-"""Forwarding: from ASGI `send` to the byte at the Runtime API, against a blocking socket; CPU per chunk.
+"""Forwarding: from `send` to the byte at the Runtime API, from an invocation to its prelude, and CPU per chunk.
 
-Prints one JSON object. Each sender is a process of its own that stamps every chunk with CLOCK_MONOTONIC, which
-all processes share; the receiver is a blocking reader in this one, so that both ways have the same reader.
-The ways take turns in short rounds, since a shared machine's mood changes more between minutes than between
-rounds; figures are medians of the rounds, ratios are medians of each round's own ratio.
-
-    python -m tests.bench.forwarding [--rounds 7]
+Every way from an application to the Runtime API, in one run: a blocking socket that does only what any runtime must
+(the floor), asgiric, uvicorn behind a compiled proxy (the Lambda Web Adapter's shape), and Node's own runtime. The
+applications stamp each chunk with CLOCK_MONOTONIC, which all processes share; the reader is a blocking one in this
+process, the same for all. The ways take turns in short rounds, since a shared machine's mood changes more between
+minutes than between rounds; figures are medians of the rounds, bounds medians of each round's own ratio.
 """
 
-import argparse
-import json
-import os
-import socket
-import statistics
-import subprocess
-import sys
+import random
 import tempfile
-import time
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
-ROOT = Path(__file__).parents[2]
-CHUNKS, PAUSE_S, BURST = 150, 0.002, 20_000
-SHORT_INVOCATIONS = 30  # of one chunk, for the time to the prelude
-PADDING = b"x" * 180  # an SSE event of a usual delta is about 200 bytes
+from tests.bench.tables import Bound, Table, percentile, spread
+from tests.bench.ways import FLOOR, NODE, OURS, Way, start_ways
 
-# Both senders stamp a chunk the moment before they hand it over.
-APPLICATION = """
-import asyncio, resource, time
-from tests.bench.forwarding import BURST, CHUNKS, PADDING, PAUSE_S
+ROUNDS = 12
+TURNS = 4  # of each way in a round
+CHUNKS, PAUSE_S = 40, 0.002
+SHORT_INVOCATIONS = 10  # of one chunk each, for the time to the prelude
+BURST = 20_000  # chunks, once a round
 
-def cpu():
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return use.ru_utime + use.ru_stime
-
-async def app(scope, receive, send):
-    assert scope["type"] == "http"
-    wanted = (await receive())["body"]
-    burst = wanted == b"burst"
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    began = cpu()
-    for _ in range({b"burst": BURST, b"paced": CHUNKS, b"short": 1}[wanted]):
-        if not burst:
-            await asyncio.sleep(PAUSE_S)
-        data = b"%020d" % time.monotonic_ns() + PADDING
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-    spent = cpu() - began
-    await send({"type": "http.response.body", "body": b"cpu %.9f" % spent, "more_body": False})
-"""
-
-BLOCKING = """
-import resource, socket, sys, time
-from tests.bench.forwarding import BURST, CHUNKS, PADDING, PAUSE_S
-
-def cpu():
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return use.ru_utime + use.ru_stime
-
-host, port = sys.argv[1].split(":")
-connection = socket.create_connection((host, int(port)))
-connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-while True:
-    connection.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n")
-    event = connection.recv(65536)
-    burst = b"burst" in event
-    prelude = b'{"statusCode":200,"headers":{}}' + bytes(8)
-    connection.sendall(b"POST /2018-06-01/runtime/invocation/1/response HTTP/1.1\\r\\nHost: h\\r\\n"
-                       b"Transfer-Encoding: chunked\\r\\n\\r\\n%x\\r\\n%b\\r\\n" % (len(prelude), prelude))
-    began = cpu()
-    for _ in range(BURST if burst else CHUNKS if b"paced" in event else 1):
-        if not burst:
-            time.sleep(PAUSE_S)
-        data = b"%020d" % time.monotonic_ns() + PADDING
-        connection.sendall(b"%x\\r\\n%b\\r\\n" % (len(data), data))
-    data = b"cpu %.9f" % (cpu() - began)
-    connection.sendall(b"%x\\r\\n%b\\r\\n0\\r\\n\\r\\n" % (len(data), data))
-    connection.recv(65536)
-"""
+SEND_BOUND, CPU_BOUND, PRELUDE_BOUND = 1.3, 0.6, 2.0
 
 
-class Receiver:
-    """A Runtime API of one blocking connection."""
+@dataclass
+class Figures:
+    """Of one way, one figure a round."""
 
-    def __init__(self, command: list[str], folder: str, **environ: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.address = f"127.0.0.1:{server.getsockname()[1]}"
-            self._process = subprocess.Popen(
-                [*command, *([self.address] if command[-1] == BLOCKING else [])],
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}:{folder}",
-                    "AWS_LAMBDA_RUNTIME_API": self.address,
-                    **environ,
-                },
-            )
-            self._connection, _ = server.accept()
-        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def close(self) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _read_head(self) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += self._connection.recv(1 if len(head) else 4096)
-
-    def invoke(self, what: str) -> tuple[float, list[float], float]:
-        """us to the prelude, us of each chunk, CPU us per chunk."""
-        self._read_head()
-        event = json.dumps(
-            {
-                "version": "2.0",
-                "rawPath": "/",
-                "requestContext": {"http": {"method": "POST"}},
-                "body": what,
-            }
-        ).encode()
-        if what == "short":
-            time.sleep(PAUSE_S)  # an invocation comes to a process that sleeps
-        deadline_ms = int(time.time() * 1000) + 60_000
-        began_ns = time.monotonic_ns()
-        self._connection.sendall(
-            b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: %d\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (deadline_ms, len(event), event)
-        )
-        prelude_us, delays_us, cpu_us = 0.0, [], 0.0
-        buffer = b""
-        count = {"burst": BURST, "paced": CHUNKS, "short": 1}[what]
-        while not buffer.endswith(b"\r\n0\r\n\r\n"):
-            data = self._connection.recv(262_144)
-            now_ns = time.monotonic_ns()
-            if not prelude_us and b'{"statusCode"' in buffer + data:
-                prelude_us = (now_ns - began_ns) / 1000
-            if what == "burst":
-                buffer = (buffer + data)[-300:]
-                continue
-            buffer += data
-            while (start := buffer.find(b"c8\r\n")) >= 0 and len(buffer) >= start + 206:
-                delays_us.append((now_ns - int(buffer[start + 4 : start + 24])) / 1000)
-                buffer = buffer[start + 206 :]
-        cpu_us = float(buffer.partition(b"cpu ")[2][:11]) * 1e6 / count
-        self._connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-        return prelude_us, delays_us, cpu_us
+    p50_us: list[float] = field(default_factory=list)
+    p99_us: list[float] = field(default_factory=list)
+    prelude_us: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
 
 
-def rounds(receivers: dict[str, Receiver], count: int) -> Iterator[dict[str, dict[str, float]]]:
-    for number in range(count + 1):
-        measured: dict[str, dict[str, float]] = {}
-        for name, receiver in receivers.items():
-            _, delays_us, _ = receiver.invoke("paced")
-            prelude_us = statistics.median(receiver.invoke("short")[0] for _ in range(SHORT_INVOCATIONS))
-            _, _, cpu_us = receiver.invoke("burst")
-            measured[name] = {
-                "send_to_byte_p50_us": statistics.median(delays_us),
-                "send_to_byte_p99_us": sorted(delays_us)[int(len(delays_us) * 0.99)],
-                "invoke_to_prelude_us": prelude_us,
-                "cpu_us_per_chunk": cpu_us,
-            }
-        if number:  # the first round warms up
-            yield measured
+def measure(ways: dict[str, Way], figures: dict[str, Figures], order: random.Random) -> None:
+    """One round: the ways in turn, several times, so that a disturbance falls on all of them."""
+    delays_us: dict[str, list[float]] = {name: [] for name in ways}
+    preludes_us: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(TURNS):
+        # Each comes behind each other, and first of all once uncounted: it finds the caches as the other left them.
+        for name in order.sample(list(ways), len(ways)):
+            ways[name].invoke(1)
+            _, delays = ways[name].invoke(CHUNKS, PAUSE_S)
+            if len(delays) < CHUNKS:
+                raise RuntimeError(f"{name}: expected {CHUNKS} chunks, got {len(delays)}")
+            delays_us[name] += delays
+            preludes_us[name] += [ways[name].invoke(1)[0] for _ in range(SHORT_INVOCATIONS)]
+    for name in order.sample(list(ways), len(ways)):
+        before_s = ways[name].cpu_s()
+        ways[name].invoke(BURST)
+        of = figures[name]
+        of.cpu_us.append((ways[name].cpu_s() - before_s) / BURST * 1e6)
+        of.p50_us.append(percentile(delays_us[name], 50))
+        of.p99_us.append(percentile(delays_us[name], 99))
+        of.prelude_us.append(median(preludes_us[name]))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    count = parser.parse_args().rounds
+def run() -> list[Table]:
+    """Alternate short rounds between all ways that this machine has."""
+    ways: dict[str, Way] = {}
+    missing: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "forwarding_app.py").write_text(APPLICATION)
-        start = "import os, sys, asgiric.runtime; sys.exit(asgiric.runtime.main(os.environ))"
-        receivers = {
-            "blocking socket": Receiver([sys.executable, "-c", BLOCKING], folder),
-            "asgiric": Receiver([sys.executable, "-c", start], folder, _HANDLER="forwarding_app.app"),
-        }
         try:
-            measured = list(rounds(receivers, count))
+            ways = start_ways(Path(folder), missing)
+            figures = {name: Figures() for name in ways}
+            order = random.Random(1)
+            measure(ways, {name: Figures() for name in ways}, order)  # all of it warm, nothing counted
+            for _ in range(ROUNDS):
+                measure(ways, figures, order)
         finally:
-            for receiver in receivers.values():
-                receiver.close()
-    names = measured[0]["asgiric"]
-    figures = {
-        way: {name: round(statistics.median(one[way][name] for one in measured), 1) for name in names}
-        for way in receivers
-    }
-    ratios = {
-        name: round(
-            statistics.median(one["asgiric"][name] / one["blocking socket"][name] for one in measured), 2
+            for way in ways.values():
+                way.close()
+    rows = [
+        (name, spread(of.p50_us), spread(of.p99_us), spread(of.prelude_us), spread(of.cpu_us, 1))
+        for name, of in figures.items()
+    ]
+    notes = (
+        f"{ROUNDS} rounds of each in turn, minimum (median); {TURNS * CHUNKS} chunks one each {PAUSE_S * 1e3:g} ms,",
+        f"{TURNS * SHORT_INVOCATIONS} short invocations, {BURST} chunks back to back. CPU: all processes of a way.",
+        "The blocking socket does what Lambda asks of every runtime (event, trace id, context, answer), and no more.",
+        *missing,
+    )
+    return [
+        Table(
+            "Forwarding, application to the Runtime API",
+            ("way", "send to byte p50 us", "p99 us", "invoke to prelude p50 us", "CPU us/chunk"),
+            rows,
+            tuple(_bounds(figures)),
+            notes,
         )
-        for name in names
-    }
-    print(json.dumps({"rounds": count, **figures, "ratio to the blocking socket": ratios}, indent=2))
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def _bounds(figures: dict[str, Figures]) -> list[Bound]:
+    def ratio(figure: str, other: str) -> float:
+        pairs = zip(getattr(figures[OURS], figure), getattr(figures[other], figure), strict=True)
+        return median(ours / theirs for ours, theirs in pairs)
+
+    def bound(what: str, figure: str, other: str, limit: float) -> Bound:
+        return Bound(f"{what}, {OURS} / {other}, median of rounds", ratio(figure, other), limit)
+
+    others = [name for name in figures if name not in (FLOOR, OURS)]
+    return [
+        bound("send to byte p50", "p50_us", FLOOR, SEND_BOUND),
+        *(bound("send to byte p50", "p50_us", name, 1.0) for name in others),
+        *(bound("CPU per chunk", "cpu_us", name, CPU_BOUND) for name in others if name != NODE),
+        bound("invoke to prelude p50", "prelude_us", FLOOR, PRELUDE_BOUND),
+    ]

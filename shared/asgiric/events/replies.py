@@ -23,6 +23,8 @@ RAW_CONTENT_TYPE = "application/octet-stream"
 
 # Eight NUL bytes part the prelude from the body: JSON text cannot hold one.
 _PRELUDE_END = b"\0" * 8
+# Kept, since json.dumps makes one for each call with separators.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 # They concern one connection, and the gateway's is not ours (RFC 9110, section 7.6.1).
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
 
@@ -47,7 +49,7 @@ def encode_prelude(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes
     prelude: dict[str, Any] = {"statusCode": status, "headers": single}
     if cookies:
         prelude["cookies"] = cookies
-    return json.dumps(prelude, separators=(",", ":")).encode() + _PRELUDE_END
+    return _encode(prelude).encode() + _PRELUDE_END
 
 
 def encode_buffered(shape: Shape, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
