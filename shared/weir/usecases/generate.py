@@ -38,17 +38,19 @@ from weir.schemas import load_schema, response_format
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait, in seconds.
+    """How long to wait, in seconds, and how much to stream, in bytes.
 
     `prelude_s`: the caller gets its status then, whatever the provider does (an edge-optimised API drops a silent
     connection at 30 s). `headers_s`: for the provider's status. `token_s`: between two tokens; pings do not count.
-    `pulse_s`: between heartbeats while nothing else is sent, and between progress facts.
+    `pulse_s`: between heartbeats while nothing else is sent, and between progress facts. `streamed_bytes`: a model
+    that never ends is stopped far from Lambda's own limit, 200 MB, which would cut the stream without a final event.
     """
 
     prelude_s: float = 10.0
     headers_s: float = 60.0
     token_s: float = 60.0
     pulse_s: float = 10.0
+    streamed_bytes: int = 50_000_000
 
 
 class Caller(Protocol):
@@ -297,6 +299,9 @@ class _Run:
     async def _send(self, data: bytes) -> None:
         if data and self.caller.streams:
             self.account.sent_bytes += len(data)
+            if self.account.sent_bytes > self.generate.limits.streamed_bytes:
+                limit = self.generate.limits.streamed_bytes
+                raise Problem(Outcome.STOPPED, f"stream: expected at most {limit} bytes, got more")
             try:
                 await self.caller.send(data)
             except OSError as error:

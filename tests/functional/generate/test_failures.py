@@ -468,3 +468,17 @@ async def test_a_stalled_refusal_keeps_its_status(monkeypatch: pytest.MonkeyPatc
     async with provider([head, "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "x"})
     assert answer.status == 429 and answer.headers["retry-after"] == "3"
+
+
+async def test_a_model_that_never_ends_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider([HEAD, *[text("x" * 1_000)] * 100, "stall"]) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            app.app._generate.limits = Limits(streamed_bytes=50_000)
+            answer = await app.request({"prompt": "x"})
+            async with asyncio.timeout(5):
+                await upstream.hung_up.wait()
+    assert answer.final[1]["outcome"] == "stopped"
+    assert answer.final[1]["detail"] == "stream: expected at most 50000 bytes, got more"
+    assert len(answer.body) < 60_000
