@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.tables import Bound, Table, percentile, spread
-from tests.bench.ways import FLOOR, NODE, OURS, Way, start_ways
+from tests.bench.ways import FLOOR, OURS, UVICORN, Way, start_ways
 
 ROUNDS = 12
 TURNS = 4  # of each way in a round
@@ -106,6 +106,7 @@ def _bounds(figures: dict[str, Figures]) -> list[Bound]:
     return [
         bound("send to byte p50", "p50_us", FLOOR, SEND_BOUND),
         *(bound("send to byte p50", "p50_us", name, 1.0) for name in others),
-        *(bound("CPU per chunk", "cpu_us", name, CPU_BOUND) for name in others if name != NODE),
+        # httptools parses in C, and over it the blocking socket alone takes more than half: shown, and not judged.
+        bound("CPU per chunk", "cpu_us", UVICORN["h11"], CPU_BOUND),
         bound("invoke to prelude p50", "prelude_us", FLOOR, PRELUDE_BOUND),
     ]

@@ -19,6 +19,7 @@ import h11
 import httpx
 
 IDLE_S = 15.0
+_READ_BYTES = 65_536
 _HIGH_WATER_BYTES = 65_536
 _MAX_HEAD_BYTES = 102_400
 
@@ -114,11 +115,15 @@ class StreamTransport(httpx.AsyncBaseTransport):
         return connection
 
 
-class _Connection(asyncio.Protocol):
-    """A socket and the exchange on it; what comes waits in h11, and reading stops while much of it waits."""
+class _Connection(asyncio.BufferedProtocol):
+    """A socket and the exchange on it; what comes waits in h11, and reading stops while much of it waits.
+
+    It reads into a buffer of its own: the loop's, of 256 KiB, is mapped and unmapped by the kernel at every read.
+    """
 
     def __init__(self) -> None:
         self.idle_since = 0.0
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._received: asyncio.Future[None] | None = None
@@ -231,12 +236,15 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._http.our_state is h11.IDLE:
             self.close()  # nobody asked: it must not pass for an answer to the next request
             return
-        self._http.receive_data(data)
-        self._waiting_bytes += len(data)
+        self._http.receive_data(bytes(self._buffer[:nbytes]))
+        self._waiting_bytes += nbytes
         if self._waiting_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
         self._wake()
