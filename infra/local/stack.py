@@ -47,9 +47,8 @@ class LocalAwsConfig:
     layer: Path | None = ROOT / "shared"
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
     services: bool = True  # moto; without it functions find no other AWS service
-    variables: Mapping[str, str] = field(
-        default_factory=dict
-    )  # more environment variables, for every function
+    # More environment variables, for every function.
+    variables: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
 
 

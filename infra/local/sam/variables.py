@@ -52,9 +52,8 @@ def variables(
     if WRAPPER in function.environment:
         found[WRAPPER] = _wrapper(function, placement)
         if placement.mounts is None:
-            found["PYTHONPATH"] = (
-                placement.layer
-            )  # a wrapper looks for layers in /opt, which here is not ours
+            # A wrapper looks for layers in /opt, which here is not ours.
+            found["PYTHONPATH"] = placement.layer
     else:
         found["PYTHONPATH"] = ":".join((placement.task, placement.layer, placement.runtime))
     return found

@@ -24,9 +24,8 @@ def read(event: dict[str, Any]) -> Request:
     context = event["requestContext"]
     asked = context.get("path") or event["path"] or "/"
     if asked == event["resource"] and "{" in asked:
-        asked = (
-            event["path"] or "/"
-        )  # `sam local start-api` gives the route itself, /{proxy+}, as the path asked for
+        # `sam local start-api` gives the route itself, /{proxy+}, as the path asked for.
+        asked = event["path"] or "/"
     query = read_query(event)
     query_string = ""
     if query:

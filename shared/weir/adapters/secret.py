@@ -44,9 +44,8 @@ class Secret:
             value = parameters.get_parameter(name, decrypt=True, max_age=_MAX_AGE_S, force_fetch=refresh)
         else:
             value = parameters.get_secret(name, max_age=_MAX_AGE_S, force_fetch=refresh)
-        key = (
-            value.strip() if isinstance(value, str) else ""
-        )  # shells add a line end, which no header may hold
+        # Shells add a line end, which no header may hold.
+        key = value.strip() if isinstance(value, str) else ""
         if not re.fullmatch(r"[!-~]+", key):
             raise ValueError("expected a key of printable ASCII characters without spaces")
         return key

@@ -1,4 +1,4 @@
-"""An engine for httpx that starts sooner and reads a stream with less work than its own: h11 on an asyncio protocol.
+"""An engine for httpx that imports less at a cold start than its own: h11 on an asyncio protocol.
 
 A provider's stream needs one connection, HTTP/1.1 and TLS. httpx's default engine (httpcore on anyio) brings pools,
 proxies, HTTP/2 and two event loops along, and a cold start pays for their imports. Requests, responses, decoding,

@@ -62,7 +62,7 @@ class Usage:
         )
 
 
-_MAX_COUNT = 10**15  # beyond it no float is exact, and no metric is taken: such a number was never counted
+MAX_COUNT = 10**15  # beyond it no float is exact, and no metric is taken: such a number was never counted
 
 NOTHING_BOUGHT = Usage(0, 0, 0, 0, 0)
 """The usage of a call that the provider never served: a known zero, which nobody had to count."""
@@ -75,7 +75,7 @@ def usage_from_chat_completions(usage: Mapping[str, Any]) -> Usage:
     """
 
     def count(value: object) -> int | None:
-        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_COUNT:
+        if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_COUNT:
             return None
         return value
 

@@ -9,9 +9,8 @@ from decimal import Decimal, InvalidOperation
 from math import ceil
 from typing import Any
 
-from weir.core.usage import Usage
+from weir.core.usage import MAX_COUNT, Usage
 
-_MAX_COUNT = 10**15
 _COUNTS = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "total_tokens")
 
 
@@ -29,7 +28,7 @@ def count(value: object, *, negative: bool = False) -> int | None:
     """A whole number up to 10**15, also where JSON wrote it as 12.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_COUNT:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_COUNT:
         return None
     return value if value >= 0 or negative else None
 
@@ -44,7 +43,7 @@ def number(value: object) -> float | None:
     """A finite number from 0 to 10**15."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return float(value) if 0 <= value <= _MAX_COUNT else None  # NaN compares false
+    return float(value) if 0 <= value <= MAX_COUNT else None  # NaN compares false
 
 
 def sum_all(values: Sequence[int | None]) -> int | None:

@@ -31,6 +31,8 @@ class Frame:
     `path` is where its parts are handed out, None if they are not. `keeps` says whether instances are wanted; where
     they are not they are dropped as soon as they are dumped, so that a long document is a few blocks of bytes and not
     a million objects for the garbage collector to visit.
+
+    What raises NotImplementedError is not asked of every kind: a huge string or dict has no places inside.
     """
 
     closer = ""
