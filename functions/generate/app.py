@@ -31,6 +31,7 @@ from weir.adapters.transport import make_transport
 from weir.adapters.upstream import Upstream
 from weir.core.account import Invocation
 from weir.core.cors import cors_headers
+from weir.core.facts import front_of
 from weir.core.outcomes import Outcome
 from weir.core.problems import Problem
 from weir.usecases.generate import Generate
@@ -43,6 +44,7 @@ class App:
         self._settings: GenerateSettings
         self._generate: Generate
         self._init_ms: float | None = None  # until the first request has taken it
+        self._restored = False  # likewise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,6 +78,7 @@ class App:
             settings.function.initialization_type == "on-demand"
         ):  # otherwise no request waits, or pays, for INIT
             self._init_ms = process_age_ms()
+        self._restored = settings.function.initialization_type == "snap-start"
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await judge.aclose()
@@ -111,8 +114,10 @@ class App:
         invocation = Invocation(
             request_id=request_id,
             function_arn=context.invoked_function_arn if context is not None else None,
+            front=front_of(scope.get("aws.event")),
             started_ns=started_ns,
             init_ms=init_ms,
+            restored=self._restored,
             deadline=_deadline(context),
             interrupted=interrupted,
         )
@@ -122,7 +127,7 @@ class App:
         try:
             match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
-                    self._init_ms = None  # this request has paid for it
+                    self._init_ms, self._restored = None, False  # this request has paid for it
                     body = await read_body(receive)
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.answered(invocation, await self._describe(send, headers()))

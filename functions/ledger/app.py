@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from weir.adapters.embedded_metrics import embedded_metrics
 from weir.adapters.store import Store
 from weir.core.facts import instant
 from weir.usecases.ingest import ingest
@@ -38,21 +39,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         "requestId": context.aws_request_id,
         "message": "batch.ingested",
         "batch": {**counts, "ignored": dict(done.ignored), "reasons": list(done.reasons)},
-        **_metrics(now, RecordsStored=done.records, RecordsSetAside=done.poison),
+        **embedded_metrics(
+            "ledger",
+            now,
+            {"RecordsStored": ("Count", done.records), "RecordsSetAside": ("Count", done.poison)},
+        ),
     }
     print(json.dumps(line), flush=True)
     return counts
-
-
-def _metrics(now: datetime, **counts: int) -> dict[str, Any]:
-    """Members that make a log line metrics too, in CloudWatch's embedded metric format.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    """
-    metrics = {
-        "Namespace": "Weir",
-        "Dimensions": [["service"]],
-        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
-    }
-    at_ms = round(now.timestamp() * 1000)
-    return {"_aws": {"Timestamp": at_ms, "CloudWatchMetrics": [metrics]}, "service": "ledger", **counts}

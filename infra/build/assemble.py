@@ -38,13 +38,22 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # The layer's packages; everything else in shared/ is for building it.
 OUR_PACKAGES = ("asgiric", "weir")
 
-# botocore describes 400 services in 25 MB. generate asks for a key; the others read and write the ledger's bucket.
-AWS_SERVICES = {"generate": ("secretsmanager", "ssm"), "ledger": ("s3",), "finance": ("s3",)}
+# botocore describes 400 services in 25 MB. generate asks for a key; the others read and write the ledger's bucket;
+# finance also asks Athena and starts the books, which count in generate's log.
+AWS_SERVICES = {
+    "generate": ("secretsmanager", "ssm"),
+    "ledger": ("s3",),
+    "finance": ("athena", "lambda", "s3"),
+    "books": ("logs", "s3"),
+}
 
 # Large parts of packages that none of the functions imports. A test imports what each of them does import.
 UNUSED = (
     "aws_lambda_powertools/event_handler",
     "aws_lambda_powertools/utilities/*/",
+    "_duckdb-stubs",
+    "adbc_driver_duckdb",
+    "duckdb/experimental",
     "pydantic/mypy.py",
     "anyio/pytest_plugin.py",
 )
@@ -56,7 +65,8 @@ USED = (
 # pydantic.v1 is imported by FastAPI's analysis of routes and by nothing else.
 UNUSED_WITHOUT_FASTAPI = ("pydantic/v1",)
 
-NOT_CODE = ("Makefile", "requirements.in", "requirements.txt", "README.md", "*.pyc", "__pycache__")
+NOT_CODE = ("Makefile", "requirements.in", "requirements.txt", "package.json", "package-lock.json", ".npmrc",
+            "screenshots", "README.md", "*.pyc", "__pycache__")  # fmt: skip
 NEVER_IMPORTED = ("bin", "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c",
                   "**/py.typed", "**/.agents", "boto3/examples", "boto3/data")  # fmt: skip
 
@@ -127,8 +137,10 @@ def trim(folder: Path, aws_services: Sequence[str]) -> None:
     for metadata in sorted(folder.glob("*.dist-info")):
         keep_licences(metadata, folder / "licenses" / metadata.name.removesuffix(".dist-info"))
         entry_points = metadata / "entry_points.txt"
-        if entry_points.exists() and "[opentelemetry_" in entry_points.read_text():
-            # opentelemetry-api, which FastAPI imports, finds its own default context by entry point.
+        context = entry_points.exists() and "[opentelemetry_" in entry_points.read_text()
+        if context or metadata.name.startswith("duckdb-"):
+            # opentelemetry-api, which FastAPI imports, finds its own default context by entry point, and duckdb
+            # looks its version up when it is imported.
             for path in metadata.iterdir():
                 if path.name not in ("METADATA", "entry_points.txt"):
                     remove(path)

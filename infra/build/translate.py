@@ -22,6 +22,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "EnableRestApi": "true",
         "EnableSnapStart": "true",
         "CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:shared",
+        "MonthlyBudgetUsd": "250",
+        "AthenaOverMegabytes": "0",
+        "CostAlarmUsd": "2.5",
         "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms",
     },
 }

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from .aws_services import CREDENTIALS
 from .chosen_upstream import UpstreamSettingsError, chosen_upstream
 from .execution.code import CodeError
 from .sam.cloudformation import TemplateError
 from .stack import LocalAws, LocalAwsConfig
 
-PORTS = {"GenerateFunction": 8080, "FinanceFunction": 8081, "lambda": 9001, "moto": 5001}
+PORTS = {"GenerateFunction": 8080, "FinanceFunction": 8081, "lambda": 9001, "logs": 9002, "moto": 5001}
 
 
 def main(argv: list[str]) -> int:
@@ -55,6 +56,7 @@ async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str]
             upstream_key=upstream.key,
             built=built,
             parameters={"PriceOverrides": upstream.price_overrides},
+            schedules=True,
             ports=ports,
         )
         aws = await stack.enter_async_context(LocalAws(config))
@@ -67,9 +69,11 @@ def describe(aws: LocalAws, upstream: str) -> list[str]:
     """What runs where, and lines to paste."""
     generate, finance = aws.function_url("GenerateFunction"), aws.function_url("FinanceFunction")
     request = json.dumps({"prompt": "Write about repairing old bicycles.", "schema": "blog_post"})
+    bucket = aws.functions["FinanceFunction"].config.environment["WEIR_LEDGER_BUCKET"]
+    keys = " ".join(f"{name}={value}" for name, value in CREDENTIALS.items() if "TOKEN" not in name)
     return [
         f"generate    {generate}/v1/generations",
-        f"finance     {finance}/",
+        f"finance     {finance}/   the dashboard, in a browser",
         f"Lambda API  {aws.lambda_endpoint}   boto3.client('lambda', endpoint_url=...)",
         f"moto        {aws.moto_endpoint}   Secrets Manager, S3, DynamoDB",
         f"upstream    {upstream}",
@@ -81,6 +85,19 @@ def describe(aws: LocalAws, upstream: str) -> list[str]:
         f"    -d '{request}'",
         "What it cost:",
         f"  curl {finance}/api/requests",
+        f"  curl {finance}/api/report",
+        "On the command line:",
+        f"  export {keys} AWS_REGION={aws.config.region}",
+        f"  export AWS_ENDPOINT_URL={aws.moto_endpoint} WEIR_LEDGER_BUCKET={bucket}",
+        *(
+            ["  export WEIR_PRICE_OVERRIDES=infra/local/prices.json"]
+            if aws.config.parameters["PriceOverrides"]
+            else []
+        ),
+        "  infra/costs/costs report",
+        "  infra/costs/costs export --format xlsx --out .artifacts",
+        "The books compact every 15 minutes, or at once:",
+        "  infra/costs/costs compact",
         "",
         "Ctrl-C ends it.",
     ]

@@ -1,7 +1,7 @@
 """The laptop's AWS as one object: everything that template.yaml names, running, and nothing left afterwards.
 
 `async with LocalAws() as aws:` starts moto, the functions' fronts and log subscriptions; functions start cold when
-they are first called.
+they are first called. What the template names and no function can see (a table for Athena, alarms) is not there.
 """
 
 import asyncio
@@ -19,10 +19,12 @@ from .execution.lambda_function import RETRY_DELAYS_S, LambdaFunction
 from .fronts.function_url import FunctionUrlFront
 from .fronts.http_server import HttpServer
 from .fronts.lambda_api import lambda_api
+from .fronts.logs_api import logs_api
 from .logs.log_groups import LogEvent, LogGroups
 from .logs.subscriptions import Subscription
 from .sam.function import FunctionConfig
 from .sam.template import Template
+from .schedules import Ticking
 
 KEY_SECRET = "weir/upstream-key"
 
@@ -33,7 +35,8 @@ class LocalAwsConfig:
 
     `upstream_key` is put into Secrets Manager, and the template's UpstreamKey points there. `parameters` are values
     of template parameters, and win. `functions` replaces the template: name to config, with `layer` as the folder
-    of /opt/python. `ports` names fixed ports for "moto", "lambda" and functions' URLs; all others are any free one.
+    of /opt/python. `ports` names fixed ports for "moto", "lambda", "logs" and functions' URLs; all others are any free
+    one. `schedules` lets time start functions as the template says, for a stack that stays up.
     """
 
     upstream_base_url: str = "http://127.0.0.1:9/v1"
@@ -46,6 +49,7 @@ class LocalAwsConfig:
     functions: Sequence[FunctionConfig] | None = None
     layer: Path | None = ROOT / "shared"
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
+    schedules: bool = False
     services: bool = True  # moto; without it functions find no other AWS service
     # More environment variables, for every function.
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +71,7 @@ class LocalAws:
         self.functions: dict[str, LambdaFunction] = {}
         self.services = AwsServices(self.config.region, self.config.ports.get("moto", 0))
         self.lambda_endpoint = ""
+        self.logs_endpoint = ""
         self.isolation = describe_isolation()
         self._urls: dict[str, str] = {}
         self._subscriptions: list[Subscription] = []
@@ -143,7 +148,20 @@ class LocalAws:
             secrets = {} if config.upstream_key is None else {KEY_SECRET: config.upstream_key}
             await self.services.start(buckets=template.buckets if template else (), secrets=secrets)
         code: Code = Built(folder) if config.built else await asyncio.to_thread(Source, folder, config.layer)
-        surroundings = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.services.url, **config.variables}
+        scratch = folder / "tmp"
+        scratch.mkdir()
+        # Functions start functions, so the Lambda API listens before there are any.
+        self.lambda_endpoint = self._serve(lambda_api(self.functions), "lambda")
+        self.logs_endpoint = self._serve(logs_api(self.logs), "logs")
+        surroundings = {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": self.services.url,
+            "AWS_ENDPOINT_URL_LAMBDA": self.lambda_endpoint,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.logs_endpoint,
+            # On Lambda /tmp is an environment's own; here what functions leave there goes with the stack.
+            "TMPDIR": str(scratch),
+            **config.variables,
+        }
         for function in functions:
             placement = await asyncio.to_thread(code.place, function)
             running = LambdaFunction(
@@ -157,9 +175,10 @@ class LocalAws:
                 subscription = Subscription(wanted, self.logs[wanted.log_group], running.invoke_event)
                 self._subscriptions.append(subscription)
                 self._cleanup.callback(subscription.close)
+            for schedule in running.config.schedules if config.schedules else ():
+                self._cleanup.push_async_callback(Ticking(schedule, running.invoke_event).close)
             if running.config.url is not None:
                 self._urls[running.config.name] = self._serve(FunctionUrlFront(running), running.config.name)
-        self.lambda_endpoint = self._serve(lambda_api(self.functions), "lambda")
 
     def _template(self) -> Template:
         config = self.config
@@ -167,6 +186,8 @@ class LocalAws:
             "Architecture": {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "x86_64"),
             "UpstreamBaseUrl": config.upstream_base_url,
             "UpstreamModel": config.upstream_model,
+            # Nobody is Athena here: DuckDB answers whatever the size.
+            "AthenaOverMegabytes": "0",
             "UpstreamKey": f"secretsmanager:{KEY_SECRET}" if config.upstream_key is not None else "",
             **config.parameters,
         }

@@ -1,13 +1,14 @@
 """Refresh the token prices of the price book from the genai-prices package.
 
-    python -m pip install genai-prices          # in an environment of its own: the functions never import it
-    python infra/prices/refresh.py [--today YYYY-MM-DD]
+    make prices                                 # in an environment of its own: the functions never import genai-prices
+    make lock UPGRADE=--upgrade                 # a newer genai-prices, before that
 
 genai-prices holds dated, sourced prices, but importing it takes most of a second, so what is needed is
 extracted here, once, and committed. The file is append-only: a record that was written never changes its
-prices. Where the source has a new price, the open record is closed at today and a new one begins; a model
-that the source has dropped stays, because old requests still need its price. Price history that the source
-itself dates (a start date) is taken over when a model is first written.
+prices; only the day on which they were checked is written anew. Where the source has a new price, the open
+record is closed at today and a new one begins; a model that the source has dropped stays, because old requests
+still need its price. Price history that the source itself dates (a start date) is taken over when a model is
+first written.
 https://github.com/pydantic/genai-prices
 """
 
@@ -175,8 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     today = parser.parse_args(arguments).today
     old = json.loads(TARGET.read_text()) if TARGET.exists() else {"models": []}
     models = merge(old["models"], extract(), today)
-    if models == old["models"]:
-        print(f"no price has changed: {len(models)} models, genai-prices {metadata.version('genai-prices')}")
+    if models == old["models"] and today == old.get("as_of"):
+        print(
+            f"nothing has changed today: {len(models)} models, genai-prices {metadata.version('genai-prices')}"
+        )
         return 0
     document = {
         "kind": "tokens",
@@ -193,7 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.insert(0, str(ROOT / "shared"))  # run as a script, before anything of ours is installed
     from weir.core.pricing.prices import PriceBook
 
-    print(f"wrote {len(models)} models to {TARGET.relative_to(ROOT)}: price book {PriceBook.load().version}")
+    changed = sum(model not in old["models"] for model in models)
+    print(
+        f"{changed} of {len(models)} models have changed since {old.get('as_of', 'ever')}; "
+        f"{TARGET.relative_to(ROOT)} is of today: price book {PriceBook.load().version}"
+    )
     return 0
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.bench [PART ...] [--out FILE]`: run parts of the benchmark; exit 1 if a bound is missed.
 
-A part is a module of this folder with `run() -> list[Table]`, or one that prints for itself. Each takes a minute or so; other work on the
-machine shows in the medians before it shows in the minima.
+A part is a module of this folder with `run() -> list[Table]`, or one that prints for itself. Each takes a minute or so;
+other work on the machine shows in the medians before it shows in the minima.
 """
 
 import argparse
@@ -13,7 +13,18 @@ from pathlib import Path
 
 from tests.bench.tables import Table, bounds_of
 
-PARTS = ("cold", "relay", "forwarding", "memory", "validation", "loop_gap")
+PARTS = (
+    "cold",
+    "relay",
+    "forwarding",
+    "memory",
+    "validation",
+    "loop_gap",
+    "ledger_ingest",
+    "ledger_export",
+    "ledger_report",
+    "ledger_page",
+)
 
 
 def main() -> int:

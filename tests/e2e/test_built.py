@@ -18,8 +18,20 @@ from tests.unit.test_packaging import reachable
 
 BUILT = ROOT / ".aws-sam/build"
 RUNTIME = ROOT / ".aws-sam/runtime"
-FUNCTIONS = {"GenerateFunction": "generate", "LedgerFunction": "ledger", "FinanceFunction": "finance"}
-AWS_CLIENTS = {"generate": ("secretsmanager", "ssm"), "ledger": ("s3",), "finance": ("s3",)}
+FUNCTIONS = {
+    "GenerateFunction": "generate",
+    "LedgerFunction": "ledger",
+    "FinanceFunction": "finance",
+    "BooksFunction": "books",
+}
+AWS_CLIENTS = {
+    "generate": ("secretsmanager", "ssm"),
+    "ledger": ("s3",),
+    "finance": ("athena", "lambda", "s3"),
+    "books": ("logs", "s3"),
+}
+# Of a function and its layers, unpacked. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_UNPACKED_BYTES = 250 * 1024 * 1024
 ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_REGION": "eu-central-1",
@@ -104,13 +116,20 @@ def test_every_module_has_bytecode_that_no_timestamp_can_make_stale(name: str) -
 def test_nothing_is_shipped_that_is_not_run(name: str) -> None:
     shipped = [path.relative_to(BUILT / name) for path in (BUILT / name).rglob("*")]
     for path in shipped:
-        if path.parts[0] == "licenses":
+        # The page's chart library is a package, too: its licence lies beside it.
+        if path.parts[0] == "licenses" or path.match("page/vendor/*.LICENSE.md"):
             continue
         assert path.suffix not in (".pyi", ".c", ".h", ".md"), path
         assert not {"tests", "test", "bin"} & set(path.parts), path
         assert path.name not in ("Makefile", "requirements.txt", "requirements.in", "RECORD"), path
     services = {path.name for path in (BUILT / name / "botocore/data").glob("*") if path.is_dir()}
     assert services == set(AWS_CLIENTS.get(FUNCTIONS.get(name, ""), ()))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_and_its_layer_fit_into_lambda(name: str) -> None:
+    both = [path for part in (name, "SharedLayer") for path in (BUILT / part).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in both) < MAX_UNPACKED_BYTES
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -172,6 +191,38 @@ parameters.SecretsProvider(), parameters.SSMProvider()
     done = run(python_3_13, [on_lambda("GenerateFunction"), on_lambda("SharedLayer") / "python"], code)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout)["Ok"] == [1.0]
+
+
+@pytest.mark.parametrize("name", ["FinanceFunction", "BooksFunction"])
+def test_duckdb_reads_and_writes_parquet_with_what_was_kept(
+    name: str, on_lambda: Callable[[str], Path], python_3_13: str, tmp_path: Path
+) -> None:
+    code = f"""
+from weir.adapters.duck import connect
+with connect() as connection:
+    path = {str(tmp_path / "one.parquet")!r}
+    connection.execute(f"COPY (SELECT TIMESTAMP '2026-11-22 12:00:00' AS at_utc) TO '{{path}}' (FORMAT parquet)")
+    local = "at_utc AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin'"
+    print(connection.execute(f"SELECT extract(hour FROM {{local}}) FROM read_parquet('{{path}}')").fetchall())
+"""
+    done = run(python_3_13, [on_lambda(name), on_lambda("SharedLayer") / "python"], code)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[(13,)]"
+
+
+@pytest.mark.parametrize("name", ["FinanceFunction", "BooksFunction"])
+def test_time_zones_are_known_whatever_the_system_has(
+    name: str, on_lambda: Callable[[str], Path], python_3_13: str
+) -> None:
+    code = """
+import zoneinfo
+from datetime import datetime
+zoneinfo.reset_tzpath([])
+print(datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")).utcoffset())
+"""
+    done = run(python_3_13, [on_lambda(name)], code)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "2:00:00"
 
 
 def test_the_bootstrap_may_be_executed_after_the_zip(on_lambda: Callable[[str], Path]) -> None:

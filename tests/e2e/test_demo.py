@@ -81,6 +81,13 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
         ("invalid_output", "warm"),
         ("upstream_error", "warm"),
     ]
+    figures = lines[lines.index("The ledger's own figures, of all of them") :]
+    assert re.match(r"  USD by component +5 requests", figures[1])
+    together = re.search(r"^  together (\S+) USD$", done.stdout, re.MULTILINE)
+    total = next(line.split()[-1] for line in figures if line.startswith("  total"))
+    assert together and f"{float(total):.7f}" == together[1]
+    assert "  completeness: of 5 reports in Lambda's log 5 are booked" in figures
+    assert "  compacted to Parquet: 1 day, 5 rows" in figures
     assert re.search(r"closed at token \d+ of \d+, [1-9]\d* not bought \(/sections/1/heading\)", done.stdout)
 
 

@@ -58,7 +58,8 @@ async def row(aws: LocalAws, request_id: str) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=aws.function_url("FinanceFunction")) as client:
         response = await client.get(f"/api/requests/{request_id}")
     assert response.status_code == 200, response.text
-    return response.json()
+    found: dict[str, Any] = response.json()["row"]
+    return found
 
 
 async def test_curl_reads_a_stream_as_it_is_written_and_the_ledger_has_its_bill() -> None:

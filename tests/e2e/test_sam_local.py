@@ -242,6 +242,15 @@ def test_sam_local_invoke_runs_a_function_of_the_managed_client(sam: Sam) -> Non
     assert json.loads(answer["body"])["openapi"].startswith("3.1")
 
 
+def test_sam_local_invoke_loads_the_books_with_what_they_carry(sam: Sam, tmp_path: Path) -> None:
+    # No bucket is at hand: what is no task is refused after everything has been imported.
+    event = tmp_path / "event.json"
+    event.write_text('{"task": "none"}')
+    answer = invoke(sam, event, "BooksFunction")
+    assert answer["errorType"] == "TaskError", answer
+    assert "expected a task of compact" in answer["errorMessage"]
+
+
 def test_sam_local_start_api_answers_curl(sam: Sam) -> None:
     with serving(sam, "start-api") as url:
         curl = ["curl", "--silent", "--show-error", "--no-buffer", "--include", f"{url}/v1/generations"]

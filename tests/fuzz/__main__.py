@@ -1,96 +1,116 @@
-"""`python -m tests.fuzz --cases 100000` or `--seconds 600`: differential fuzzing of streamed validation.
+"""`python -m tests.fuzz [validation | ledger | ledger-store] [--cases N | --seconds S | --seed N]`: fuzzing.
 
-A case is one text of one generated model, chopped in three ways (whole, and two as a stream might) and compared with
-`Model.model_validate_json`. Hypothesis draws batches of cases and, when one fails, finds the smallest batch and seed;
-the failing model and text are printed. Exit status 1 says that there is a difference.
+    validation    streamed validation against Pydantic's `model_validate_json`: 10,000 texts of generated models
+    ledger        the ledger's properties over random worlds, against an oracle in memory: 100,000
+    ledger-store  the same through compaction, closing and corrections in DuckDB and moto's S3: 1,000
+
+Without a name all three run. A case that fails is made smaller and printed with its seed, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 import time
-import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
+from itertools import count, islice
 from random import Random
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from tests.fuzz import ledger, ledger_store, validation
+from tests.fuzz.ledger_worlds import World
 
-from tests.fuzz.differential import check
-from tests.fuzz.documents import chopped, document
-from tests.fuzz.models import model
-from weir.core.validation import cutter, plan_for, streamed
+CASES = {"validation": 10_000, "ledger": 100_000, "ledger-store": 1_000}
+CHUNK = {"ledger": 1_000, "ledger-store": 5}  # seeds that a process takes at a time
 
-BATCH = 50
-# Small enough that values of a few characters are cut as huge ones are, and that looks are rare as in long texts.
-LIMITS = (
-    (cutter, "HUGE", (cutter.HUGE, cutter.HUGE, 64, 16)),
-    (cutter, "MAX_TAIL", (cutter.MAX_TAIL, 8)),
-    (streamed, "BATCH_CHARS", (streamed.BATCH_CHARS, 64, 16)),
-    (streamed, "MAX_CREDIT", (streamed.MAX_CREDIT, 0)),
-)
-
-
-def one_case(random: Random) -> tuple[bool, bool]:
-    """Draw a case and check it; return whether its model is cut, and whether its text was judged whole needlessly."""
-    chosen = model(random)
-    text = document(random, chosen)
-    for module, name, choices in LIMITS:
-        setattr(module, name, random.choice(choices))
-    try:
-        said = check(chosen, text, [text], chopped(random, text), chopped(random, text))
-    except BaseException:
-        limits = {name: getattr(module, name) for module, name, _ in LIMITS}
-        print(f"{chosen.__name__} {limits}: {text!r}", file=sys.stderr)
-        raise
-    finally:
-        for module, name, choices in LIMITS:
-            setattr(module, name, choices[0])
-    return plan_for(chosen).cut, bool(said)
+type Failure = tuple[int, str]  # seed, what is wrong
 
 
 def main() -> None:
-    """Run for as many cases or minutes as asked, and say how many there were."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=None, help="instead of --cases")
-    parser.add_argument("--seed", type=int, default=None, help="repeat one batch")
-    asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    began = said = time.monotonic()
-    cases = cut = needless = 0
-
-    def batch(seed: int) -> None:
-        nonlocal cases, cut, needless, said
-        random = Random(seed)
-        for _ in range(BATCH):
-            is_cut, was_needless = one_case(random)
-            cases, cut, needless = cases + 1, cut + is_cut, needless + was_needless
-        if time.monotonic() - said > 60:
-            said = time.monotonic()
-            print(f"{cases} cases, {cut} cut, {said - began:.0f} s, no difference so far", flush=True)
-
-    if asked.seed is not None:
-        batch(asked.seed)
-        print(f"seed {asked.seed}: no difference")
-        return
-    rounds = 1_000_000 if asked.seconds else -(-asked.cases // BATCH)
-    # Rounds of Hypothesis, because its memory of what it has seen grows with the examples of a run.
-    size = 2000
-    while rounds > 0 and (not asked.seconds or time.monotonic() - began < asked.seconds):
-        test = settings(
-            max_examples=min(size, rounds),
-            deadline=None,
-            database=None,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        )(given(st.integers(0, 2**63))(batch))
-        test()
-        rounds -= size
-    print(
-        f"{cases} cases, no difference; {cut} of models that are cut,"
-        f" {needless} of these valid and judged whole; {time.monotonic() - began:.0f} s"
+    """Run what is asked for, and say how much it was."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(CASES)}; all without any")
+    parser.add_argument("--cases", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=None, help="for each, instead of --cases")
+    parser.add_argument("--seed", type=int, default=None, help="repeat one case")
+    asked = parser.parse_args()
+    if unknown := set(asked.what) - set(CASES):
+        parser.error(f"expected {', '.join(CASES)}, got {', '.join(sorted(unknown))}")
+    for name in asked.what or CASES:
+        cases = asked.cases or CASES[name]
+        if name == "validation":
+            validation.run(cases, asked.seconds, asked.seed)
+        else:
+            run(name, cases, asked.seconds, asked.seed)
+
+
+def run(name: str, cases: int, seconds: float | None, seed: int | None) -> None:
+    """The ledger's cases, spread over the processors."""
+    began = time.monotonic()
+    worlds = ledger_store.WORLDS if name == "ledger-store" else 1
+    if seed is not None:
+        failure = chunk(name, seed, seed + 1)
+        if failure:
+            _exit(name, failure)
+        print(f"{name}: seed {seed} holds")
+        return
+    seeds = -(-cases // worlds)
+    done = 0
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers) as pool:
+        chunks = _chunks(seeds, CHUNK[name], endless=seconds is not None)
+        running = {pool.submit(chunk, name, *part): part for part in islice(chunks, 2 * workers)}
+        while running:
+            finished = next(as_completed(running))
+            first, last = running.pop(finished)
+            if failure := finished.result():
+                pool.shutdown(cancel_futures=True)
+                _exit(name, failure)
+            done += last - first
+            part = next(chunks, None)
+            if part and (seconds is None or time.monotonic() - began < seconds):
+                running[pool.submit(chunk, name, *part)] = part
+    print(
+        f"{name}: {done * worlds} worlds, every property holds; {time.monotonic() - began:.0f} s", flush=True
+    )
+
+
+def chunk(name: str, first: int, last: int) -> Failure | None:
+    """The cases of some seeds, in this process; the first that fails, as small as it gets."""
+    logging.disable(logging.CRITICAL)  # whatever moto has to say
+    case: Callable[[int], None]
+    check: Callable[[World, int], None]
+    if name == "ledger":
+        case, check, draw = ledger.one_case, ledger.check, ledger.draw
+    else:
+        case, check, draw = ledger_store.one_case, ledger_store.check, ledger_store.draw
+    with ledger_store.in_memory_s3() if name == "ledger-store" else nullcontext():
+        for seed in range(first, last):
+            try:
+                case(seed)
+            except Exception as error:
+                world, said = ledger.smallest(draw(Random(seed)), seed, check)
+                shown = "\n".join(f"  {line}" for line in world.lines)
+                return seed, f"{type(error).__name__}: {error}\nsmaller: {said}\n{shown}"
+    return None
+
+
+def _chunks(seeds: int, size: int, *, endless: bool) -> Iterator[tuple[int, int]]:
+    for first in count(0, size):
+        if first >= seeds and not endless:
+            return
+        yield first, first + size if endless else min(first + size, seeds)
+
+
+def _exit(name: str, failure: Failure) -> None:
+    seed, said = failure
+    print(f"{name} --seed {seed}: {said}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

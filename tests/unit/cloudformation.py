@@ -7,7 +7,7 @@ from typing import Any
 from infra.local.sam.cloudformation import CloudFormation
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ("template.yaml", "infra/ledger.yaml", "infra/observability.yaml")
+TEMPLATES = ("template.yaml", "infra/ledger.yaml", "infra/observability.yaml", "infra/reports.yaml")
 
 
 def load(name: str) -> dict[str, Any]:

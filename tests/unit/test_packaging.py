@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.cloudformation import ROOT, load
 
-FUNCTIONS = ("generate", "ledger", "finance")
+FUNCTIONS = ("generate", "ledger", "finance", "books")
 # One lock per environment; those beside the application's own may want other versions.
 ROOT_LOCK = "requirements.lock"
 FUNCTION_LOCKS = tuple(f"functions/{name}/requirements.txt" for name in FUNCTIONS)
@@ -28,6 +28,8 @@ OTHER_LOCKS = (
 IN_THE_RUNTIME = {"awslambdaric", "snapshot-restore-py"}
 # Powertools' parameters import boto3 without asking for it, so whoever imports them must.
 BROUGHT_FOR_ANOTHER = {"aws-lambda-powertools": {"boto3"}}
+# Data that zoneinfo looks for where the system has none.
+NEVER_NAMED = {"tzdata"}
 # Who runs what the README shows: a command's beginning, a file, and the words with which that file runs it.
 README_COMMANDS = {
     r"git clone \S+( <?this repository>?)?.*": (".ci/run", "on a fresh clone"),
@@ -40,6 +42,11 @@ README_COMMANDS = {
     r"make sam-local": (".ci/run", "sam-local"),
     r"make test-litellm": (".ci/run", ".venv-litellm/.installed"),
     r"make fuzz( SECONDS=\d+)?": (".ci/run", "make fuzz"),
+    r"make focus": (".ci/run", "make focus"),
+    r"infra/costs/costs \w+ .*": (
+        "tests/functional/costs/test_commands.py",
+        'startswith("infra/costs/costs ")',
+    ),
     r"(WEIR_[A-Z_]+=\S+ )*make dev": ("tests/e2e/test_readme.py", '"dev"'),
     r"curl -N http://127\.0\.0\.1:\d+/v1/generations .*": ("tests/e2e/test_readme.py", "curl"),
 }
@@ -155,6 +162,7 @@ def test_a_function_carries_what_it_imports_and_nothing_else(name: str) -> None:
     listed = asked(f"functions/{name}/requirements.in")
     for name, others in BROUGHT_FOR_ANOTHER.items():
         listed -= others if name in listed else set()
+    listed -= NEVER_NAMED
     assert listed <= imported, f"listed in requirements.in, imported nowhere: {listed - imported}"
 
 
@@ -167,7 +175,7 @@ def test_the_runtime_client_imports_the_standard_library_alone() -> None:
             ), path
 
 
-@pytest.mark.parametrize("script", ["functions/generate/bootstrap", ".ci/run"])
+@pytest.mark.parametrize("script", ["functions/generate/bootstrap", "infra/costs/costs", ".ci/run"])
 def test_scripts_are_executable(script: str) -> None:
     assert (ROOT / script).stat().st_mode & stat.S_IXUSR
 

@@ -4,15 +4,19 @@ import ast
 import json
 import re
 import stat
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
 from tests.unit.cloudformation import ROOT, TEMPLATES, load, resources, walk
+from weir.core.ledger.table import COLUMNS
 from weir.core.outcomes import Outcome
+from weir.core.pricing.prices import PriceBook
 
 TEMPLATE = load("template.yaml")
 OBSERVABILITY = load("infra/observability.yaml")
+REPORTS = load("infra/reports.yaml")
 FUNCTIONS = resources(TEMPLATE, "AWS::Serverless::Function")
 GLOBALS = TEMPLATE["Globals"]["Function"]
 LOG_GROUPS = resources(TEMPLATE, "AWS::Logs::LogGroup")
@@ -65,14 +69,21 @@ def test_every_function_has_a_log_group_that_forgets(name: str) -> None:
     assert LOG_GROUPS[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_the_ledger_never_reads_its_own_log() -> None:
-    own = FUNCTIONS["LedgerFunction"]["LoggingConfig"]["LogGroup"]
-    read = [event["Properties"]["LogGroupName"] for event in FUNCTIONS["LedgerFunction"]["Events"].values()]
+def test_nobody_who_writes_the_books_reads_its_own_log() -> None:
+    read = [
+        event["Properties"]["LogGroupName"]
+        for properties in FUNCTIONS.values()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "CloudWatchLogs"
+    ]
     read += [
         filter["LogGroupName"] for filter in resources(TEMPLATE, "AWS::Logs::SubscriptionFilter").values()
     ]
     assert read == [{"Ref": "GenerateLogGroup"}]
-    assert own not in read, "each line that the ledger wrote would call it again"
+    for name in ("LedgerFunction", "BooksFunction", "FinanceFunction"):
+        own = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]
+        assert own not in read, f"each line that {name} wrote would call the ledger again"
+    assert FUNCTIONS["BooksFunction"]["Environment"]["Variables"]["WEIR_LOG_GROUPS"] == read[0]
 
 
 def test_every_generate_writes_to_the_log_group_that_the_ledger_reads() -> None:
@@ -129,12 +140,124 @@ def test_no_permission_is_granted_on_everything(name: str) -> None:
                 assert resource != "*", statement
 
 
-def test_whoever_reads_the_books_cannot_write_them_and_whoever_writes_cannot_read() -> None:
-    def actions(name: str) -> set[str]:
-        return {action for one in statements(FUNCTIONS[name]) for action in listed(one["Action"])}
+def granted(name: str) -> dict[str, set[str]]:
+    """What a function's own policies allow: action to the resources, as the template writes them."""
+    found: dict[str, set[str]] = {}
+    for statement in statements(FUNCTIONS[name]):
+        assert statement["Effect"] == "Allow" and "Condition" not in statement
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                [text] = resource.values()
+                found.setdefault(action, set()).add(".".join(text) if isinstance(text, list) else text)
+    return found
 
-    assert actions("FinanceFunction") == {"s3:GetObject", "s3:ListBucket"}
-    assert actions("LedgerFunction") == {"s3:PutObject"}
+
+def in_the_bucket(*prefixes: str) -> set[str]:
+    return {f"${{LedgerStack.Outputs.BucketArn}}/{prefix}" for prefix in prefixes}
+
+
+BUCKET = {"LedgerStack.Outputs.BucketArn"}
+BOOKS = in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*", "exports/v1/*")
+FACTS = in_the_bucket("facts/v1/*")
+ANSWERS = in_the_bucket("athena/*")
+
+
+def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
+    assert granted("LedgerFunction") == {"s3:PutObject": FACTS | in_the_bucket("poison/v1/*")}
+
+
+def test_the_books_are_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
+    assert granted("BooksFunction") == {
+        "s3:GetObject": FACTS | BOOKS,
+        "s3:PutObject": FACTS | BOOKS | in_the_bucket("poison/v1/*"),
+        "s3:ListBucket": BUCKET,
+        "logs:FilterLogEvents": {"GenerateLogGroup.Arn"},
+    }
+    assert not any("Delete" in action for name in FUNCTIONS for action in granted(name))
+
+
+def test_whoever_reads_the_books_writes_nothing_but_the_answers_of_athena() -> None:
+    place = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
+    glue, database = place % "glue", "${ReportsStack.Outputs.DatabaseName}"
+    catalogue = {f"{glue}catalog", f"{glue}database/{database}", f"{glue}table/{database}/ledger"}
+    workgroup = {f"{place % 'athena'}workgroup/${{ReportsStack.Outputs.WorkGroupName}}"}
+    queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults", "StopQueryExecution")
+    assert granted("FinanceFunction") == {
+        "s3:GetObject": FACTS | BOOKS | ANSWERS,
+        "s3:ListBucket": BUCKET,
+        "s3:GetBucketLocation": BUCKET,
+        "s3:PutObject": ANSWERS,
+        "s3:AbortMultipartUpload": ANSWERS,
+        "lambda:InvokeFunction": {"BooksFunction.Arn"},
+        **{f"athena:{name}": workgroup for name in queries},
+        **{f"glue:{name}": catalogue for name in ("GetDatabase", "GetTable", "GetPartitions")},
+    }
+
+
+def test_what_is_booked_for_good_cannot_be_overwritten() -> None:
+    [once] = [one for one in statements(load("infra/ledger.yaml")) if one.get("Sid") == "WrittenOnce"]
+    assert once["Effect"] == "Deny" and once["Principal"] == "*" and once["Action"] == "s3:PutObject"
+    assert once["Condition"]["Null"] == {"s3:if-none-match": "true"}
+    paths = [next(iter(resource.values())).removeprefix("${Bucket.Arn}/") for resource in once["Resource"]]
+
+    def guarded(key: str) -> bool:
+        return any(re.fullmatch(path.replace("*", ".*"), key) for path in paths)
+
+    assert guarded("facts/v1/kind=usage/dt=2026-11-22/aa.ndjson.gz")
+    assert guarded("closed/v1/2026-10/close.json")
+    assert guarded("closed/v1/2026-10/dt=2026-10-31.parquet")
+    assert guarded("rows/v1/dt=2026-11-22/correction-aa.parquet")
+    # An open day is compacted again and again, under one name.
+    assert not guarded("rows/v1/dt=2026-11-22/rows.parquet")
+
+
+def test_what_can_be_had_again_does_not_stay() -> None:
+    (bucket,) = resources(load("infra/ledger.yaml"), "AWS::S3::Bucket").values()
+    rules = {rule.get("Prefix", ""): rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    for passing in ("exports/", "athena/"):
+        assert rules[passing]["ExpirationInDays"] == 7
+        assert rules[passing]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert {prefix for prefix, rule in rules.items() if "ExpirationInDays" in rule} == {"exports/", "athena/"}
+
+
+def test_the_table_of_athena_is_the_table_of_the_code() -> None:
+    hive = {"varchar": "string", "timestamp(3)": "timestamp", "map(varchar,varchar)": "map<string,string>"}
+    hive |= {"array(varchar)": "array<string>"}
+    (table,) = resources(REPORTS, "AWS::Glue::Table").values()
+    storage = table["TableInput"]["StorageDescriptor"]
+    assert [(column["Name"], column["Type"]) for column in storage["Columns"]] == [
+        (column.name, hive.get(column.type, column.type)) for column in COLUMNS
+    ]
+    assert [column["Name"] for column in table["TableInput"]["PartitionKeys"]] == ["dt"]
+    parameters = table["TableInput"]["Parameters"]
+    assert parameters["projection.enabled"] == "true" and parameters["projection.dt.type"] == "date"
+    assert storage["Location"] == {"Fn::Sub": "s3://${BucketName}/rows/v1/"}
+    assert parameters["storage.location.template"] == {"Fn::Sub": "s3://${BucketName}/rows/v1/dt=${!dt}/"}
+
+
+def test_nobody_gets_round_the_ceiling_of_a_query() -> None:
+    (workgroup,) = resources(REPORTS, "AWS::Athena::WorkGroup").values()
+    configuration = workgroup["WorkGroupConfiguration"]
+    assert configuration["EnforceWorkGroupConfiguration"] is True
+    assert configuration["BytesScannedCutoffPerQuery"] == {"Fn::Sub": "${ScanLimitMegabytes}000000"}
+    assert configuration["EngineVersion"] == {"SelectedEngineVersion": "Athena engine version 3"}
+    result = configuration["ResultConfiguration"]
+    assert result["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+    assert result["OutputLocation"] == {"Fn::Sub": "s3://${BucketName}/athena/"}
+
+
+def test_each_scheduled_task_is_one_that_the_books_know() -> None:
+    books = FUNCTIONS["BooksFunction"]
+    code = (ROOT / "functions/books/app.py").read_text()
+    for event in books["Events"].values():
+        assert event["Type"] == "ScheduleV2"
+        assert f'"{json.loads(event["Properties"]["Input"])["task"]}"' in code
+
+
+def test_a_budget_warns_three_times() -> None:
+    alarms = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")
+    budget = [alarm for alarm in alarms.values() if alarm.get("MetricName") == "BudgetUsedPercent"]
+    assert sorted(alarm["Threshold"] for alarm in budget) == [70, 90, 100]
 
 
 def test_answers_stream_to_every_caller_of_generate() -> None:
@@ -202,10 +325,36 @@ def test_functions_follow_the_architecture_and_run_on_python_3_13() -> None:
     )
 
 
+def test_the_alarm_on_old_prices_is_the_warning_of_the_reports() -> None:
+    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["PricesAge"]
+    book = PriceBook.load()
+    checked = datetime.combine(book.age(datetime.now(UTC)).as_of, time(), UTC)
+    assert book.age(checked + timedelta(days=alarm["Threshold"])).warning is None
+    assert book.age(checked + timedelta(days=alarm["Threshold"] + 1)).warning is not None
+
+
 def dashboard_metrics() -> list[list[Any]]:
+    """[namespace, name, ...] of every metric shown; "..." is spelled out, an expression is left out."""
     (dashboard,) = resources(OBSERVABILITY, "AWS::CloudWatch::Dashboard").values()
-    widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
-    return [metric for widget in widgets for metric in widget["properties"]["metrics"]]
+    found: list[list[Any]] = []
+    for widget in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]:
+        for metric in widget["properties"]["metrics"]:
+            if not isinstance(metric[0], dict):
+                found.append(found[-1][:4] + metric[1:] if metric[0] == "..." else metric)
+    return found
+
+
+def test_the_dashboard_shows_percentiles_shares_and_what_a_thousand_requests_cost() -> None:
+    first = [metric[4]["stat"] for metric in dashboard_metrics() if metric[1] == "TimeToFirstToken"]
+    assert first == ["p50", "p95", "p99"]
+    shown = {metric[1] for metric in dashboard_metrics()}
+    assert {
+        "EstimatedCost",
+        "ColdStart",
+        "InvalidOutput",
+        "CompletenessPercent",
+        "BudgetUsedPercent",
+    } <= shown
 
 
 def test_the_dashboard_shows_every_outcome_that_a_function_can_report() -> None:
@@ -222,5 +371,7 @@ def test_dashboard_and_alarms_read_metrics_that_the_code_writes() -> None:
     written = {outcome.metric for outcome in Outcome} | set(
         re.findall(r'"([A-Z]\w+)", MetricUnit', telemetry)
     )
-    written |= set(re.findall(r"([A-Z]\w+)=done\.", (ROOT / "functions/ledger/app.py").read_text()))
+    for name in ("ledger", "books"):
+        code = (ROOT / f"functions/{name}/app.py").read_text()
+        written |= set(re.findall(r'"([A-Z]\w+)"\]?(?::| =) \("', code))
     assert read <= written

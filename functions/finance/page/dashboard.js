@@ -1,186 +1,219 @@
-// The dashboard: asks the finance API, shows totals and rows. Money stays text: it is rounded for the eye only.
-const PHASES = { cold_start: "cold start", waiting: "waiting", streaming: "streaming", validating: "validating",
-  rest: "rest" };
-const OUTCOMES = ["ok", "invalid_output", "incomplete_stream", "truncated_output", "refused", "filtered",
-  "upstream_error", "upstream_timeout", "rate_limited", "client_disconnected", "stopped", "deadline",
-  "budget_exceeded", "bad_request", "unauthorized", "killed", "internal_error", "unknown"];
-const UNKNOWN = "–";
-const find = (selector) => document.querySelector(selector);
-const form = find("#filters");
-let cursor = null;
-let asked = 0; // answers to an older question are dropped
+// The dashboard: reads the reader's question from the URL, asks the report and a page of rows, and shows both.
+import { ask } from "./api.js";
+import { breakdowns } from "./breakdowns.js";
+import { find, make } from "./dom.js";
+import { offerExports } from "./exports.js";
+import { clock, count, plural } from "./format.js";
+import { bindForm, fillForm, markFields } from "./form.js";
+import { overview } from "./overview.js";
+import { quality } from "./quality.js";
+import { bindRows, loadRows } from "./rows.js";
+import { activeFilters, filterParameters, parameters, readState, withoutFilters } from "./state.js";
+import { bindSeries, series } from "./series.js";
 
-function element(name, attributes = {}, ...children) {
-  const made = name === "svg" || name === "rect" || name === "title"
-    ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+// `before` are the cursors of the pages before the one shown; the history keeps them, the URL need not.
+let state = { ...readState(location.search), before: history.state?.before ?? [] };
+const asked = { report: new AbortController(), rows: new AbortController() };
+
+/** Go on with a changed state: the URL says it, `push` makes Back return to what was shown before. */
+function change(changes, push = true) {
+  state = { ...state, ...changes };
+  if (!state.cursor) state.before = [];
+  const kept = { before: state.before };
+  const url = `?${parameters(state)}`;
+  if (push && url !== location.search) history.pushState(kept, "", url);
+  else history.replaceState(kept, "", url);
+  sessionStorage.setItem("list", url); // where a request's page leads back to
 }
 
-/** A decimal string rounded half-even to some places, without going through floating point. */
-function round(text, places) {
-  const negative = text.startsWith("-");
-  const [whole, fraction = ""] = text.replace("-", "").split(".");
-  const kept = BigInt(whole + fraction.slice(0, places).padEnd(places, "0"));
-  const cut = fraction.slice(places);
-  const half = "5".padEnd(cut.length, "0");
-  const up = cut.length > 0 && (cut > half || (cut === half && kept % 2n === 1n));
-  const digits = (kept + (up ? 1n : 0n)).toString().padStart(places + 1, "0");
-  return (negative ? "-" : "") + digits.slice(0, -places) + "." + digits.slice(-places);
+/** A link that narrows the report, and works in a new tab, too. */
+function narrow(changes, ...content) {
+  const wanted = { ...state, ...changes, cursor: "" };
+  const link = make("a", { href: `?${parameters(wanted)}` }, ...content);
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    change(wanted);
+    load();
+    find("#report").focus(); // the link itself is about to go
+  });
+  return link;
 }
 
-const money = (text) => (text === null ? UNKNOWN : "$" + round(text, Math.abs(Number(text)) < 1 ? 6 : 2));
-const count = (value) => (value === null || value === undefined ? UNKNOWN : value.toLocaleString("en"));
-const share = (part, whole) => (part !== null && Number(whole) ? (100 * Number(part) / Number(whole)).toFixed(1) + " %" : UNKNOWN);
-
-function phaseBar(phases) {
-  const amounts = Object.keys(PHASES).map((name) => [name, Number(phases[name] ?? 0)]);
-  const whole = amounts.reduce((sum, [, amount]) => sum + amount, 0);
-  if (!whole) return document.createTextNode(UNKNOWN);
-  const label = amounts.filter(([, amount]) => amount)
-    .map(([name]) => `${PHASES[name]} ${share(phases[name], whole)}`).join(", ");
-  const bar = element("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": label },
-    element("title", {}, label));
-  let x = 0;
-  for (const [name, amount] of amounts) {
-    const width = 100 * amount / whole;
-    bar.append(element("rect", { class: name, x, y: 0, width, height: 10 }));
-    x += width;
-  }
-  return bar;
+function retryButton() {
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", load);
+  return button;
 }
 
-function cell(label, content, attributes = {}) {
-  return element("td", { "data-label": label, ...attributes }, content);
-}
-
-function tableRow(row) {
-  const cost = cell("Cost", money(row.cost.total), { class: "number", title: `$${row.cost.total}` });
-  if (row.cost.unpriced.length) {
-    cost.append(element("span", { class: "note", title: row.cost.unpriced.join(", ") }, "at least"));
-  }
-  const outcome = cell("Outcome", row.outcome ?? "unknown", { class: row.outcome === "ok" ? "" : "failed" });
-  if (row.join_status !== "complete") {
-    outcome.append(element("span", { class: "note" }, row.join_status.replace("_", " ")));
-  }
-  const link = element("a", { href: `api/requests/${encodeURIComponent(row.request_id)}?${rangeOf(row)}` },
-    row.request_id.slice(0, 8));
-  link.title = row.request_id;
-  return element("tr", {},
-    cell("Time", element("time", { datetime: row.at }, row.at.slice(0, 19).replace("T", " "))),
-    cell("Request", link),
-    outcome,
-    cell("Model", row.model_returned ?? row.model ?? UNKNOWN),
-    cell("Tokens in, out", `${count(row.usage.input_tokens)}, ${count(row.usage.output_tokens)}`, { class: "number" }),
-    cell("First token, ms", row.ttft_ms === null ? UNKNOWN : count(Math.round(row.ttft_ms)), { class: "number" }),
-    cell("Billed, ms", count(row.billed_ms), { class: "number" }),
-    cell("Duration by phase", phaseBar(row.cost.phases)),
-    cost);
-}
-
-function rangeOf(row) {
-  const day = Date.parse(row.day);
-  return new URLSearchParams({ from: row.day, to: new Date(day + 86_400_000).toISOString().slice(0, 10) });
-}
-
-function showTotals(totals) {
-  const { phases, unpriced, completeness } = totals;
-  const duration = totals.components.lambda_duration;
-  const failed = Object.entries(totals.by_outcome).filter(([name]) => name !== "ok")
-    .reduce((sum, [, group]) => sum + Number(group.total), 0);
-  const figures = [["Total", money(totals.total), `$${totals.total}`], ["Requests", count(totals.requests)],
-    ["Waiting, of duration", share(phases.waiting, duration)],
-    ["Cold start, of duration", share(phases.cold_start, duration)],
-    ["Not ok, of total", share(failed, totals.total)],
-    ["Rows not fully priced", count(unpriced.rows)],
-    ["Half-known rows", count(completeness.bill_only + completeness.usage_only + completeness.started_only)]];
-  find("#totals dl").replaceChildren(...figures.map(([name, value, title]) =>
-    element("div", {}, element("dt", {}, name), element("dd", title ? { title } : {}, value))));
-  find("#totals .bar").replaceChildren(phaseBar(phases));
-  find("#totals .legend").replaceChildren(...Object.entries(PHASES).map(([name, words]) =>
-    element("li", {}, element("span", { class: `key ${name}` }), `${words} ${money(phases[name])}`)));
-  const reasons = Object.entries(unpriced.reasons).map(([reason, rows]) => `${reason} (${rows})`).join(", ");
-  const missing = completeness.set_aside + completeness.unreadable_objects + completeness.logs_dropped;
-  find("#caveat").textContent = [`Price book ${totals.price_book_version}, list prices of the first tier.`,
-    unpriced.rows ? `The total is a lower bound: ${reasons}.` : "",
-    missing ? `${completeness.set_aside} records set aside, ${completeness.unreadable_objects} objects unreadable, ` +
-      `${completeness.logs_dropped} times log lines were dropped by the platform.` : ""].join(" ");
-}
-
-function query() {
-  const wanted = new URLSearchParams();
-  for (const [name, value] of new FormData(form)) if (value) wanted.append(name, value);
-  return wanted;
-}
-
-async function ask(path, parameters) {
-  const answer = await fetch(`${path}?${parameters}`, { headers: { accept: "application/json" } });
-  const body = await answer.json().catch(() => ({}));
-  if (answer.ok) return body;
-  const fields = (body.errors ?? []).map((error) => `${error.field}: ${error.message}`).join("; ");
-  throw new Error(fields || body.detail || `The ledger answered ${answer.status}`);
-}
-
-function show({ status = "", error = "", totals = false, rows = false, empty = false }) {
+function show({ status = "", failure = null, running = null, report = false, empty = false }) {
   find("#status").textContent = status;
-  find("#error").hidden = !error;
-  find("#error p").textContent = error;
-  find("#totals").hidden = !totals;
-  find("#rows").hidden = !rows;
+  find("#failure").hidden = !failure;
+  if (failure) {
+    find("#failure").replaceChildren(
+      make("p", {}, make("strong", {}, "The report could not be loaded. "), failure.message),
+      retryButton(),
+    );
+  }
+  find("#running").hidden = running === null;
+  if (running !== null)
+    find("#running").replaceChildren(make("span", { class: "spinner", "aria-hidden": "true" }), running);
+  find("#report").hidden = !report;
   find("#empty").hidden = !empty;
-  find("main").setAttribute("aria-busy", String(status === "Loading"));
+  find("#requests").hidden = empty;
 }
 
-async function load() {
-  const question = ++asked;
-  show({ status: "Loading" });
-  try {
-    const [totals, page] = await Promise.all([ask("api/summary", query()), ask("api/requests", query())]);
-    if (question !== asked) return;
-    find("tbody").replaceChildren(...page.rows.map(tableRow));
-    setCursor(page.next_cursor);
-    showTotals(totals);
-    const any = totals.requests > 0;
-    show({ status: any ? `${count(page.rows.length)} of ${count(totals.requests)} requests` : "", totals: any,
-      rows: any, empty: !any });
-  } catch (error) {
-    if (question === asked) show({ error: error.message });
+function busy(on) {
+  find("#report").setAttribute("aria-busy", String(on));
+  find("#report").classList.toggle("stale", on && !find("#report").classList.contains("loading"));
+}
+
+/** The range in words, in the reader's time zone. */
+function rangeText({ from, to, time_zone: zone }, times = clock(zone)) {
+  return `${times.minute(from)} to ${times.minute(to)}, ${zone}`;
+}
+
+function showEmpty(range) {
+  find("#status").textContent = `No requests · ${rangeText(range)}`;
+  const filtered = activeFilters(state) > 0;
+  const command =
+    "curl -N \"$URL/v1/generations\" -H 'content-type: application/json' \\\n" +
+    '  -d \'{"prompt": "Why stream?", "schema": "blog_post"}\'';
+  find("#empty").replaceChildren(
+    make("h2", {}, filtered ? "No request matches these filters" : "No requests in this range"),
+    ...(filtered
+      ? [
+          make(
+            "p",
+            {},
+            "The ledger may hold others: ",
+            narrow(withoutFilters(state), "show all requests of this range"),
+            ".",
+          ),
+        ]
+      : [
+          make(
+            "p",
+            {},
+            "Make the first one. ",
+            make("code", {}, "make dev"),
+            " prints the address, ",
+            make("code", {}, "$URL"),
+            "; on AWS it is the stack’s function URL, called with IAM credentials.",
+          ),
+          make("pre", { tabindex: 0, "aria-label": "A command that makes a request" }, command),
+        ]),
+    make(
+      "p",
+      { class: "hint" },
+      "A request appears some seconds after it ends: its log lines travel through " +
+        "CloudWatch Logs first.",
+    ),
+  );
+}
+
+function showReport(report) {
+  const times = clock(report.range.time_zone);
+  find("#report").classList.remove("loading");
+  overview(report, times);
+  series(report, times, state);
+  breakdowns(report, narrow);
+  quality(report, times);
+  fillLists(report.breakdowns);
+  find("#provenance").replaceChildren(
+    make(
+      "p",
+      {},
+      `Read with ${report.engine === "athena" ? "Athena" : "DuckDB"}` +
+        (report.as_of ? `, from days compacted at ${times.minute(report.as_of)} or later. ` : ". ") +
+        "Lambda at list prices of the first tier: an estimate from quantities, not the invoice.",
+    ),
+  );
+  return `${plural(report.totals.requests, "request")} · ${rangeText(report.range, times)}`;
+}
+
+function fillLists(groups) {
+  for (const [id, entries] of [
+    ["#models", groups.model],
+    ["#functions", groups.function],
+    ["#tenants", groups.tenant],
+  ]) {
+    find(id).replaceChildren(...entries.map(({ name }) => make("option", { value: name })));
   }
 }
 
-async function more() {
-  const question = asked;
-  find("#more").disabled = true;
+/** The answer to an older question is dropped. */
+function anew(part) {
+  asked[part].abort(new DOMException("asked anew", "AbortError"));
+  asked[part] = new AbortController();
+  return asked[part].signal;
+}
+
+/** Ask for the report and show it; `meanwhile` is called as soon as nothing more is gained by waiting for it. */
+async function loadReport(meanwhile = () => {}) {
+  const signal = anew("report");
+  show({ status: "Loading", report: true });
+  busy(true);
   try {
-    const parameters = query();
-    parameters.set("cursor", cursor);
-    const page = await ask("api/requests", parameters);
-    if (question !== asked) return;
-    find("tbody").append(...page.rows.map(tableRow));
-    setCursor(page.next_cursor);
-    find("#status").textContent = `${count(find("tbody").children.length)} requests shown`;
+    const report = await ask("api/report", filterParameters(state, "by"), {
+      signal,
+      onRunning: (seconds) => {
+        meanwhile();
+        show({
+          running: `Athena is reading the range, ${count(Math.round(seconds))} s so far. The answer appears here by itself.`,
+          report: true,
+        });
+      },
+    });
+    const empty = report.totals.requests === 0;
+    // Shown first: a chart takes its size from its place.
+    show({ report: !empty, empty });
+    if (empty) showEmpty(report.range);
+    else find("#status").textContent = showReport(report);
   } catch (error) {
-    find("#status").textContent = error.message;
+    if (signal.aborted) return;
+    markFields(error.fields ?? []);
+    show({ failure: error });
   } finally {
-    find("#more").disabled = false;
+    if (!signal.aborted) busy(false);
+    meanwhile();
   }
 }
 
-function setCursor(next) {
-  cursor = next;
-  find("#more").hidden = next === null;
+function load() {
+  fillForm(state);
+  // One after the other: asked at once, two function environments would each fetch the same files.
+  loadRows(
+    state,
+    anew("rows"),
+    new Promise((meanwhile) => {
+      loadReport(meanwhile);
+    }),
+  );
 }
 
-form.elements.outcome.append(...OUTCOMES.map((name) => element("option", { value: name }, name)));
-for (const [name, value] of new URLSearchParams(location.search)) {
-  if (form.elements[name]) form.elements[name].value = value;
-}
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  history.replaceState(null, "", `?${query()}`);
+/** What the reader changed: asked anew; only what depends on it where that is less. */
+const submit = (changes) => {
+  change({ ...changes, cursor: "" });
+  load();
+};
+
+change({}, false);
+bindForm(() => state, submit);
+bindSeries((by) => {
+  change({ by });
+  loadReport();
+});
+bindRows(
+  () => state,
+  (changes) => {
+    change(changes);
+    loadRows(state, anew("rows"));
+  },
+);
+offerExports(() => state);
+addEventListener("popstate", (event) => {
+  state = { ...readState(location.search), before: event.state?.before ?? [] };
   load();
 });
-find("#error button").addEventListener("click", load);
-find("#more").addEventListener("click", more);
 load();

@@ -1,54 +1,99 @@
 // The API's documentation, written out from its own OpenAPI document.
-const main = document.querySelector("#operations");
+import { find, make, table } from "./dom.js";
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+const resolve = (schema, whole) =>
+  schema?.$ref
+    ? schema.$ref
+        .split("/")
+        .slice(1)
+        .reduce((part, key) => part[key], whole)
+    : schema;
 
 /** A JSON Schema in a few words: `integer, 1 to 500` or `a | b | null`. */
-function words(schema, document_) {
+function words(given, whole) {
+  const schema = resolve(given, whole);
   if (!schema) return "";
-  if (schema.$ref) return words(schema.$ref.split("/").slice(1).reduce((part, key) => part[key], document_), document_);
   if (schema.enum) return schema.enum.join(" | ");
-  if (schema.anyOf) return schema.anyOf.map((part) => words(part, document_)).join(", or ");
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.anyOf) return schema.anyOf.map((part) => words(part, whole)).join(", or ");
   const range = schema.minimum !== undefined ? `, ${schema.minimum} to ${schema.maximum}` : "";
-  const items = schema.items ? ` of ${words(schema.items, document_)}` : "";
+  const items = schema.items ? ` of ${words(schema.items, whole)}` : "";
   const format = schema.format ? ` (${schema.format})` : "";
-  return `${schema.type ?? "any"}${format}${items}${range}`;
+  return `${schema.title && schema.properties ? schema.title : (schema.type ?? "any")}${format}${items}${range}`;
 }
 
-function operation(path, method, entry, document_) {
-  const section = element("section", {},
-    element("h2", {}, `${method.toUpperCase()} ${path}`),
-    element("p", {}, [entry.summary, entry.description].filter(Boolean).join(". ")));
-  if (entry.parameters?.length) {
-    const body = element("tbody");
-    for (const parameter of entry.parameters) {
-      body.append(element("tr", {},
-        element("td", { "data-label": "Parameter" }, parameter.name),
-        element("td", { "data-label": "In" }, parameter.in),
-        element("td", { "data-label": "Type" }, words(parameter.schema, document_)),
-        element("td", { "data-label": "Meaning" }, parameter.description ?? "")));
-    }
-    section.append(element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Parameters" },
-      element("table", {}, element("thead", {}, element("tr", {}, ...["Parameter", "In", "Type", "Meaning"]
-        .map((name) => element("th", { scope: "col" }, name)))), body)));
-  }
-  for (const [status, answer] of Object.entries(entry.responses ?? {})) {
-    section.append(element("p", {}, `${status}: ${answer.description}`));
-  }
-  return section;
+function fields(caption, rows) {
+  return table(caption, [{ name: "Name" }, { name: "In" }, { name: "Type" }, { name: "Meaning" }], rows);
 }
 
+/** Every member of an answer, `rows[].cost.total` below `rows[].cost` below `rows`. */
+function members(given, whole, prefix = "") {
+  const schema = resolve(given, whole);
+  const inner = schema?.anyOf
+    ? schema.anyOf.map((part) => resolve(part, whole)).find((part) => part?.properties)
+    : schema;
+  if (inner?.items) return members(inner.items, whole, `${prefix}[]`);
+  return Object.entries(inner?.properties ?? {}).flatMap(([name, part]) => {
+    const path = prefix ? `${prefix}.${name}` : name;
+    return [
+      [path, words(part, whole), part.description ?? resolve(part, whole)?.description ?? ""],
+      ...members(part, whole, path),
+    ];
+  });
+}
+
+/** The members of an operation's answer, behind a disclosure. */
+function answer(name, entry, whole) {
+  const success = entry.responses?.["200"] ?? entry.responses?.["202"];
+  const rows = members(success?.content?.["application/json"]?.schema, whole);
+  if (!rows.length) return null;
+  return make(
+    "details",
+    {},
+    make("summary", { "aria-label": `Answer of ${name}` }, "Answer"),
+    table(`What ${name} answers`, [{ name: "Member" }, { name: "Type" }, { name: "Meaning" }], rows),
+  );
+}
+
+function operation(path, method, entry, whole) {
+  const body = resolve(entry.requestBody?.content?.["application/json"]?.schema, whole);
+  const parameters = [
+    ...(entry.parameters ?? []).map((one) => [
+      one.name,
+      one.in,
+      words(one.schema, whole),
+      one.description ?? "",
+    ]),
+    ...Object.entries(body?.properties ?? {}).map(([name, schema]) => [
+      name,
+      "body",
+      words(schema, whole),
+      schema.description ?? "",
+    ]),
+  ];
+  return make(
+    "section",
+    { class: "panel" },
+    make("h2", {}, `${method.toUpperCase()} ${path}`),
+    make("p", {}, [entry.summary, entry.description].filter(Boolean).join(". ")),
+    parameters.length ? fields(`What ${method} ${path} takes`, parameters) : null,
+    answer(`${method} ${path}`, entry, whole),
+    ...Object.entries(entry.responses ?? {}).map(([status, { description }]) =>
+      make("p", { class: "hint" }, `${status}: ${description}`),
+    ),
+  );
+}
+
+const main = find("#operations");
 try {
-  const answer = await fetch("openapi.json");
-  if (!answer.ok) throw new Error(`openapi.json: status ${answer.status}`);
-  const document_ = await answer.json();
-  main.replaceChildren(...Object.entries(document_.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, entry]) => operation(path, method, entry, document_))));
+  const got = await fetch("openapi.json");
+  if (!got.ok) throw new Error(`openapi.json: status ${got.status}`);
+  const whole = await got.json();
+  main.replaceChildren(
+    ...Object.entries(whole.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, entry]) => operation(path, method, entry, whole)),
+    ),
+  );
 } catch (error) {
   main.textContent = `The documentation cannot be shown: ${error.message}`;
 } finally {

@@ -38,6 +38,15 @@ class LogSubscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """The function is invoked asynchronously with `payload`, JSON, every so many seconds."""
+
+    name: str
+    every_s: float
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionConfig:
     """One function. `code` is its folder in the repository; `environment` its own variables."""
 
@@ -54,6 +63,7 @@ class FunctionConfig:
     application_log_level: str = "INFO"
     url: FunctionUrl | None = None
     subscriptions: tuple[LogSubscription, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
     max_concurrency: int = 1  # requests in one environment at the same time (Lambda Managed Instances)
     max_environments: int | None = None  # reserved concurrency; None is as many as are asked for
 

@@ -1,16 +1,20 @@
 """What template.yaml says about the functions, so that a laptop runs what a deployment would.
 
-Only what a running function can see is read: handler, timeout, memory, environment, function URL, log group and
-log subscriptions. https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
+Only what a running function can see is read: handler, timeout, memory, environment, function URL, log group, log
+subscriptions and schedules. Other resources (Glue's table, Athena's workgroup) have names here, and nothing behind.
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
 """
 
+import re
 from functools import cached_property
 from typing import Any
 
 from .cloudformation import NESTED, CloudFormation, TemplateError
-from .function import Cors, FunctionConfig, FunctionUrl, LogSubscription
+from .function import Cors, FunctionConfig, FunctionUrl, LogSubscription, Schedule
 
 __all__ = ["Template", "TemplateError"]
+
+_UNITS_S = {"minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
 
 class Template(CloudFormation):
@@ -60,9 +64,21 @@ class Template(CloudFormation):
                 LogSubscription(event, source["LogGroupName"], source.get("FilterPattern", ""))
                 for event, source in _events(properties, "CloudWatchLogs").items()
             ),
+            schedules=tuple(
+                Schedule(event, every_s(source["ScheduleExpression"]), source["Input"])
+                for event, source in _events(properties, "ScheduleV2").items()
+            ),
             max_environments=properties.get("ReservedConcurrentExecutions"),
             max_concurrency=int(instances.get("PerExecutionEnvironmentMaxConcurrency", 1)),
         )
+
+
+def every_s(expression: str) -> float:
+    """The seconds of a `rate(15 minutes)`. Raises TemplateError for anything else, cron() too."""
+    found = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
+    if found is None or not int(found[1]):
+        raise TemplateError(f"schedule: expected rate(N minutes), hours or days, got {expression!r}")
+    return int(found[1]) * _UNITS_S[found[2]]
 
 
 def _function_url(given: dict[str, Any]) -> FunctionUrl:

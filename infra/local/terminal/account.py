@@ -20,9 +20,15 @@ _PHASES = (
     ("validating", "validating"),
     ("rest", "rest of the invocation"),
 )
+# Every request has these; of the others only what it pays for is shown.
+_ALWAYS = frozenset({"lambda_request", "input_tokens", "cached_input_tokens", "output_tokens"})
 _COMPONENTS = (
     ("lambda_request", "request", None),
     ("lambda_streamed_bytes", "bytes beyond 6 MB", None),
+    ("lambda_ephemeral_storage", "/tmp beyond 512 MB", None),
+    ("lambda_restore", "restore of a snapshot", None),
+    ("api_gateway", "API Gateway", None),
+    ("logs", "bytes of log lines", "log_bytes"),
     ("input_tokens", "input tokens", "uncached_input_tokens"),
     ("cached_input_tokens", "cached input tokens", "cached_input_tokens"),
     ("output_tokens", "output tokens", "output_tokens"),
@@ -49,8 +55,11 @@ def whole(number: float | None, unit: str = "") -> str:
 
 
 def estimate_error(row: Row) -> Decimal | None:
-    """How far the estimate of the final event is from the ledger's total, as a share of the latter."""
-    total = Decimal(row["cost"]["total"])
+    """How far the final event's estimate is off, as a share of the ledger's total without log lines.
+
+    When it is made no line is written yet: like is compared with like.
+    """
+    total = Decimal(row["cost"]["total"]) - Decimal(row["cost"]["components"]["logs"] or 0)
     if row["estimate_total"] is None or not total:
         return None
     return Decimal(row["estimate_total"]) / total - 1
@@ -70,7 +79,7 @@ def timing_lines(entry: Entry) -> list[str]:
 
 def cost_lines(entry: Entry, estimate: Row | None) -> list[str]:
     """The cost of one request by phase and component: the ledger's, and the final event's estimate of it."""
-    final, usage = entry.row["cost"], dict(entry.row["usage"])
+    final, usage = entry.row["cost"], {**entry.row["usage"], "log_bytes": entry.row["log_bytes"]}
     usage["uncached_input_tokens"] = usage["input_tokens"]
     if usage["input_tokens"] is not None:
         usage["uncached_input_tokens"] -= usage["cached_input_tokens"] or 0
@@ -84,6 +93,8 @@ def cost_lines(entry: Entry, estimate: Row | None) -> list[str]:
     for key, label in _PHASES:
         line(label, "", "phases", key)
     for key, label, counted in _COMPONENTS:
+        if key not in _ALWAYS and final["components"][key] in (None, "0"):
+            continue
         line(label, whole(usage[counted]) if counted else "", "components", key)
     lines.append(f"  {'total':<24}{'':>12}{money(final['total']):>16}{money(estimated['total']):>16}")
     return lines

@@ -1,4 +1,4 @@
-"""`make demo`: one blog post streamed from the function, what it cost, and what happens when it goes wrong.
+"""`make demo`: one blog post streamed from the function, what it cost, what happens when it goes wrong, and the books.
 
 Every figure of cost is read from the ledger, through the finance function's API, as anybody else would read it.
 What is not as expected ends the demo with a message and exit status 1; nothing is left running either way.
@@ -7,23 +7,27 @@ What is not as expected ends the demo with a message and exit status 1; nothing 
 import argparse
 import asyncio
 import io
+import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
 from ..chosen_upstream import ChosenUpstream, UpstreamSettingsError, chosen_upstream
 from ..execution.code import CodeError
+from ..execution.invocation import Invocation
 from ..sam.cloudformation import TemplateError
 from ..simulator import Simulator
 from ..stack import LocalAws, LocalAwsConfig
 from .account import Entry, cost_lines, estimate_error, request_lines, timing_lines, total
 from .caller import Generation, generate
+from .figures import figure_lines
 from .live_view import LiveView, Terminal, shorten
 
 _PROMPT = "Write a blog post about repairing old bicycles."
@@ -43,6 +47,7 @@ class Doors:
     generate_url: str
     finance_url: str
     upstream: ChosenUpstream
+    books: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # runs one task to its end
 
 
 class Demo:
@@ -69,6 +74,7 @@ class Demo:
         summary = f"  together {total(entries):.7f} USD"
         saved = [] if self._simulator is None else [await self._savings(self._simulator)]
         self._section("More requests, from the ledger", [*request_lines(entries), *saved, summary])
+        self._section("The ledger's own figures, of all of them", await self._figures(total(entries)))
 
     def _section(self, title: str, lines: list[str]) -> None:
         self._terminal.line()
@@ -141,7 +147,7 @@ class Demo:
                 raise Unexpected(
                     f"finance: expected the row of {name!r}, got {response.status_code} {response.text}"
                 )
-            row = response.json()
+            row = response.json().get("row", {})
             if response.status_code == 200 and row["join_status"] == "complete":
                 break
             if time.monotonic() > until_s:
@@ -162,6 +168,19 @@ class Demo:
         if doubts:
             raise Unexpected(f"ledger, {name!r}: expected a row without doubts, got {doubts}")
         return Entry(name, generation, row)
+
+    async def _figures(self, expected: Decimal) -> list[str]:
+        """What finance reports, once the day is compacted and counted: the same money, from another side."""
+        compacted = await self._doors.books({"task": "compact"})
+        # The log is at hand here: nobody has to wait for lines that CloudWatch shows late.
+        counted = await self._doors.books({"task": "reconcile_completeness", "hours": 2, "settle_minutes": 0})
+        response = await self._client.get(f"{self._doors.finance_url}/api/report")
+        if response.status_code != 200:
+            raise Unexpected(f"finance: expected a report, got {response.status_code} {response.text}")
+        report = response.json()
+        if Decimal(report["totals"]["total"]) != expected:
+            raise Unexpected(f"report: expected {expected} USD in all, got {report['totals']['total']}")
+        return figure_lines(report, compacted, counted)
 
     async def _savings(self, simulator: Simulator) -> str:
         """What closing the upstream at the violation saved: exact, because the simulator knows its script."""
@@ -224,6 +243,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+async def _run_task(aws: LocalAws, task: dict[str, Any]) -> dict[str, Any]:
+    """Let the books do one task, after all that was logged has been booked. Raises Unexpected."""
+    await aws.settled()
+    invocation = aws.functions["BooksFunction"].invoke(Invocation(json.dumps(task).encode()))
+    body = await invocation.answer.body()
+    if invocation.answer.error is not None:
+        raise Unexpected(f"books: expected {task['task']} to be done, got {invocation.answer.error.details}")
+    done: dict[str, Any] = json.loads(body)
+    return done
+
+
 async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: bool) -> None:
     line, style = terminal.line, terminal.style
     started_s = time.monotonic()
@@ -242,7 +272,8 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
         line(f"  functions  of template.yaml, from {'.aws-sam/build' if built else 'the working tree'}")
         line(shorten(f"  upstream   {upstream.name}", terminal.columns))
         line()
-        doors = Doors(aws.function_url("GenerateFunction"), aws.function_url("FinanceFunction"), upstream)
+        generate_url, finance_url = aws.function_url("GenerateFunction"), aws.function_url("FinanceFunction")
+        doors = Doors(generate_url, finance_url, upstream, lambda task: _run_task(aws, task))
         await Demo(doors, client, terminal).run()
     if upstream.simulator is not None:
         line(style.faint("  Lambda at its list prices; tokens at made-up ones (infra/local/prices.json)"))

@@ -68,15 +68,22 @@ class GenerateSettings:
 def function_from_environment(environment: Mapping[str, str], machine: str) -> Function:
     """The Lambda function that this process serves; outside Lambda, as `local` without a size.
 
-    Lambda does not say the architecture that it bills: the processor does.
+    Lambda does not say the architecture that it bills: the processor does. Nor does it say the size of /tmp, which is
+    billed beyond 512 MB: the template does, in WEIR_EPHEMERAL_STORAGE_MB, and without it the size is unknown.
     """
-    memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+
+    def whole(name: str) -> int | None:
+        value = environment.get(name, "")
+        return int(value) if value.isdecimal() else None
+
     return Function(
         name=environment.get("AWS_LAMBDA_FUNCTION_NAME", "local"),
         region=environment.get("AWS_REGION", "us-east-1"),
-        memory_mb=int(memory) if memory.isdigit() else None,
+        memory_mb=whole("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
         architecture="arm64" if machine in ("aarch64", "arm64") else machine,
         initialization_type=environment.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ephemeral_storage_mb=whole("WEIR_EPHEMERAL_STORAGE_MB"),
+        max_concurrency=whole("AWS_LAMBDA_MAX_CONCURRENCY") or 1,
     )
 
 

@@ -1,36 +1,46 @@
-"""The ledger's objects in S3: written once, named by their content, found by kind and day.
+"""The ledger's bucket: raw facts written once and read as a stream, and objects that are read, replaced or closed.
 
-    facts/v1/kind=<kind>/dt=<UTC day of the record>/<sha256 of the content>.ndjson.gz
-    poison/v1/dt=<UTC day, or unknown>/<sha256 of the content>.json.gz
-
-The name comes from the content and every write is conditional (`If-None-Match: *`), so a batch that is
-delivered twice, or retried after it was written in part, finds its objects there: S3 answers 412, and that is
-success. Every other failure is raised: Lambda then delivers the batch again.
+Where things lie is core.ledger.layout's to say. A fact's name comes from its content and every write of one is
+conditional (`If-None-Match: *`), so a batch that is delivered twice, or retried after it was written in part, finds its
+objects there: S3 answers 412, and that is success. Every other failure is raised: Lambda then delivers the batch again.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 import gzip
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from itertools import takewhile
-from threading import Lock
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from weir.core.ledger.logbatch import KINDS, BatchError, inflate
+from weir.core.ledger import layout
+from weir.core.ledger.logbatch import BatchError, inflate
 from weir.core.ledger.rawrecords import Poison, RawRecord
 
 _MAX_OBJECT_BYTES = 256 * 1024**2
-_MAX_CACHED_RECORDS = 200_000
 _READERS = 8
 
 
 class StoreError(Exception):
-    """The bucket cannot be read; names the failure, and nothing of what it holds."""
+    """The bucket cannot be read or written; names the failure, and nothing of what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object as a listing shows it; `size` in bytes, `modified` UTC."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
 
 
 @dataclass(slots=True)
@@ -42,14 +52,11 @@ class Facts:
 
 
 class Store:
-    """One bucket of raw facts; `client` is boto3's for S3, made at first use unless given."""
+    """One bucket; `client` is boto3's for S3, made at first use unless given."""
 
     def __init__(self, bucket: str, client: Any = None) -> None:
         self.bucket = bucket
         self._client = client
-        # Objects never change, so what was read once is kept, up to a bound.
-        self._cache: OrderedDict[str, list[RawRecord]] = OrderedDict()
-        self._lock = Lock()  # a framework may read from several threads
 
     @property
     def client(self) -> Any:
@@ -60,85 +67,228 @@ class Store:
             self._client = boto3.client("s3")
         return self._client
 
+    # Facts
+
     def write_facts(self, kind: str, day: date, records: Iterable[RawRecord]) -> bool:
         """Write one kind and day as one object; False if it was there. Raises botocore's errors."""
         lines = sorted({record.line() for record in records})
-        return self._write(f"facts/v1/kind={kind}/dt={day.isoformat()}", b"\n".join(lines) + b"\n", "ndjson")
+        folder = f"facts/v1/kind={kind}/dt={day.isoformat()}"
+        return self._write_once(folder, b"\n".join(lines) + b"\n", "ndjson")
 
     def write_poison(self, poison: Poison, day: date | None) -> bool:
         """Set one poison aside; False if it was there. Raises botocore's errors."""
         folder = f"poison/v1/dt={'unknown' if day is None else day.isoformat()}"
-        return self._write(folder, poison.line() + b"\n", "json")
+        return self._write_once(folder, poison.line() + b"\n", "json")
+
+    def fact_objects(self, first: date, last: date) -> list[Stored]:
+        """The objects with facts of the days `first` to `last`, both included, by key. Raises StoreError."""
+        between = partial(self._between, first=first, last=last)
+        with _answers(), ThreadPoolExecutor(_READERS) as pool:
+            found = [entry for listed in pool.map(between, layout.fact_prefixes()) for entry in listed]
+        return sorted(found, key=lambda entry: entry.key)
+
+    def lines(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[tuple[bytes, RawRecord]]:
+        """Each raw record of some objects with its line, a few objects in memory at a time. Raises StoreError.
+
+        The keys of objects that are not what they should be are appended to `unreadable`.
+        """
+        ahead: deque[Future[list[tuple[bytes, RawRecord]] | None]] = deque()
+        with _answers(), ThreadPoolExecutor(_READERS) as pool:
+            try:
+                for number, key in enumerate(keys):
+                    while len(ahead) < 2 * _READERS and number + len(ahead) < len(keys):
+                        ahead.append(pool.submit(self._read_facts, keys[number + len(ahead)]))
+                    lines = ahead.popleft().result()
+                    if lines is None:
+                        unreadable.append(key)
+                    else:
+                        yield from lines
+            finally:
+                for waiting in ahead:
+                    waiting.cancel()
+
+    def records(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[RawRecord]:
+        """Each raw record of some objects, as `lines` does."""
+        return (record for _, record in self.lines(keys, unreadable))
 
     def facts(self, first: date, last: date) -> Facts:
-        """Every raw record of the days `first` to `last`, both included. Raises StoreError."""
-        with _readable():
-            return self._facts(first, last)
-
-    def _facts(self, first: date, last: date) -> Facts:
+        """Every raw record of the days `first` to `last`, both included, in memory. Raises StoreError."""
         found = Facts()
-        with self._lock, ThreadPoolExecutor(_READERS) as pool:
-            listed = pool.map(lambda kind: self._keys_of(kind, first, last), KINDS)
-            keys = [key for of_kind in listed for key in of_kind]
-            missing = [key for key in keys if key not in self._cache]
-            read = dict(zip(missing, pool.map(self._read, missing), strict=True))
-            for key in keys:
-                records = self._cache[key] if key in self._cache else read[key]
-                if records is None:
-                    found.unreadable.append(key)
-                    continue
-                self._cache[key] = records
-                self._cache.move_to_end(key)
-                found.records.extend(records)
-            cached = sum(map(len, self._cache.values()))
-            while cached > _MAX_CACHED_RECORDS:
-                cached -= len(self._cache.popitem(last=False)[1])
+        keys = [entry.key for entry in self.fact_objects(first, last)]
+        found.records.extend(self.records(keys, found.unreadable))
         return found
 
     def count_poison(self) -> int:
         """How many records and batches are set aside. Raises StoreError."""
-        with _readable():
-            return sum(1 for _ in self._keys("poison/v1/"))
+        return sum(1 for _ in self.objects("poison/v1/"))
 
-    def _keys_of(self, kind: str, first: date, last: date) -> list[str]:
-        # One listing a kind, from the first day on, however many days: keys come in order.
-        prefix = f"facts/v1/kind={kind}/dt="
+    # Rows, closed months, completeness
+
+    def row_objects(self, first: date, last: date) -> list[Stored]:
+        """Compacted rows, and corrections found, on the days `first` to `last`, by key. Raises StoreError."""
+        with _answers():
+            return self._between("rows/v1/dt=", first, last)
+
+    def closed(self, month: str) -> dict[str, Any] | None:
+        """The document that closes a month; None while it is open. Raises StoreError."""
+        return self.read_json(layout.close_key(month))
+
+    def put_completeness(self, day: date, document: Mapping[str, Any]) -> None:
+        """Replace the day's independent count. Raises StoreError."""
+        self.write_json(layout.completeness_key(day), document)
+
+    def completeness(self, first: date, last: date) -> dict[date, dict[str, Any]]:
+        """The counts of the days `first` to `last` that were counted. Raises StoreError."""
+        with _answers():
+            listed = self._between("completeness/v1/dt=", first, last)
+        found = ((layout.day_of(entry.key), self.read_json(entry.key)) for entry in listed)
+        return {day: document for day, document in found if day is not None and document is not None}
+
+    # Exports
+
+    def put_export_status(self, job: str, document: Mapping[str, Any]) -> None:
+        """Say how far an export is. Raises StoreError."""
+        self.write_json(layout.export_key(job, "status.json"), document)
+
+    def export_status(self, job: str) -> dict[str, Any] | None:
+        """How far an export is; None if there is none of that id. Raises StoreError."""
+        return self.read_json(layout.export_key(job, "status.json"))
+
+    def put_export_file(self, job: str, path: Path) -> None:
+        """Upload one file of an export under its own name. Raises StoreError."""
+        self.upload(layout.export_key(job, path.name), path)
+
+    def export_files(self, job: str) -> list[Stored]:
+        """The files of an export, without its status. Raises StoreError."""
+        status = layout.export_key(job, "status.json")
+        return [entry for entry in self.objects(layout.export_key(job, "")) if entry.key != status]
+
+    def presign(self, key: str, seconds: int = 900) -> str:
+        """A link to one object for whoever holds it, for `seconds`; it downloads under the object's own name."""
+        name = key.rpartition("/")[2]
+        asked = {
+            "Bucket": self.bucket,
+            "Key": key,
+            "ResponseContentDisposition": f'attachment; filename="{name}"',
+        }
+        return str(self.client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds))
+
+    # Objects
+
+    def objects(self, prefix: str, start_after: str = "") -> Iterator[Stored]:
+        """What lies under a prefix, in order of key. Raises StoreError."""
+        with _answers():
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+            )
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield Stored(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
+
+    def metadata(self, key: str) -> dict[str, str] | None:
+        """An object's own metadata with its `etag`; None if it is not there. Raises StoreError."""
+        with _answers():
+            answer = self._found(self.client.head_object, Bucket=self.bucket, Key=key)
+        return None if answer is None else {**answer["Metadata"], "etag": answer["ETag"].strip('"')}
+
+    def download(self, key: str, path: Path) -> None:
+        """Bring an object to `path`, whole or not at all. Raises StoreError."""
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")  # two readers may bring the same one
+        try:
+            with _answers(), part.open("wb") as file:
+                body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+                for chunk in body.iter_chunks(1024**2):
+                    file.write(chunk)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        once: bool = False,
+        replaces: str | None = None,
+    ) -> bool:
+        """Write a file as one object. Raises StoreError.
+
+        False, and nothing is written, if `once` and it is there, or if its ETag is no longer `replaces`.
+        """
+        with path.open("rb") as file:
+            return self._put(key, file, metadata or {}, once, replaces)
+
+    def read_json(self, key: str) -> dict[str, Any] | None:
+        """An object that holds a JSON object; None if it is not there. Raises StoreError."""
+        with _answers():
+            answer = self._found(self.client.get_object, Bucket=self.bucket, Key=key)
+            content = None if answer is None else answer["Body"].read()
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{key}: expected JSON, got {error}") from error
+        if not isinstance(document, dict):
+            raise StoreError(f"{key}: expected a JSON object, got {type(document).__name__}")
+        return document
+
+    def write_json(self, key: str, document: Mapping[str, Any], *, once: bool = False) -> bool:
+        """Write a JSON object; False if `once` and it is there. Raises StoreError."""
+        content = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+        return self._put(key, content, {}, once, None)
+
+    def _between(self, prefix: str, first: date, last: date) -> list[Stored]:
+        # One listing, from the first day on, however many days: keys come in order.
         end = f"{prefix}{last + timedelta(days=1)}"
-        return list(takewhile(lambda key: key < end, self._keys(prefix, f"{prefix}{first}")))
+        return list(takewhile(lambda entry: entry.key < end, self.objects(prefix, f"{prefix}{first}")))
 
-    def _keys(self, prefix: str, start_after: str = "") -> Iterator[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
-        )
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                yield entry["Key"]
-
-    def _read(self, key: str) -> list[RawRecord] | None:
+    def _read_facts(self, key: str) -> list[tuple[bytes, RawRecord]] | None:
         body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         try:
-            return [
-                RawRecord.from_line(line) for line in inflate(body, _MAX_OBJECT_BYTES).splitlines() if line
-            ]
+            lines = inflate(body, _MAX_OBJECT_BYTES).splitlines()
+            return [(line, RawRecord.from_line(line)) for line in lines if line]
         except (BatchError, ValueError):
             return None
 
-    def _write(self, folder: str, content: bytes, extension: str) -> bool:
+    def _write_once(self, folder: str, content: bytes, extension: str) -> bool:
+        key = f"{folder}/{sha256(content).hexdigest()}.{extension}.gz"
+        # Level 3: the ledger function spends as long at level 9 as on all the rest, for a sixth of the size.
+        return self._conditional(key, gzip.compress(content, 3, mtime=0), IfNoneMatch="*")
+
+    def _put(
+        self, key: str, body: Any, metadata: Mapping[str, str], once: bool, replaces: str | None
+    ) -> bool:
+        conditions = {"IfNoneMatch": "*"} if once else {"IfMatch": f'"{replaces}"'} if replaces else {}
+        with _answers():
+            return self._conditional(key, body, Metadata=dict(metadata), **conditions)
+
+    def _conditional(self, key: str, body: Any, **asked: Any) -> bool:
         from botocore.exceptions import ClientError  # as heavy as boto3
 
-        key = f"{folder}/{sha256(content).hexdigest()}.{extension}.gz"
-        body = gzip.compress(content, mtime=0)  # the same bytes for the same content
         try:
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **asked)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
                 return False
             raise
         return True
 
+    def _found(self, call: Any, **asked: Any) -> Any:
+        from botocore.exceptions import ClientError
+
+        try:
+            return call(**asked)
+        except ClientError as error:
+            # HEAD has no body, so its 404 has no name; a bucket that is missing is not an object that is.
+            if error.response["Error"].get("Code") in ("NoSuchKey", "404"):
+                return None
+            raise
+
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _answers() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from weir.adapters.embedded_metrics import NAMESPACE
 from weir.core.outcomes import Outcome
-
-NAMESPACE = "Weir"
 
 
 class Telemetry:
@@ -48,6 +47,7 @@ class Telemetry:
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
         usage, timing = summary["usage"], summary["timing"]
         gap = timing["event_loop_gap_ms"] or {}
+        cost = summary["cost"]
         for name, unit, value in (
             ("ColdStart", MetricUnit.Count, int(cold_start)),
             ("TimeToFirstToken", MetricUnit.Milliseconds, timing["ttft_ms"]),
@@ -57,6 +57,8 @@ class Telemetry:
             ("EventLoopGap", MetricUnit.Milliseconds, gap.get("max")),
             ("InputTokenCount", MetricUnit.Count, usage["input_tokens"]),
             ("OutputTokenCount", MetricUnit.Count, usage["output_tokens"]),
+            # US dollars, for the alarm on cost per 1,000 requests; the ledger's rows are exact.
+            ("EstimatedCost", MetricUnit.NoUnit, float(cost["total"]) if cost else None),
             (outcome.metric, MetricUnit.Count, 1),
         ):
             if value is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from weir.core.attempt import Attempt
 from weir.core.experience import Experience
-from weir.core.facts import Function, Kind, fact, instant
+from weir.core.facts import Front, Function, Kind, fact, instant
 from weir.core.outcomes import Outcome
 from weir.core.pricing.cost import UsageQuantities, price_request
 from weir.core.pricing.prices import PriceBook
@@ -27,13 +27,16 @@ class Invocation:
     """What the platform says of one request.
 
     `started_ns` is the monotonic clock's; `init_ms` is this process's own start, None where the environment was
-    warm; `interrupted` names why the request's task was cancelled.
+    warm; `restored` says that it was restored from a snapshot for this request; `interrupted` names why the request's
+    task was cancelled.
     """
 
     request_id: str
     function_arn: str | None
+    front: Front | None
     started_ns: int
     init_ms: float | None
+    restored: bool = False
     deadline: datetime | None = None
     interrupted: Callable[[], Outcome | None] = lambda: None
 
@@ -125,7 +128,8 @@ class Account:
         )
 
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: PriceBook) -> dict[str, Any]:
-        # The platform's own time, before, between and after, is not known yet: the ledger's row has it.
+        # The platform's own time, before, between and after, is not known yet, nor are the log's lines: the ledger's
+        # row has them.
         init_ms = self.invocation.init_ms or 0.0
         quantities = UsageQuantities(
             at=at,
@@ -133,7 +137,13 @@ class Account:
             memory_mb=self._function.memory_mb,
             architecture=self._function.architecture,
             region=self._function.region,
+            initialization_type=self._function.initialization_type,
+            ephemeral_storage_mb=self._function.ephemeral_storage_mb,
+            max_concurrency=self._function.max_concurrency,
+            front=self.invocation.front,
+            duration_ms=timing["duration_ms"],
             init_ms=init_ms,
+            restores=int(self.invocation.restored),
             wait_ms=timing["wait_ms"],
             stream_ms=timing["stream_ms"],
             validate_ms=timing["validate_ms"],
@@ -164,6 +174,7 @@ class Account:
             tenant=None,
             tags=self.request.tags if self.request else {},
             function_arn=self.invocation.function_arn,
+            front=self.invocation.front,
             cold_start=self.invocation.init_ms is not None,
             model=self.model if self.request else None,
             **members,

@@ -58,6 +58,10 @@ class CostComponents(_Model):
     lambda_duration: Money | None
     lambda_request: Money | None
     lambda_streamed_bytes: Money | None
+    lambda_ephemeral_storage: Money | None
+    lambda_restore: Money | None
+    api_gateway: Money | None
+    logs: Annotated[Money | None, Field(description="Known to the ledger only: no line is written yet.")]
     input_tokens: Money | None
     cached_input_tokens: Money | None
     output_tokens: Money | None

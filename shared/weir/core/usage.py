@@ -24,9 +24,9 @@ class Usage:
     @property
     def inconsistent(self) -> bool:
         """Whether the counts contradict each other: such usage is flagged, and not priced silently."""
-        counts = (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.total_tokens)
-        if any(count is not None and not 0 <= count <= ABSURD_TOKENS for count in counts):
-            return True
+        for count in (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.total_tokens):
+            if count is not None and not 0 <= count <= ABSURD_TOKENS:
+                return True
         input_tokens, cached, total = self.input_tokens, self.cached_input_tokens, self.total_tokens
         if input_tokens is not None and cached is not None and cached > input_tokens:
             return True
@@ -43,6 +43,8 @@ class Usage:
         """The sum over attempts; a count that any attempt lacks is unknown, and any estimate makes an estimate."""
         if not parts:
             return cls()
+        if len(parts) == 1:
+            return parts[0]
         sources = {part.source for part in parts if part != NOTHING_BOUGHT} or {"none"}
         source: UsageSource = (
             "none" if "none" in sources else "estimated" if "estimated" in sources else "provider"

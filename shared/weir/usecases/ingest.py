@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from weir.core.ledger.logbatch import read_batch
 from weir.core.ledger.rawrecords import Poison, RawRecord
 
+_DAY_MS = 86_400_000
+
 
 class FactStore(Protocol):
     """Where raw facts are kept; writing what is there already is no error."""
@@ -37,12 +39,14 @@ def ingest(event: Mapping[str, Any], store: FactStore, region: str | None = None
     Poison is written first: if the store fails later, the repeat finds it there.
     """
     batch = read_batch(event, region=region)
-    parts: dict[tuple[str, date], list[RawRecord]] = {}
+    parts: dict[tuple[str, int], list[RawRecord]] = {}  # by kind and day, counted from 1970
     for record in batch.records:
-        parts.setdefault((record.kind, record.day), []).append(record)
-    day = min((record.day for record in batch.records), default=None)
-    written = [store.write_poison(poison, day) for poison in batch.poison]
-    written += [store.write_facts(kind, day, records) for (kind, day), records in sorted(parts.items())]
+        parts.setdefault((record.kind, record.timestamp_ms // _DAY_MS), []).append(record)
+    earliest = min((records[0].day for records in parts.values()), default=None)
+    written = [store.write_poison(poison, earliest) for poison in batch.poison]
+    written += [
+        store.write_facts(kind, records[0].day, records) for (kind, _), records in sorted(parts.items())
+    ]
     return Ingested(
         records=len(batch.records),
         objects_written=sum(written),

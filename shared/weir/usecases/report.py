@@ -1,147 +1,289 @@
-"""Rows for a reader: joined from the raw facts of a range, filtered, paged, summed.
+"""What finance reads: a range's report, its rows page by page, and one request.
 
-The join happens at read, so a late half completes its row at the next look. The two halves of a request may
-fall on both sides of midnight, and an async retry may come hours later: a range is read with a day's margin
-on each side, and then cut by the rows' own time.
+All of it is asked of the table, in SQL (core.ledger.queries), of DuckDB or of Athena by the size of what is stored.
+What an engine has answered is kept with the state of the rows that it answered about, so the same question costs
+nothing until a row changes.
 """
 
-import base64
-import binascii
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from itertools import takewhile
+from threading import Lock
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from weir.core.ledger.join import join
-from weir.core.ledger.rawrecords import RawRecord
-from weir.core.ledger.rows import Row
-from weir.core.ledger.summary import summarise
+from weir.adapters.athena import AthenaEngine
+from weir.adapters.store import Store
+from weir.core.facts import instant
+from weir.core.ledger import budget as budgets
+from weir.core.ledger import figures, queries, rowqueries
+from weir.core.ledger.buckets import Unit, bucket_sql, buckets, local_day, spans
+from weir.core.ledger.cursors import CursorError, cursor_after, position_of
+from weir.core.ledger.onerow import row_json, timeline
+from weir.core.ledger.queries import Filters, Query
+from weir.core.ledger.rowqueries import Sort
 from weir.core.pricing.prices import PriceBook
+from weir.usecases.compact import Progress
+from weir.usecases.engine import DuckEngine, Engine
+from weir.usecases.rowfiles import RowFiles
 
-_MARGIN = timedelta(days=1)
+__all__ = ["CursorError", "Filters", "LedgerReader"]
 
-
-class CursorError(ValueError):
-    """A cursor that no page gave out."""
-
-
-class FoundFacts(Protocol):
-    """Raw records of some days, and the names of objects that could not be read."""
-
-    @property
-    def records(self) -> list[RawRecord]:
-        """In any order, possibly repeated."""
-
-    @property
-    def unreadable(self) -> list[str]:
-        """Empty, if all is well."""
-
-
-class FactSource(Protocol):
-    """Where raw facts are read from."""
-
-    def facts(self, first: date, last: date) -> FoundFacts:
-        """Every raw record of the days `first` to `last`, both included."""
-
-    def count_poison(self) -> int:
-        """How many records and batches were set aside."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Which rows: from `start` (inclusive) to `end` (exclusive), UTC; None or empty does not filter.
-
-    `outcome` "unknown" finds rows without one. Each of `tags` is `name=value`, or `name` for any value; all
-    must hold.
-    """
-
-    start: datetime
-    end: datetime
-    outcome: str | None = None
-    model: str | None = None
-    tags: Sequence[str] = ()
-
-    def hold(self, row: Row) -> bool:
-        """Whether `row` is one of those asked for."""
-        if not self.start <= row.at < self.end:
-            return False
-        if self.outcome is not None and (row.outcome or "unknown") != self.outcome:
-            return False
-        if self.model is not None and self.model not in (row.model_returned, row.model):
-            return False
-        return all(_has(row, tag) for tag in self.tags)
+_HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
+_ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
+_KEPT_ANSWERS = 128
+_DROPPED = "facts/v1/kind=platform.logsDropped/dt="
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The rows that were asked for, newest first, and what the reading could not read."""
+class _Opened:
+    """Who answers for some days, and what is known of the rows there: `state` changes when they do."""
 
-    rows: list[Row]
-    unreadable: list[str]
-    logs_dropped: int  # platform.logsDropped records: the platform itself says that lines are missing
-
-
-def read(source: FactSource, book: PriceBook, filters: Filters) -> Report:
-    """The rows of a range. Raises what the source raises."""
-    first, last = (filters.start - _MARGIN).date(), (filters.end + _MARGIN).date()
-    found = source.facts(first, last)
-    rows = [row for row in join(found.records, book) if filters.hold(row)]
-    dropped = sum(
-        record.kind == "platform.logsDropped" and filters.start <= record.at < filters.end
-        for record in found.records
-    )
-    return Report(rows[::-1], found.unreadable, dropped)
+    engine: Engine
+    state: str
+    as_of: datetime | None
+    unreadable: int
 
 
-def page(rows: Sequence[Row], cursor: str | None, limit: int) -> tuple[list[Row], str | None]:
-    """At most `limit` rows after `cursor`, and the next page's cursor; rows that came since do not shift it.
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What is known beside the rows of how complete they are; `counted` is reports in the log by hour."""
 
-    Raises CursorError.
+    dropped: int
+    set_aside: int
+    counted: Mapping[str, int]
+    counted_until: str | None
+
+
+class LedgerReader:
+    """Answers from one ledger; `budget` is a month's, in USD, and None if there is none.
+
+    Ranges whose stored rows are bigger than `athena_over_bytes` are asked of `athena`, if there is one. Whatever reads
+    may raise StoreError, AthenaError and AthenaRunning.
     """
-    if cursor is not None:
-        before = _from_cursor(cursor)
-        rows = [row for row in rows if _position(row) < before]
-    listed = list(rows[:limit])
-    return listed, _to_cursor(listed[-1]) if len(rows) > limit else None
+
+    def __init__(
+        self,
+        store: Store,
+        book: PriceBook,
+        rows: RowFiles,
+        now: Callable[[], datetime],
+        *,
+        budget: Decimal | None = None,
+        athena: AthenaEngine | None = None,
+        athena_over_bytes: int = 0,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._rows = rows
+        self._now = now
+        self._budget = budget
+        self._athena = athena
+        self._athena_over_bytes = athena_over_bytes
+        self._kept: OrderedDict[tuple[str, Query], list[tuple[Any, ...]]] = OrderedDict()
+        self._keeping = Lock()
+        # DuckDB uses every processor for one statement, and files in use must not be thrown away for others.
+        self._lock = Lock()
+
+    def report(
+        self, filters: Filters, by: str, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Totals, series, breakdowns and trust of a range; `by` is component, a breakdown, or tag:NAME."""
+        unit = Unit.HOUR if filters.end - filters.start <= _HOURLY else Unit.DAY
+        within = spans(filters.start, filters.end, zone)
+        bucket = bucket_sql(unit, within)
+        asked = {
+            "sums": queries.sums(filters, bucket),
+            "overall": queries.percentiles(filters),
+            "names": queries.breakdowns(filters),
+            "costs": queries.distribution(filters),
+            "reasons": queries.reasons(filters),
+            "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
+        }
+        if by != "component":
+            asked["groups"] = queries.series(filters, bucket, by)
+        first, last = filters.days
+        if self._budget is not None:
+            month = self._month(filters.end, zone)
+            asked["days"] = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+            first, last = min(first, month.days[0]), max(last, month.days[1])
+        with ThreadPoolExecutor(1) as beside:
+            # Listings in S3 take their time, which DuckDB does not need Python for.
+            trust = beside.submit(self._trust, filters)
+            with self._open(first, last, on_progress) as opened:
+                got = self._ask(opened, asked)
+        summed = figures.add_up(got["sums"], asked["sums"].columns)
+        [overall] = got["overall"]
+        starts = buckets(filters.start, filters.end, zone, unit, within)
+        names, points = figures.points(starts, got["sums"], got.get("groups"))
+        return {
+            "range": {
+                "from": filters.start.astimezone(zone).isoformat(),
+                "to": filters.end.astimezone(zone).isoformat(),
+                "time_zone": zone.key,
+            },
+            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "engine": opened.engine.name,
+            "currency": "USD",
+            "price_book": self._prices(),
+            "totals": figures.totals(summed, got["reasons"], overall),
+            "unit_economics": figures.unit_economics(summed),
+            "waste": figures.waste(summed),
+            "latency": figures.latency(summed, overall),
+            "series": {"bucket": unit.value, "by": by, "groups": names, "points": points},
+            "breakdowns": figures.breakdowns(got["names"], summed["total"]),
+            "distribution": figures.distribution(got["costs"], overall),
+            "budget": self._spent(filters.end, zone, got["days"]) if "days" in got else None,
+            "completeness": _completeness(filters, summed, opened.unreadable, got["hours"], trust.result()),
+            "corrections": {
+                "rows": summed["corrections"] or 0,
+                "total": figures.amount(summed["total_corrected"] or Decimal(0)),
+            },
+        }
+
+    def page(self, filters: Filters, sort: Sort, limit: int, cursor: str | None) -> dict[str, Any]:
+        """At most `limit` rows after `cursor`; rows that came since do not shift them. Raises CursorError."""
+        after = None if cursor is None else position_of(cursor, sort)
+        asked = rowqueries.page(filters, sort, limit + 1, after)
+        with self._open(*filters.days) as opened:
+            rows = self._ask(opened, {"rows": asked})["rows"]
+        return {
+            "rows": [row_json(row) for row in rows[:limit]],
+            "next_cursor": cursor_after(rows[limit - 1], sort) if len(rows) > limit else None,
+            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "price_book_version": self._book.version,
+            "unreadable_objects": opened.unreadable,
+        }
+
+    def one(self, request_id: str, filters: Filters) -> dict[str, Any] | None:
+        """The row of a request with its timeline and corrections; None if the range has none."""
+        with self._open(*filters.days) as opened:
+            rows = self._ask(opened, {"rows": rowqueries.one(filters, request_id)})["rows"]
+        if not rows:
+            return None
+        first, *corrections = rows
+        return {
+            "row": row_json(first),
+            "timeline": timeline(first),
+            "corrections": [row_json(row) for row in corrections],
+        }
+
+    @contextmanager
+    def _open(self, first: date, last: date, on_progress: Progress | None = None) -> Iterator[_Opened]:
+        """The engine for the UTC days `first` to `last`, both included."""
+        if self._athena is not None and self._athena_over_bytes > 0:
+            stored = self._store.row_objects(first, last)
+            if sum(entry.size for entry in stored) > self._athena_over_bytes:
+                state = _digest([f"{entry.key} {entry.etag}" for entry in stored])
+                as_of = max(entry.modified for entry in stored)
+                yield _Opened(self._athena.at(state), state, as_of, 0)
+                return
+        with self._lock:
+            found = self._rows.files(first, last, on_progress)
+            state = _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in found.files])
+            with DuckEngine(found.files) as engine:
+                yield _Opened(engine, state, found.as_of, len(found.unreadable))
+
+    def _ask(self, opened: _Opened, asked: Mapping[str, Query]) -> dict[str, list[dict[str, Any]]]:
+        """The named rows of each query, of those answers that are kept, or of the engine."""
+        keys = {query: (opened.state, query) for query in asked.values()}
+        with self._keeping:
+            rows = {query: self._kept[key] for query, key in keys.items() if key in self._kept}
+        if new := [query for query in keys if query not in rows]:
+            rows |= zip(new, opened.engine.answers(new), strict=True)
+        with self._keeping:
+            for query, key in keys.items():
+                self._kept[key] = rows[query]
+                self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT_ANSWERS:
+                self._kept.popitem(last=False)
+        return {name: query.named(rows[query]) for name, query in asked.items()}
+
+    def _prices(self) -> dict[str, Any]:
+        age = self._book.age(self._now())
+        return {
+            "version": self._book.version,
+            "as_of": age.as_of.isoformat(),
+            "age_days": age.days,
+            "warning": age.warning,
+        }
+
+    def _budget_day(self, end: datetime, zone: ZoneInfo) -> date:
+        """A day of the month whose budget is shown: that in which the range ends, or this one if it is yet to come."""
+        return min(
+            (end - timedelta(microseconds=1)).astimezone(zone).date(), self._now().astimezone(zone).date()
+        )
+
+    def _month(self, end: datetime, zone: ZoneInfo) -> Filters:
+        """The days whose cost the budget has to know."""
+        month = self._budget_day(end, zone).replace(day=1)
+        start, until = (
+            local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone)
+            for day in (budgets.first_day(month), (month + timedelta(days=32)).replace(day=1))
+        )
+        return Filters(start=start, end=min(until, self._now() + timedelta(seconds=1)))
+
+    def _spent(self, end: datetime, zone: ZoneInfo, days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        assert self._budget is not None
+        daily: dict[date, Decimal] = {day["bucket"].date(): day["total"] for day in days}
+        today = self._now().astimezone(zone).date()
+        return budgets.budget(self._budget, self._budget_day(end, zone), today, daily).as_json()
+
+    def _trust(self, filters: Filters) -> _Trust:
+        first, last = filters.days
+        counted = self._store.completeness(first, last)
+        return _Trust(
+            dropped=self._count_dropped(filters),
+            set_aside=self._store.count_poison(),
+            counted={
+                hour: count["reports_in_log"]
+                for day in counted.values()
+                for hour, count in day.get("hours", {}).items()
+            },
+            counted_until=max(
+                (str(day["counted_until"]) for day in counted.values() if day.get("counted_until")),
+                default=None,
+            ),
+        )
+
+    def _count_dropped(self, filters: Filters) -> int:
+        """How often the platform itself said in the range that it lost log lines."""
+        first, last = filters.days
+        after = f"{_DROPPED}{last + timedelta(days=1)}"
+        listed = takewhile(
+            lambda entry: entry.key < after, self._store.objects(_DROPPED, f"{_DROPPED}{first}")
+        )
+        unreadable: list[str] = []
+        lines = self._store.lines([entry.key for entry in listed], unreadable)
+        events = {(record.log_group, record.event_id): record.at for _, record in lines}
+        return sum(filters.start <= at < filters.end for at in events.values())
 
 
-def summary(source: FactSource, book: PriceBook, filters: Filters) -> dict[str, Any]:
-    """The totals of a range, with how complete they are. Raises what the source raises."""
-    report = read(source, book, filters)
-    totals = summarise(report.rows, book.version)
-    totals["completeness"] |= {
-        "logs_dropped": report.logs_dropped,
-        "set_aside": source.count_poison(),
-        "unreadable_objects": len(report.unreadable),
+def _completeness(
+    filters: Filters,
+    summed: Mapping[str, Any],
+    unreadable: int,
+    booked: Sequence[Mapping[str, Any]],
+    trust: _Trust,
+) -> dict[str, Any]:
+    statuses = ("complete", "bill_only", "usage_only", "started_only", "rows_with_anomalies")
+    return {
+        **{name: summed[name] or 0 for name in statuses},
+        "logs_dropped": trust.dropped,
+        "set_aside": trust.set_aside,
+        "unreadable_objects": unreadable,
+        "hours": figures.hours(
+            filters, booked, trust.counted, all_of_them=filters.end - filters.start <= _ALL_HOURS
+        ),
+        "counted_until": trust.counted_until,
     }
-    return totals
 
 
-def _has(row: Row, tag: str) -> bool:
-    name, equals, value = tag.partition("=")
-    return name in row.tags and (not equals or row.tags[name] == value)
-
-
-def _position(row: Row) -> tuple[int, str]:
-    return round(row.at.timestamp() * 1000), row.request_id
-
-
-def _to_cursor(row: Row) -> str:
-    at_ms, request_id = _position(row)
-    return base64.urlsafe_b64encode(f"{at_ms}|{request_id}".encode()).decode().rstrip("=")
-
-
-def _from_cursor(cursor: str) -> tuple[int, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        at_ms, _, request_id = text.partition("|")
-        return int(at_ms), request_id
-    except (binascii.Error, ValueError) as error:
-        raise CursorError("expected the next_cursor of an earlier page") from error
-
-
-def utc(day_or_instant: date | datetime) -> datetime:
-    """A day as its first instant in UTC; an instant in UTC."""
-    if isinstance(day_or_instant, datetime):
-        return day_or_instant.astimezone(UTC)
-    return datetime(day_or_instant.year, day_or_instant.month, day_or_instant.day, tzinfo=UTC)
+def _digest(names: Sequence[str]) -> str:
+    return sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -101,6 +101,7 @@ class Door:
         path: str = "/v1/generations",
         headers: dict[str, str] | None = None,
         context: Any = None,
+        event: Any = None,
         hang_up: asyncio.Event | None = None,
         answer: Answer | None = None,
         slow_s: float = 0.0,
@@ -138,6 +139,8 @@ class Door:
         }
         if context is not None:
             scope["aws.context"] = context
+        if event is not None:
+            scope["aws.event"] = event
         await self.app(scope, receive, send)
         return answer
 
@@ -151,6 +154,7 @@ async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: st
         "AWS_LAMBDA_FUNCTION_NAME": "generate",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_REGION": "us-east-1",
+        "WEIR_EPHEMERAL_STORAGE_MB": "512",
         **environment,
     }.items():
         monkeypatch.setenv(name, value)

@@ -59,6 +59,7 @@ async def test_a_document_streams_as_deltas_and_validated_values(
     assert completed["cold_start"] is True
     [metric] = metrics(output)
     assert metric["OutputTokenCount"] == 5 and metric["Ok"] == 1 and metric["ColdStart"] == 1
+    assert metric["EstimatedCost"] == float(final["cost"]["total"]) > 0
     assert {"TimeToFirstToken", "TimeToLastToken", "InvocationLatency", "ValidationTime"} <= metric.keys()
     assert "Write" not in output and "On streams" not in output
 
@@ -142,3 +143,33 @@ async def test_concurrent_requests_share_nothing(
         by_request.setdefault(fact["request_id"], set()).add(fact["tags"]["tenant"])
     assert sorted(map(sorted, by_request.values())) == [[f"t{number}"] for number in range(8)]
     assert [metric["Ok"] for metric in metrics(output)] == [1] * 8
+
+
+async def test_a_request_that_a_snapshot_was_restored_for_is_told_so_and_the_next_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    snapshot = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+    async with (
+        provider(completion("a"), completion("a")) as upstream,
+        door(upstream.base_url, monkeypatch, **snapshot) as app,
+    ):
+        first, second = [(await app.request({"prompt": "Why?"}, event={})).final[1]["cost"] for _ in range(2)]
+    assert [cost["components"]["lambda_restore"] for cost in (first, second)] == ["0.0000698999", "0"]
+    assert "snapstart_cache_not_allocated" in first["unpriced"]
+
+
+async def test_every_fact_says_what_the_request_came_through_and_what_its_environment_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"httpMethod": "POST", "resource": "/{proxy+}", "requestContext": {"stage": "live"}}
+    async with (
+        provider(completion("a")) as upstream,
+        door(upstream.base_url, monkeypatch, WEIR_EPHEMERAL_STORAGE_MB="1024") as app,
+    ):
+        cost = (await app.request({"prompt": "Why?"}, event=event)).final[1]["cost"]
+    said = facts(capsys.readouterr().out)
+    members = ("front", "ephemeral_storage_mb", "max_concurrency")
+    assert [[fact[name] for name in members] for fact in said] == [["rest_api", 1024, 1]] * 2
+    assert cost["components"]["api_gateway"] == "0.0000035"
+    assert float(cost["components"]["lambda_ephemeral_storage"]) > 0
+    assert cost["components"]["logs"] is None

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from functions.finance import app as finance
+from tests.buckets import prepare_bucket
 
 
 @pytest.fixture(scope="session")
@@ -26,21 +25,7 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    environment = {
-        "AWS_ENDPOINT_URL": s3_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "WEIR_LEDGER_BUCKET": f"ledger-{uuid4().hex}",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket=environment["WEIR_LEDGER_BUCKET"])
-    return environment["WEIR_LEDGER_BUCKET"]
+    return prepare_bucket(s3_url, monkeypatch)
 
 
 @pytest.fixture

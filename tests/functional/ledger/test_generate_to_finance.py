@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from weir.core.ledger.join import join
 from weir.core.ledger.rows import Row
 from weir.core.pricing.prices import PriceBook
 
+FUNCTION_URL = lines.json.loads((Path(__file__).parents[2] / "events" / "url_generate.json").read_text())
 DOCUMENT = lines.json.dumps(BLOG_POST)
 
 
@@ -41,8 +43,17 @@ async def ask(
     """One request of a cold process: what its caller saw, and the lines it logged."""
     capsys.readouterr()
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
-        answer = await app.request(body, headers=headers)
+        answer = await app.request(body, headers=headers, event=FUNCTION_URL)
     return answer, capsys.readouterr().out.splitlines()
+
+
+def written_lines(written: list[str], row: Row) -> list[str]:
+    """The lines of which the row is made, those of the platform around them included."""
+    around = [
+        lines.platform("start", row.request_id, version="$LATEST"),
+        lines.report(row.request_id, row.billed_ms, initDurationMs=250.0),
+    ]
+    return [line for line in written if '"fact":' in line] + [lines.json.dumps(line) for line in around]
 
 
 def booked(written: list[str], request_id: str, billed_ms: int, bucket: str, context: Any) -> Row:
@@ -79,6 +90,12 @@ async def test_a_document_is_booked_with_its_bill_its_tokens_and_the_estimate_it
     assert row.cost.components.output_tokens == Decimal("0.000003")  # 5 x 0.60 / 1M
     assert row.estimate_total == Decimal(final["cost"]["total"])
     assert not row.cost.is_estimate
+    told, booked_ = final["cost"]["components"], row.cost.as_json()["components"]
+    # What the caller was told is what was booked, but for the platform's own time and for lines not yet written.
+    assert {name for name in booked_ if told[name] != booked_[name]} <= {"lambda_duration", "logs"}
+    assert (told["logs"], row.log_bytes) == (None, sum(map(len, written_lines(written, row))))
+    assert (row.front, row.cost.components.api_gateway) == ("function_url", 0)
+    assert (row.violations, row.validated_values, row.saved_tokens) == (0, len(answer.of("value")), None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import random
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 import boto3
@@ -81,19 +83,66 @@ def test_what_is_written_again_is_there_already(bucket: str) -> None:
     assert store.count_poison() == 1
 
 
-def test_records_read_once_are_not_fetched_again_and_new_ones_are_seen(bucket: str) -> None:
+def test_records_are_read_object_by_object_and_what_cannot_be_read_is_named(bucket: str) -> None:
     store = Store(bucket)
-    ingest(lines.batch(lines.log_events(lines.request("r1"))), store)
+    for number in range(40):
+        ingest(lines.batch(lines.log_events(lines.request(f"r{number}"), f"e{number}-")), store)
+    broken = f"facts/v1/kind=platform.report/dt={DAY}/broken.ndjson.gz"
+    store.client.put_object(Bucket=bucket, Key=broken, Body=b"no gzip")
+    keys = [entry.key for entry in store.fact_objects(DAY, DAY)]
+    assert keys == sorted(keys) and broken in keys
     fetched: list[str] = []
-    store.client.meta.events.register(
-        "before-call.s3.GetObject", lambda params, **_: fetched.append(params["url_path"])
-    )
-    for expected in (4, 0):
-        fetched.clear()
-        assert len(store.facts(DAY, DAY).records) == 4
-        assert len(fetched) == expected
-    ingest(lines.batch(lines.log_events(lines.request("r2"), "f")), store)
-    assert len(store.facts(DAY, DAY).records) == 8
+    store.client.meta.events.register("before-call.s3.GetObject", lambda **_: fetched.append(""))
+    unreadable: list[str] = []
+    records = store.lines(keys, unreadable)
+    line, record = next(records)
+    assert type(record).from_line(line) == record
+    assert len(fetched) < len(keys) / 2
+    assert len(list(records)) == 40 * 4 - 1
+    assert unreadable == [broken]
+
+
+def test_an_object_is_replaced_only_in_the_state_that_was_seen(bucket: str, tmp_path: Path) -> None:
+    store, path, key = Store(bucket), tmp_path / "file", "rows/v1/dt=2026-11-22/rows.parquet"
+    path.write_bytes(b"one")
+    assert store.upload(key, path, {"facts": "a"}, once=True)
+    assert not store.upload(key, path, once=True)
+    seen = store.metadata(key)
+    assert seen is not None and seen["facts"] == "a"
+    path.write_bytes(b"two")
+    assert store.upload(key, path, {"facts": "b"}, replaces=seen["etag"])
+    path.write_bytes(b"three")
+    assert not store.upload(key, path, replaces=seen["etag"])
+    store.download(key, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"two"
+    assert store.metadata("rows/v1/nothing") is None
+
+
+def test_documents_are_read_back_and_days_listed(bucket: str) -> None:
+    store, day = Store(bucket), timedelta(days=1)
+    assert store.completeness(DAY - day, DAY) == {}
+    for number in range(3):
+        store.put_completeness(DAY + number * day, {"hours": number})
+    store.put_completeness(DAY, {"hours": "counted again"})
+    assert store.completeness(DAY, DAY + day) == {DAY: {"hours": "counted again"}, DAY + day: {"hours": 1}}
+    assert store.export_status("a-job") is None and store.closed("2026-10") is None
+    store.client.put_object(Bucket=bucket, Key="exports/v1/a-job/status.json", Body=b"[]")
+    with pytest.raises(StoreError, match="a-job/status.json: expected a JSON object, got list"):
+        store.export_status("a-job")
+
+
+def test_an_exports_files_are_listed_without_its_status_and_their_links_open(
+    bucket: str, tmp_path: Path
+) -> None:
+    store, path = Store(bucket), tmp_path / "ledger.csv"
+    path.write_text("a,b")
+    store.put_export_status("job-1", {"status": "running"})
+    store.put_export_file("job-1", path)
+    (found,) = store.export_files("job-1")
+    assert (found.key, found.size) == ("exports/v1/job-1/ledger.csv", 3)
+    with urlopen(store.presign(found.key)) as answer:
+        assert answer.read() == b"a,b"
+        assert answer.headers["content-disposition"] == 'attachment; filename="ledger.csv"'
 
 
 def test_a_bucket_that_cannot_be_read_is_an_error_of_ours_that_names_the_code(bucket: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import log_lines as lines
-from weir.core.ledger.logbatch import LogBatch, inflate, read_batch
+from weir.core.ledger.logbatch import LogBatch, _members, inflate, read_batch
 from weir.core.ledger.rawrecords import RawRecord
 
 GOOD = lines.request("r1")
@@ -40,8 +40,55 @@ def test_facts_and_platform_records_are_kept_in_either_compression(compress: Any
 
 def test_a_record_survives_being_stored_as_a_line() -> None:
     for record in read_batch(lines.batch(lines.log_events(GOOD))).records:
-        assert RawRecord.from_line(record.line()) == record
+        stored = RawRecord.from_line(record.line())
+        assert stored == record
+        assert stored.content() == record.content()
         assert b"\n" not in record.line()
+
+
+FACT = lines.completed("r1", tags={"team": "Zoë"})
+SPELLINGS: list[tuple[str, str]] = [
+    ("as the function writes it", json.dumps(FACT, separators=(",", ":"))),
+    ("with spaces", json.dumps(FACT)),
+    ("over several lines", json.dumps(FACT, indent=2)),
+    ("with carriage returns", json.dumps(FACT, indent=2).replace("\n", "\r\n")),
+    ("in UTF-8", json.dumps(FACT, ensure_ascii=False)),
+    ("with the fact first", json.dumps({"fact": FACT["fact"], **FACT})),
+    ("with an object of that name within", json.dumps({"error": {"fact": 1, "record": {}}, **FACT})),
+    ("with a member of another name behind", json.dumps({**FACT, "record": {"fact": 2}})),
+]
+
+
+@pytest.mark.parametrize("written", [case[1] for case in SPELLINGS], ids=[case[0] for case in SPELLINGS])
+def test_a_fact_is_the_same_however_its_line_is_spelt_and_is_stored_as_one_line(written: str) -> None:
+    (record,) = read_batch(lines.batch([lines.log_event(written, "e")])).records
+    assert record.body == FACT["fact"]
+    assert record.line_bytes == len(written.encode())
+    line = record.line()
+    assert len(line.splitlines()) == 1
+    assert RawRecord.from_line(line) == record
+
+
+def test_of_two_facts_in_one_line_the_last_counts_as_json_has_it() -> None:
+    other = lines.completed("r1", outcome="deadline")["fact"]
+    doubled = json.dumps(FACT)[:-1] + f', "fact": {json.dumps(other)}}}'
+    (record,) = read_batch(lines.batch([lines.log_event(doubled, "e")])).records
+    assert record.body == other
+    assert RawRecord.from_line(record.line()) == record
+
+
+def test_a_fact_within_another_member_is_no_fact_though_the_lines_own_is_spelt_with_an_escape() -> None:
+    within = json.dumps(lines.completed("r1")["fact"])
+    forged = f'{{"message":"request.completed","said":{{"fact":{within}}},"f\\u0061ct":null}}'
+    assert _members(forged)[0] == json.loads(forged)
+    assert read_batch(lines.batch([lines.log_event(forged, "x")])).records == ()
+
+
+def test_a_record_that_was_stored_without_its_size_is_read_and_the_size_is_unknown() -> None:
+    (record, *_) = read_batch(lines.batch(lines.log_events(GOOD))).records
+    before = json.loads(record.line())
+    del before["line_bytes"]
+    assert RawRecord.from_line(json.dumps(before).encode()).line_bytes is None
 
 
 def test_other_lines_are_counted_and_not_kept() -> None:
@@ -210,6 +257,23 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
+
+
+spaces = st.sampled_from(["", " ", "\n", "\t "])
+names = st.sampled_from(["fact", "record", "message", "type", "a", ',"fact":', '\\"record"', "{"])
+values = st.one_of(json_values, st.dictionaries(names, json_values, max_size=2), names)
+
+
+@given(st.lists(st.tuples(names, values, spaces, spaces), max_size=6))
+def test_a_line_that_is_read_in_two_parts_is_what_json_makes_of_it_as_a_whole(members: list[Any]) -> None:
+    written = ",".join(f"{a}{json.dumps(name)}{b}:{a}{json.dumps(value)}" for name, value, a, b in members)
+    line = f"{{{written}}}"
+    if "NaN" in line or "Infinity" in line:
+        return
+    found, text = _members(line)
+    assert found == json.loads(line)
+    if text is not None:
+        assert json.loads(text) in (found.get("fact"), found.get("record"))
 
 
 @given(st.lists(json_values, max_size=5))

@@ -20,6 +20,10 @@ COST: dict[str, Any] = {
         "lambda_duration": "0.000102",
         "lambda_request": "0.0000002",
         "lambda_streamed_bytes": "0",
+        "lambda_ephemeral_storage": "0",
+        "lambda_restore": "0",
+        "api_gateway": None,
+        "logs": "0.0000022",
         "input_tokens": "0.00012",
         "cached_input_tokens": "0.00001",
         "output_tokens": None,
@@ -44,6 +48,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "billed_ms": 5_213,
         "memory_mb": 1024,
         "architecture": "x86_64",
+        "log_bytes": 4_724,
         "usage": usage,
         "cost": COST,
         "estimate_total": "0.00023",
@@ -74,12 +79,23 @@ def test_the_cost_of_a_request_is_shown_by_phase_beside_its_estimate() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_components_that_a_request_does_not_pay_for_are_not_shown() -> None:
+    labels = [line[2:26].strip() for line in cost_lines(entry(), COST)]
+    assert "bytes of log lines" in labels
+    assert not {"bytes beyond 6 MB", "/tmp beyond 512 MB", "restore of a snapshot", "API Gateway"} & set(
+        labels
+    )
+    through_a_gateway = {**COST, "components": {**COST["components"], "api_gateway": "0.0000035"}}
+    shown = [line for line in cost_lines(entry(cost=through_a_gateway), None) if "API Gateway" in line]
+    assert [line.split() for line in shown] == [["API", "Gateway", "0.0000035000", "–"]]
+
+
 def test_a_final_event_without_an_estimate_leaves_its_column_unknown() -> None:
     assert cost_lines(entry(), None)[-1].split() == ["total", "0.0002322000", "–"]
 
 
 def test_the_error_of_the_estimate_is_relative_to_the_ledger() -> None:
-    assert estimate_error(row(estimate_total="0.0004644")) == Decimal(1)
+    assert estimate_error(row(estimate_total="0.00046")) == Decimal(1)  # of 0.00023 without log lines
     assert estimate_error(row(estimate_total=None)) is None
 
 

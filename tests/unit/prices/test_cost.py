@@ -4,6 +4,8 @@ import csv
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Context, Decimal, localcontext
+from fractions import Fraction
+from math import floor
 from typing import Any
 
 import pytest
@@ -11,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpora import corpus
-from weir.core.pricing.cost import FREE_STREAMED_BYTES, Cost, UsageQuantities, price_request
+from weir.core.pricing.cost import (
+    API_GATEWAY_METERED_BYTES,
+    FREE_STREAMED_BYTES,
+    Cost,
+    UsageQuantities,
+    price_request,
+    price_saved,
+)
 from weir.core.pricing.money import charge, line_cost, plain, split
 from weir.core.pricing.prices import PriceBook
 from weir.core.usage import Usage
@@ -25,11 +34,18 @@ USED = UsageQuantities(
     memory_mb=512,
     architecture="arm64",
     region="us-east-1",
+    initialization_type="on-demand",
+    ephemeral_storage_mb=512,
+    max_concurrency=1,
+    front="function_url",
+    duration_ms=1599.6,
     init_ms=0.0,
+    restores=0,
     wait_ms=400.0,
     stream_ms=900.0,
     validate_ms=20.0,
     streamed_bytes=20_000,
+    log_bytes=0,
     tokens=TOKENS,
 )
 
@@ -55,7 +71,7 @@ def test_the_book_has_the_list_prices_of_the_published_lines_of_its_region() -> 
     for line in lines:
         at = datetime.fromisoformat(line["ChargePeriodStart"]).replace(tzinfo=UTC)
         item = "duration" if "Compute" in line["ChargeDescription"] else "request"
-        price = BOOK.lambda_price(item, region=line["RegionId"], architecture="x86_64", at=at)
+        price = BOOK.aws_price(item, region=line["RegionId"], architecture="x86_64", at=at)
         assert price is not None
         assert price.amount == Decimal(line["ListUnitPrice"])
 
@@ -67,6 +83,10 @@ def test_a_request_costs_its_gb_seconds_its_invocation_and_its_tokens() -> None:
             "lambda_duration": "0.00001066672",  # 1.6 s x 0.5 GB x 0.0000133334
             "lambda_request": "0.0000002",
             "lambda_streamed_bytes": "0",
+            "lambda_ephemeral_storage": "0",
+            "lambda_restore": "0",
+            "api_gateway": "0",
+            "logs": "0",
             "input_tokens": "0.00015",
             "cached_input_tokens": "0",
             "output_tokens": "0.0003",
@@ -166,10 +186,42 @@ UNPRICED: list[tuple[str, dict[str, Any], str, str]] = [
         "usage_inconsistent",
     ),
     (
-        "managed instances",
+        "managed instances of a price nobody gave",
         {"initialization_type": "lambda-managed-instances"},
         "lambda_duration",
-        "managed_instances_not_allocated",
+        "no_price:managed_instances_memory:us-east-1/arm64:2026-11-22",
+    ),
+    (
+        "the time on managed instances",
+        {"initialization_type": "lambda-managed-instances", "duration_ms": None},
+        "lambda_duration",
+        "duration_unknown",
+    ),
+    (
+        "the size of /tmp",
+        {"ephemeral_storage_mb": None},
+        "lambda_ephemeral_storage",
+        "ephemeral_storage_unknown",
+    ),
+    (
+        "a restore",
+        {"restores": None, "initialization_type": "snap-start"},
+        "lambda_restore",
+        "restores_unknown",
+    ),
+    ("the front", {"front": None}, "api_gateway", "front_unknown"),
+    ("log lines", {"log_bytes": None}, "logs", "log_bytes_unknown"),
+    (
+        "a gateway's region",
+        {"front": "rest_api", "region": "eu-west-1"},
+        "api_gateway",
+        "no_price:api_gateway_request:eu-west-1:2026-11-22",
+    ),
+    (
+        "a log's region",
+        {"log_bytes": 1, "region": "eu-west-1"},
+        "logs",
+        "no_price:logs_ingestion:eu-west-1:2026-11-22",
     ),
 ]
 
@@ -202,6 +254,93 @@ def test_provisioned_concurrency_is_charged_at_its_own_duration_price() -> None:
     cost = price_request(replace(USED, initialization_type="provisioned-concurrency"), BOOK)
     assert cost.components.lambda_duration == Decimal("0.8") * Decimal("0.0000077778")
     assert cost.unpriced == ("provisioned_concurrency_not_allocated",)
+
+
+def test_a_snapshots_cache_belongs_to_no_single_request() -> None:
+    cost = price_request(replace(USED, initialization_type="snap-start"), BOOK)
+    assert cost.components.lambda_duration == Decimal("0.00001066672")
+    assert cost.unpriced == ("snapstart_cache_not_allocated",)
+
+
+def test_storage_beyond_half_a_gigabyte_is_charged_for_the_billed_time() -> None:
+    cost = price_request(replace(USED, ephemeral_storage_mb=512 + 1024), BOOK)
+    assert cost.components.lambda_ephemeral_storage == Decimal("1.6") * Decimal("0.0000000309")
+
+
+def test_a_restore_from_a_snapshot_is_charged_by_memory_and_nothing_else_starts_from_one() -> None:
+    snapshot = replace(USED, initialization_type="snap-start", restores=2)
+    assert price_request(snapshot, BOOK).components.lambda_restore == Decimal("0.0001397998")
+    assert price_request(replace(USED, restores=None), BOOK).components.lambda_restore == 0
+
+
+def test_a_rest_api_is_charged_a_request_for_each_ten_megabytes_that_a_response_began() -> None:
+    def charged(streamed_bytes: int | None) -> Decimal | None:
+        used = replace(USED, front="rest_api", streamed_bytes=streamed_bytes)
+        return price_request(used, BOOK).components.api_gateway
+
+    one = Decimal("0.0000035")
+    ten = API_GATEWAY_METERED_BYTES
+    assert [charged(count) for count in (0, 1, ten, ten + 1)] == [one, one, one, 2 * one]
+    assert charged(None) is None
+    assert price_request(replace(USED, front="direct"), BOOK).components.api_gateway == 0
+
+
+def test_an_estimate_leaves_out_log_lines_that_are_not_written_yet_and_calls_that_no_gap() -> None:
+    cost = price_request(replace(USED, log_bytes=None, is_estimate=True), BOOK)
+    assert (cost.components.logs, cost.unpriced) == (None, ())
+    final = price_request(replace(USED, log_bytes=3_000), BOOK)
+    assert final.components.logs == Decimal("0.000001396983862")
+    assert final.total - final.components.logs == cost.total
+
+
+MANAGED = replace(
+    USED,
+    initialization_type="lambda-managed-instances",
+    billed_ms=None,
+    duration_ms=1599.2,
+    memory_mb=2048,
+    max_concurrency=64,
+)
+
+
+def instances(price: str) -> PriceBook:
+    memory = {"item": "managed_instances_memory", "region": "us-east-1", "architecture": "arm64"}
+    return PriceBook.load({"records": [{**memory, "tiers": [{"price": price}]}]})
+
+
+def test_on_managed_instances_a_request_is_allocated_its_part_of_the_memory_with_the_fee_and_says_so() -> (
+    None
+):
+    cost = price_request(MANAGED, instances("0.0000028"))
+    gb_s = Decimal("1.6") * 2 / 64
+    assert cost.components.lambda_duration == charge(gb_s, Decimal("0.0000028") * Decimal("1.15"))
+    assert cost.components.lambda_request == Decimal("0.0000002")
+    assert cost.unpriced == ("managed_instances_allocated_by_gb_seconds",)
+    assert cost.is_estimate
+    assert (
+        price_request(replace(MANAGED, ephemeral_storage_mb=4096), BOOK).components.lambda_ephemeral_storage
+        == 0
+    )
+    assert sum(parts(cost.phases)) == cost.components.lambda_duration
+
+
+def test_an_environment_full_of_requests_is_allocated_its_memory_once() -> None:
+    book = instances("0.0000028")
+    amounts = [price_request(MANAGED, book).components.lambda_duration for _ in range(64)]
+    alone = price_request(replace(MANAGED, max_concurrency=1), book).components.lambda_duration
+    assert alone is not None
+    assert abs(sum((amount or Decimal(0) for amount in amounts), Decimal(0)) - alone) < 64 * Decimal("1e-15")
+
+
+def test_what_was_not_bought_is_valued_at_the_output_price_of_its_attempts_tier() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def saved(tokens: int, model: str | None, input_tokens: int | None) -> Decimal | None:
+        return price_saved(tokens, model, Usage(input_tokens), at, BOOK)
+
+    assert saved(1_000_000, "claude-sonnet-4-6", 200_000) == 15
+    assert saved(1_000_000, "claude-sonnet-4-6", 200_001) == Decimal("22.5")
+    assert (saved(0, "who", 1), saved(1, "who", 1), saved(1, None, 1)) == (0, None, None)
 
 
 def test_a_cold_start_keeps_its_time_and_the_phases_after_it_share_what_is_left() -> None:
@@ -243,7 +382,17 @@ quantities = st.builds(
     architecture=st.sampled_from(["arm64", "x86_64", "mips", None]),
     region=st.sampled_from(["us-east-1", "nowhere-1", None]),
     billed_invocations=st.none() | st.integers(1, 5),
+    initialization_type=st.sampled_from(
+        ["on-demand", "provisioned-concurrency", "snap-start", "lambda-managed-instances", None]
+    ),
+    ephemeral_storage_mb=st.none() | st.integers(512, 10_240),
+    max_concurrency=st.none() | st.integers(1, 64),
+    front=st.sampled_from(["function_url", "rest_api", "direct", None]),
+    duration_ms=times,
     init_ms=times,
+    restores=st.none() | st.integers(0, 3),
+    restore_ms=times,
+    log_bytes=st.none() | st.integers(0, 10**7),
     wait_ms=times,
     stream_ms=times,
     validate_ms=times,
@@ -254,9 +403,11 @@ quantities = st.builds(
 )
 
 
-@given(quantities)
-def test_components_sum_to_the_total_and_phases_to_the_duration_exactly(used: UsageQuantities) -> None:
-    cost = price_request(used, BOOK)
+@given(quantities, st.booleans())
+def test_components_sum_to_the_total_and_phases_to_the_duration_exactly(
+    used: UsageQuantities, instances_have_a_price: bool
+) -> None:
+    cost = price_request(used, instances("0.0000028") if instances_have_a_price else BOOK)
     assert sum(parts(cost.components), Decimal(0)) == cost.total
     if cost.components.lambda_duration is None:
         assert parts(cost.phases) == []
@@ -286,9 +437,9 @@ def test_pricing_again_with_the_same_book_gives_the_same_numbers(used: UsageQuan
 
 @given(
     st.decimals(0, 10, places=15),
-    st.lists(st.decimals(0, 10**6, places=3), min_size=1, max_size=5),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=5),
 )
-def test_a_split_loses_nothing_and_gives_each_its_share(amount: Decimal, weights: list[Decimal]) -> None:
+def test_a_split_loses_nothing_and_gives_each_its_share(amount: Decimal, weights: list[int]) -> None:
     shares = {str(n): weight for n, weight in enumerate(weights)}
     cut = split(amount, shares)
     assert sum(cut.values()) == amount
@@ -296,6 +447,55 @@ def test_a_split_loses_nothing_and_gives_each_its_share(amount: Decimal, weights
     if whole:
         for name, share in shares.items():
             assert abs(cut[name] - amount * share / whole) < Decimal("1.1e-15")
+
+
+def slow_phases(used: UsageQuantities, duration: Decimal) -> dict[str, Decimal]:
+    """The same law in fractions and words: an oracle that shares no line with the code."""
+    billed = Fraction(used.billed_ms or 0)
+    named = {"cold_start": used.init_ms, "waiting": used.wait_ms, "streaming": used.stream_ms}
+    named |= {"validating": used.validate_ms}
+    times = {name: Fraction(str(ms)) for name, ms in named.items() if ms is not None}
+    if used.init_ms is not None:
+        times["cold_start"] = min(Fraction(str(used.init_ms + (used.restore_ms or 0.0))), billed)
+    left = billed - times.get("cold_start", 0)
+    others = sum(ms for name, ms in times.items() if name != "cold_start")
+    if others > left:
+        times = {name: ms if name == "cold_start" else ms * left / others for name, ms in times.items()}
+    times["rest"] = billed - sum(times.values())
+    units = int(duration * 10**15)
+    exact = {name: units * ms / billed if billed else Fraction(0) for name, ms in times.items()}
+    cut = {name: floor(part) for name, part in exact.items()}
+    for name in sorted(cut, key=lambda name: (cut[name] - exact[name], name))[: units - sum(cut.values())]:
+        cut[name] += 1
+    return {name: Decimal(part) / 10**15 for name, part in cut.items()}
+
+
+written_ms = st.none() | st.integers(0, 3_000_000).map(lambda thousandths: thousandths / 1000)
+
+
+@given(
+    st.integers(1, 900_000),
+    st.tuples(written_ms, written_ms, written_ms, written_ms),
+    st.none() | st.integers(0, 500).map(float),
+)
+def test_phases_are_those_of_a_slow_calculation_in_fractions(
+    billed_ms: int, times: tuple[float | None, ...], restore_ms: float | None
+) -> None:
+    init_ms, wait_ms, stream_ms, validate_ms = times
+    used = replace(
+        USED,
+        billed_ms=billed_ms,
+        init_ms=init_ms,
+        restore_ms=restore_ms,
+        wait_ms=wait_ms,
+        stream_ms=stream_ms,
+        validate_ms=validate_ms,
+    )
+    cost = price_request(used, BOOK)
+    assert cost.components.lambda_duration is not None
+    found = {column.name: getattr(cost.phases, column.name) for column in fields(cost.phases)}
+    known = {name: amount for name, amount in found.items() if amount is not None}
+    assert known == slow_phases(used, cost.components.lambda_duration)
 
 
 def test_money_is_written_without_exponent_and_trailing_zeros() -> None:

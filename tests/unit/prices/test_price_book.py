@@ -28,6 +28,8 @@ def record(start: str | None, end: str | None, price: str = "0.1", **members: An
 
 
 def book_of(tmp_path: Path, document: Any) -> PriceBook:
+    if isinstance(document, dict):
+        document = {"as_of": "2026-11-22", **document}
     (tmp_path / "list.json").write_text(document if isinstance(document, str) else json.dumps(document))
     return PriceBook.load(folder=tmp_path)
 
@@ -48,13 +50,95 @@ def book_of(tmp_path: Path, document: Any) -> PriceBook:
 def test_a_monthly_tier_still_holds_at_its_bound_and_not_beyond(
     architecture: str, quantity: str, price: str
 ) -> None:
-    found = BOOK.lambda_price("duration", region="us-east-1", architecture=architecture, at=NOW)
+    found = BOOK.aws_price("duration", region="us-east-1", architecture=architecture, at=NOW)
     assert found is not None
     assert found.at_quantity(Decimal(quantity)) == Decimal(price)
 
 
+@pytest.mark.parametrize(
+    ("item", "quantity", "price"),
+    [
+        ("api_gateway_request", "333000000", "0.0000035"),
+        ("api_gateway_request", "333000001", "0.0000028"),
+        ("api_gateway_request", "1000000001", "0.00000238"),
+        ("api_gateway_request", "20000000001", "0.00000151"),
+        ("logs_ingestion", "10240", "0.5"),
+        ("logs_ingestion", "10240.001", "0.25"),
+        ("logs_ingestion", "30721", "0.1"),
+        ("logs_ingestion", "51201", "0.05"),
+        ("streamed_bytes", "0", "0.008"),
+        ("ephemeral_storage", "0", "0.0000000309"),
+        ("snapstart_cache", "0", "0.0000015046"),
+        ("snapstart_restore", "0", "0.0001397998"),
+        ("managed_instances_fee", "0", "0.15"),
+        ("provisioned_concurrency", "0", "0.0000033334"),
+        ("provisioned_duration", "0", "0.0000077778"),
+    ],
+)
+def test_every_item_has_its_list_price(item: Any, quantity: str, price: str) -> None:
+    found = BOOK.aws_price(item, region="us-east-1", architecture="arm64", at=NOW)
+    assert found is not None
+    assert found.at_quantity(Decimal(quantity)) == Decimal(price)
+
+
+def test_lambdas_logs_had_one_price_before_they_had_tiers() -> None:
+    change = datetime(2025, 5, 1, tzinfo=UTC)
+
+    def price(at: datetime) -> Decimal:
+        found = BOOK.aws_price("logs_ingestion", region="us-east-1", architecture=None, at=at)
+        assert found is not None
+        return found.at_quantity(60_000)
+
+    assert price(change - timedelta(microseconds=1)) == Decimal("0.5")
+    assert price(change) == Decimal("0.05")
+
+
+def test_only_one_region_has_list_prices_and_a_contract_may_add_others() -> None:
+    elsewhere = {"region": "eu-central-1", "architecture": "arm64"}
+    for item in ("duration", "request", "api_gateway_request", "logs_ingestion", "snapstart_restore"):
+        assert BOOK.aws_price(item, at=NOW, **elsewhere) is None  # type: ignore[arg-type]
+    book = PriceBook.load(
+        {"records": [record(None, None, "0.3", region="eu-central-1", item="logs_ingestion")]}
+    )
+    found = book.aws_price("logs_ingestion", region="eu-central-1", architecture="arm64", at=NOW)
+    assert found is not None and found.amount == Decimal("0.3")
+
+
+def test_a_book_that_nobody_checked_for_a_quarter_warns_and_names_the_file() -> None:
+    oldest = datetime(2026, 9, 28, 23, 59, tzinfo=UTC)
+    fresh, old = BOOK.age(oldest + timedelta(days=90)), BOOK.age(oldest + timedelta(days=91))
+    assert (fresh.as_of, fresh.days, fresh.warning) == (date(2026, 9, 28), 90, None)
+    assert old.warning is not None
+    assert "aws-lambda.json" in old.warning and "91 days" in old.warning
+
+
+def test_a_contracts_prices_do_not_age() -> None:
+    book = PriceBook.load({"as_of": "2001-01-01", "records": [record(None, None)]})
+    assert book.age(NOW) == BOOK.age(NOW)
+
+
+def test_a_models_provider_is_the_contracts_or_the_lists() -> None:
+    own = {"model": "own", "provider": "in-house", "records": []}
+    cheaper = {"model": "gpt-4o", "records": []}
+    book = PriceBook.load({"models": [own, cheaper]})
+    assert [book.provider(name) for name in ("own", "gpt-4o", "claude-sonnet-5", "who")] == [
+        "in-house",
+        "openai",
+        "anthropic",
+        None,
+    ]
+
+
+def test_names_from_outside_do_not_fill_the_memory() -> None:
+    book = PriceBook.load()
+    for number in range(10_000):
+        book.token_price("input", model=f"model-{number}", at=NOW)
+        book.aws_price("request", region=f"region-{number}", architecture=None, at=NOW)
+    assert len(book._found) <= 4096 and len(book._matches) <= 4096
+
+
 def test_a_request_is_priced_at_the_first_tier() -> None:
-    found = BOOK.lambda_price("duration", region="us-east-1", architecture="arm64", at=NOW)
+    found = BOOK.aws_price("duration", region="us-east-1", architecture="arm64", at=NOW)
     assert found is not None
     assert found.amount == Decimal("0.0000133334")
 
@@ -84,13 +168,13 @@ def test_a_price_changes_at_midnight_utc_of_its_first_day() -> None:
 
 def test_a_day_before_the_book_begins_has_no_price() -> None:
     at = datetime(2023, 4, 30, 23, 59, tzinfo=UTC)
-    assert BOOK.lambda_price("request", region="us-east-1", architecture="arm64", at=at) is None
+    assert BOOK.aws_price("request", region="us-east-1", architecture="arm64", at=at) is None
 
 
 def test_an_unknown_region_architecture_or_model_has_no_price() -> None:
-    assert BOOK.lambda_price("request", region="xx-1", architecture="arm64", at=NOW) is None
-    assert BOOK.lambda_price("request", region=None, architecture="arm64", at=NOW) is None
-    assert BOOK.lambda_price("duration", region="us-east-1", architecture="mips", at=NOW) is None
+    assert BOOK.aws_price("request", region="xx-1", architecture="arm64", at=NOW) is None
+    assert BOOK.aws_price("request", region=None, architecture="arm64", at=NOW) is None
+    assert BOOK.aws_price("duration", region="us-east-1", architecture="mips", at=NOW) is None
     assert BOOK.token_price("input", model="nobody-knows", at=NOW) is None
     assert BOOK.token_price("input", model=None, at=NOW) is None
 
@@ -131,7 +215,7 @@ def test_a_contracts_price_wins_while_it_holds_and_the_list_price_after() -> Non
     book = PriceBook.load({"records": [record("2026-11-01", "2026-12-01", "0.0000001")]})
 
     def price(at: datetime) -> Decimal:
-        found = book.lambda_price("request", region="us-east-1", architecture="arm64", at=at)
+        found = book.aws_price("request", region="us-east-1", architecture="arm64", at=at)
         assert found is not None
         return found.amount
 
@@ -194,6 +278,7 @@ REFUSED: list[tuple[str, Any, str]] = [
         {"models": [{"model": "a", "records": [{"prices": {"smell": []}}]}]},
         "a kind of",
     ),
+    ("no day on which it was checked", {"as_of": None, "records": []}, "as_of: expected a day"),
     ("no JSON", "{", "expected JSON"),
     ("no object", [], "expected an object"),
 ]

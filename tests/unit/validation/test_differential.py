@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import one_case
+from tests.fuzz.validation import one_case
 
 
 # The draws of the cases are Hypothesis's own, so that a failing one shrinks.

@@ -16,33 +16,46 @@ follows from the field's laws:
 Pure functions: the same records and the same price book give the same rows, byte for byte.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any, cast
 
-from weir.core.ledger.halves import Halves
-from weir.core.ledger.lenient import count, mapping, number, sum_known, text, whole
+from weir.core.facts import Front
+from weir.core.ledger.halves import Attempt, Halves
+from weir.core.ledger.lenient import count, mapping, megabytes, number, sum_all, sum_known, text, whole
 from weir.core.ledger.rawrecords import RawRecord
 from weir.core.ledger.rows import Row
-from weir.core.pricing.cost import UsageQuantities, price_request
+from weir.core.pricing.cost import UsageQuantities, price_request, price_saved
 from weir.core.pricing.prices import PriceBook
-from weir.core.usage import Usage
+from weir.core.usage import NOTHING_BOUGHT, Usage
 
 # Less than the margin with which a range is read, so that a day alone and within a longer range give the same row.
-_ENVIRONMENT_LIFE_MS = 6 * 3_600_000
-_ENVIRONMENT = ("function", "function_arn", "region", "architecture", "memory_mb", "initialization_type")
+ENVIRONMENT_LIFE_MS = 6 * 3_600_000
+_ENVIRONMENT = (
+    "function",
+    "function_arn",
+    "region",
+    "architecture",
+    "memory_mb",
+    "initialization_type",
+    "ephemeral_storage_mb",
+    "max_concurrency",
+)
+_FRONTS: frozenset[str | None] = frozenset(Front.__value__.__args__)
 
 
 def distinct(records: Iterable[RawRecord]) -> list[RawRecord]:
     """Each log record once, in an order that does not depend on how they were delivered."""
     kept: dict[tuple[str, str], RawRecord] = {}
     for record in records:
-        key = (record.log_group, record.event_id)
-        other = kept.get(key)
+        other = kept.setdefault((record.log_group, record.event_id), record)
         # One id with two contents should not be; which one counts must not depend on the order of arrival.
-        if other is None or (record is not other and record.line() < other.line()):
-            kept[key] = record
-    return sorted(kept.values(), key=lambda record: (record.timestamp_ms, record.event_id, record.log_group))
+        if other is not record and record.content() < other.content():
+            kept[record.log_group, record.event_id] = record
+    return sorted(kept.values(), key=attrgetter("timestamp_ms", "event_id", "log_group"))
 
 
 def join(records: Iterable[RawRecord], book: PriceBook) -> list[Row]:
@@ -55,7 +68,7 @@ def join(records: Iterable[RawRecord], book: PriceBook) -> list[Row]:
             if not record.kind.startswith("platform."):
                 environments.setdefault((record.log_group, record.log_stream), []).append(record)
     rows = [_row(request_id, group, environments, book) for request_id, group in requests.items()]
-    return sorted(rows, key=lambda row: (row.at, row.request_id))
+    return sorted(rows, key=attrgetter("at", "request_id"))
 
 
 def _row(
@@ -64,36 +77,43 @@ def _row(
     environments: Mapping[tuple[str, str], Sequence[RawRecord]],
     book: PriceBook,
 ) -> Row:
-    halves = Halves.of(group)
+    halves = Halves(group)
     last = group[-1]
     bodies = halves.facts or [_environment(last, environments.get((last.log_group, last.log_stream), ()))]
-
-    def first(name: str) -> str | None:
-        return next((value for body in bodies if (value := text(body.get(name))) is not None), None)
-
     billed = [whole(metric.get("billedDurationMs")) for metric in halves.metrics]
     known_billed = [milliseconds for milliseconds in billed if milliseconds is not None]
-    memories = {memory for metric in halves.metrics if (memory := count(metric.get("memorySizeMB")))}
+    memories = {memory for metric in halves.metrics if (memory := megabytes(metric.get("memorySizeMB")))}
     if not memories:
-        memories = {memory for body in bodies[:1] if (memory := count(body.get("memory_mb")))}
-    tokens, timings = halves.tokens, halves.timings
+        memories = {memory for body in bodies[:1] if (memory := megabytes(body.get("memory_mb")))}
+    front = _first(bodies, "front", text)
+    tokens, saved = halves.tokens, halves.saved
     used = UsageQuantities(
         at=(halves.reports or group)[-1].at,
         billed_ms=sum(known_billed) if known_billed else None,
         memory_mb=next(iter(memories)) if len(memories) == 1 else None,
-        architecture=first("architecture"),
-        region=first("region") or next((record.region for record in group if record.region), None),
+        architecture=_first(bodies, "architecture", text),
+        region=_first(bodies, "region", text)
+        or next((record.region for record in group if record.region), None),
         billed_invocations=len(halves.reports) or None,
-        initialization_type=first("initialization_type"),
+        initialization_type=_first(bodies, "initialization_type", text),
+        ephemeral_storage_mb=_first(bodies, "ephemeral_storage_mb", megabytes),
+        max_concurrency=_first(bodies, "max_concurrency", count),
+        front=cast(Front, front) if front in _FRONTS else None,
+        duration_ms=sum_known([number(metric.get("durationMs")) for metric in halves.metrics]),
         init_ms=halves.init_ms,
-        wait_ms=sum_known(number(timing.get("wait_ms")) for timing in timings),
-        stream_ms=sum_known(number(timing.get("stream_ms")) for timing in timings),
-        validate_ms=sum_known(number(timing.get("validate_ms")) for timing in timings),
+        restores=halves.restores,
+        restore_ms=halves.restore_ms,
+        wait_ms=halves.timed("wait_ms"),
+        stream_ms=halves.timed("stream_ms"),
+        validate_ms=halves.timed("validate_ms"),
         streamed_bytes=halves.streamed_bytes,
+        log_bytes=sum_all([record.line_bytes for record in group]),
         tokens=tokens,
     )
     cost = price_request(used, book)
     partly = 0 < len(known_billed) < len(billed)
+    if more := _unpriced(halves, len(memories), partly):
+        cost = replace(cost, unpriced=(*cost.unpriced, *more))
     completion = halves.completed[-1].body if halves.completed else {}
     return Row(
         request_id=request_id,
@@ -102,39 +122,60 @@ def _row(
         outcome=halves.outcome,
         http_status=count(completion.get("http_status")),
         report_status=text(halves.reports[-1].body.get("status")) if halves.reports else None,
-        function=first("function"),
-        function_arn=first("function_arn"),
+        function=_first(bodies, "function", text),
+        function_arn=_first(bodies, "function_arn", text),
         region=used.region,
         architecture=used.architecture,
         memory_mb=used.memory_mb,
         initialization_type=used.initialization_type,
-        model=first("model"),
+        front=used.front,
+        model=_first(bodies, "model", text),
         model_returned=text(completion.get("model_returned")),
-        schema=first("schema"),
-        tenant=first("tenant"),
+        schema=_first(bodies, "schema", text),
+        tenant=_first(bodies, "tenant", text),
         tags=_tags(bodies),
         billed_ms=used.billed_ms,
         billed_invocations=len(halves.reports),
         init_ms=used.init_ms,
-        duration_ms=sum_known(number(metric.get("durationMs")) for metric in halves.metrics),
+        duration_ms=used.duration_ms,
         wait_ms=used.wait_ms,
         stream_ms=used.stream_ms,
         validate_ms=used.validate_ms,
-        ttft_ms=number(timings[-1].get("ttft_ms")) if timings else None,
+        ttft_ms=number(halves.timings[-1].get("ttft_ms")) if halves.timings else None,
         streamed_bytes=used.streamed_bytes,
-        attempts=halves.attempts,
-        usage=Usage.total([usage for _, usage in tokens]) if tokens else Usage(0, 0, 0, 0, 0, "none"),
-        cost=replace(cost, unpriced=(*cost.unpriced, *_unpriced(halves, len(memories), partly))),
+        log_bytes=used.log_bytes,
+        attempts=halves.calls,
+        violations=halves.counted("violations"),
+        validated_values=halves.counted("validated_values"),
+        usage=Usage.total([usage for _, usage in tokens]) if tokens else NOTHING_BOUGHT,
+        cost=cost,
         estimate_total=halves.estimate_total,
+        saved_tokens=sum(tokens for tokens, _ in saved) if saved else None,
+        saved_total=_saved_total(saved, used.at, book),
         records=len(group),
         anomalies=halves.anomalies,
     )
 
 
+def _first[T](bodies: Sequence[Mapping[str, Any]], name: str, read: Callable[[object], T | None]) -> T | None:
+    """The member of the first fact that has it."""
+    for body in bodies:
+        value = read(body.get(name))
+        if value is not None:
+            return value
+    return None
+
+
+def _saved_total(saved: Sequence[tuple[int, Attempt]], at: datetime, book: PriceBook) -> Decimal | None:
+    amounts = [price_saved(tokens, model, usage, at, book) for tokens, (model, usage) in saved]
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(amounts) else None
+
+
 def _environment(record: RawRecord, neighbours: Sequence[RawRecord]) -> Mapping[str, Any]:
     """Where `record` ran, by the first fact of its log stream within hours of it."""
     for fact in neighbours:
-        if abs(fact.timestamp_ms - record.timestamp_ms) <= _ENVIRONMENT_LIFE_MS:
+        if abs(fact.timestamp_ms - record.timestamp_ms) <= ENVIRONMENT_LIFE_MS:
             return {name: fact.body.get(name) for name in _ENVIRONMENT}
     return {}
 
@@ -146,8 +187,6 @@ def _unpriced(halves: Halves, memory_sizes: int, billed_in_part: bool) -> list[s
         reasons.append("report_without_billed_duration")
     if memory_sizes > 1:
         reasons.append("memory_differs_between_reports")
-    if any(number(metric.get("billedRestoreDurationMs")) for metric in halves.metrics):
-        reasons.append("snapstart_restore_not_priced")
     if 0 < len(halves.completed) < len(halves.reports):
         reasons.append("invocations_without_usage")
     if not halves.completed and halves.progress:

@@ -28,6 +28,7 @@ _FACTS = ("request.started", "request.progress", "request.completed")
 _PLATFORM = ("platform.start", "platform.runtimeDone", "platform.report")
 KINDS = (*_FACTS, *_PLATFORM, "platform.logsDropped")
 _SCHEMA_VERSION = 1
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _REPORT_NUMBERS = (
     "billedDurationMs",
     "durationMs",
@@ -113,12 +114,43 @@ def _document(data: str, max_bytes: int) -> dict[str, Any]:
     return document
 
 
-def _loads(text: str) -> Any:
-    def refuse(constant: str) -> None:
-        raise _PoisonError(f"not JSON: {constant}")
+def _refuse(constant: str) -> None:
+    raise _PoisonError(f"not JSON: {constant}")
 
+
+# Kept, because json.loads with arguments makes a decoder for each call.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_BODY = re.compile(r'[{,][ \t\r\n]*"(fact|record)"[ \t\r\n]*:[ \t\r\n]*')
+
+
+def _members(line: str) -> tuple[Any, str | None]:
+    """A line's JSON and, of its `fact` or `record`, the text as it stands there; None where that is not certain.
+
+    The body is parsed where it begins and the rest without it, so every byte is parsed once. A quote in a string is
+    escaped: what the pattern finds is a member, if only of an object within; then, or where there are two of the
+    name, the rest shows it and the line is parsed as a whole.
+    """
+    found = _BODY.search(line)
+    if found is None:
+        return _loads(line), None
+    start = found.end()
     try:
-        return json.loads(text, parse_constant=refuse)
+        body, end = _DECODER.raw_decode(line, start)
+        rest = f"{line[:start]}null{line[end:]}"
+        members, rest_end = _DECODER.raw_decode(rest)
+    except (ValueError, RecursionError):
+        return _loads(line), None  # and says what is wrong with it
+    name, text = found[1], line[start:end]
+    alone = rest_end == len(rest) and members.get(name, 0) is None and not _BODY.search(line, end)
+    if not alone or "\\u" in rest:  # an escape can write the name in a way that the pattern does not see
+        return _loads(line), None
+    members[name] = body
+    return members, text if text.isascii() and "\n" not in text and "\r" not in text else None
+
+
+def _loads(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise _PoisonError("JSON nested too deeply") from error
     except _PoisonError:
@@ -132,7 +164,7 @@ def _read_events(events: list[Any], log_group: str, log_stream: str, region: str
     poison: list[Poison] = []
     ignored: dict[str, int] = {}
     for offset, event in enumerate(events):
-        event_id = event.get("id") if isinstance(event, Mapping) else None
+        event_id = event.get("id") if isinstance(event, dict) else None
         try:
             record = _record(event, log_group, log_stream, region)
         except _PoisonError as error:
@@ -149,7 +181,7 @@ def _read_events(events: list[Any], log_group: str, log_stream: str, region: str
 
 def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> RawRecord | str:
     """The record of one log event, or the kind of line that it is where it holds no fact."""
-    if not isinstance(event, Mapping):
+    if not isinstance(event, dict):
         raise _PoisonError(f"expected a log event, got {type(event).__name__}")
     event_id, timestamp, message = event.get("id"), event.get("timestamp"), event.get("message")
     if not isinstance(event_id, str) or not event_id:
@@ -166,7 +198,7 @@ def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> 
     if not line.startswith("{"):
         return "text"
     try:
-        members = _loads(line)
+        members, text = _members(line)
     except _PoisonError:
         # A cut or broken line: it counts as lost only if it set out to be one of the records we keep.
         if any(f'"{kind}"' in line for kind in KINDS):
@@ -176,7 +208,8 @@ def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> 
     if body is None:
         return kind
     _check(kind, request_id, body, members)
-    return RawRecord(log_group, log_stream, event_id, timestamp, kind, request_id, region, body)
+    size = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
+    return RawRecord(log_group, log_stream, event_id, timestamp, kind, request_id, region, body, size, text)
 
 
 def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
@@ -190,20 +223,20 @@ def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
         body = members["record"]
         if kind not in KINDS:
             return "platform_other", None, None
-        return kind, body.get("requestId") if isinstance(body, Mapping) else None, body
+        return kind, body.get("requestId") if isinstance(body, dict) else None, body
     message = members.get("message")
     if isinstance(message, str) and message in _FACTS and "fact" in members:
         body = members["fact"]
-        return message, body.get("request_id") if isinstance(body, Mapping) else None, body
+        return message, body.get("request_id") if isinstance(body, dict) else None, body
     return "application", None, None
 
 
 def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) -> None:
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise _PoisonError(f"{kind}: expected an object, got {type(body).__name__}")
     if kind == "platform.logsDropped":
         return
-    if not isinstance(request_id, str) or not re.fullmatch(r"[!-~]{1,128}", request_id):
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise _PoisonError(f"{kind}: expected a request id, got {str(request_id)[:40]!r}")
     if kind in _FACTS:
         if body.get("schema_version") != _SCHEMA_VERSION:
@@ -214,7 +247,7 @@ def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) ->
             raise _PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
     elif kind == "platform.report":
         metrics = body.get("metrics")
-        if not isinstance(metrics, Mapping):
+        if not isinstance(metrics, dict):
             raise _PoisonError("platform.report: expected metrics")
         for name in _REPORT_NUMBERS:
             value = metrics.get(name)

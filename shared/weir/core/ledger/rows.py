@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from weir.core.facts import instant
+from weir.core.facts import Front, instant
 from weir.core.pricing.cost import Cost
 from weir.core.pricing.money import plain
 from weir.core.usage import Usage
@@ -22,14 +22,17 @@ class JoinStatus(StrEnum):
     STARTED_ONLY = "started_only"  # neither: still running, or both lost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Row:
     """One request; times in milliseconds, money in USD, None is unknown.
 
     `at` and `day` are those of the last report (before it comes: of the last record), UTC. `outcome` is one
     of the closed set, or None where no completion arrived and the platform reports success. `records` counts
     the distinct log records that made the row, `anomalies` names what contradicts itself in them.
-    `estimate_total` is what the final event told the caller.
+    `estimate_total` is what the final event told the caller; it leaves out `cost.components.logs`, so its error is
+    `estimate_total - (total - logs)`. `log_bytes` are those of the lines that made the row. `saved_tokens` and
+    `saved_total` are output that ending a stream at its first violation spared: an estimate by its nature, in no
+    total, and null where there is nothing to estimate it from.
     """
 
     request_id: str
@@ -44,6 +47,7 @@ class Row:
     architecture: str | None
     memory_mb: int | None
     initialization_type: str | None
+    front: Front | None
     model: str | None
     model_returned: str | None
     schema: str | None
@@ -58,10 +62,15 @@ class Row:
     validate_ms: float | None
     ttft_ms: float | None
     streamed_bytes: int | None
+    log_bytes: int | None
     attempts: int | None
+    violations: int | None
+    validated_values: int | None
     usage: Usage
     cost: Cost
     estimate_total: Decimal | None
+    saved_tokens: int | None
+    saved_total: Decimal | None
     records: int
     anomalies: tuple[str, ...] = ()
 
@@ -94,6 +103,7 @@ class Row:
             "architecture": self.architecture,
             "memory_mb": self.memory_mb,
             "initialization_type": self.initialization_type,
+            "front": self.front,
             "model": self.model,
             "model_returned": self.model_returned,
             "schema": self.schema,
@@ -109,10 +119,15 @@ class Row:
             "validate_ms": self.validate_ms,
             "ttft_ms": self.ttft_ms,
             "streamed_bytes": self.streamed_bytes,
+            "log_bytes": self.log_bytes,
             "attempts": self.attempts,
+            "violations": self.violations,
+            "validated_values": self.validated_values,
             "usage": self.usage.as_json(),
             "cost": self.cost.as_json(),
             "estimate_total": None if self.estimate_total is None else plain(self.estimate_total),
+            "saved_tokens": self.saved_tokens,
+            "saved_total": None if self.saved_total is None else plain(self.saved_total),
             "records": self.records,
             "anomalies": list(self.anomalies),
         }

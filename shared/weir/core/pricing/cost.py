@@ -10,45 +10,45 @@ Lambda bills from GB-seconds: AWS's per-millisecond tables are rounded by up to 
 https://aws.amazon.com/lambda/pricing/
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, localcontext
+from operator import attrgetter
 from typing import Any
 
+from weir.core.pricing.awscharges import (
+    API_GATEWAY_METERED_BYTES,
+    FREE_STREAMED_BYTES,
+    MANAGED_INSTANCES,
+    Prices,
+    allocated_charge,
+    api_gateway_charge,
+    duration_charge,
+    ephemeral_storage_charge,
+    logs_charge,
+    managed_ms,
+    no_price,
+    request_charge,
+    restore_charge,
+    streamed_bytes_charge,
+)
 from weir.core.pricing.money import MONEY, charge, plain
 from weir.core.pricing.phases import Phases, split_phases
-from weir.core.pricing.prices import LambdaItem, Price, PriceBook, TokenKind
+from weir.core.pricing.prices import Price, PriceBook, TokenKind
+from weir.core.pricing.quantities import UsageQuantities
 from weir.core.usage import Usage
 
-_GIB = 1024**3
-FREE_STREAMED_BYTES = (
-    6 * 1024**2
-)  # of every response; the free 100 GiB a month are the account's, not a request's
+__all__ = [
+    "API_GATEWAY_METERED_BYTES",
+    "FREE_STREAMED_BYTES",
+    "Components",
+    "Cost",
+    "UsageQuantities",
+    "price_request",
+    "price_saved",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageQuantities:
-    """What a request used; None is unknown. `tokens` has one (model that answered, usage) for each attempt.
-
-    `billed_ms` is the sum over `billed_invocations` (a retried event is billed twice under one request id).
-    `init_ms` 0 says that the start was warm. No attempts means that no token was bought, which is known.
-    """
-
-    at: datetime
-    billed_ms: int | None
-    memory_mb: int | None
-    architecture: str | None
-    region: str | None
-    billed_invocations: int | None = 1
-    initialization_type: str | None = None
-    init_ms: float | None = None
-    wait_ms: float | None = None
-    stream_ms: float | None = None
-    validate_ms: float | None = None
-    streamed_bytes: int | None = None
-    tokens: Sequence[tuple[str | None, Usage]] = ()
-    is_estimate: bool = False
+_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,10 @@ class Components:
     lambda_duration: Decimal | None = None
     lambda_request: Decimal | None = None
     lambda_streamed_bytes: Decimal | None = None
+    lambda_ephemeral_storage: Decimal | None = None
+    lambda_restore: Decimal | None = None  # from a snapshot (SnapStart)
+    api_gateway: Decimal | None = None
+    logs: Decimal | None = None  # ingestion of the lines that the ledger keeps
     input_tokens: Decimal | None = None  # without the cached ones
     cached_input_tokens: Decimal | None = None
     output_tokens: Decimal | None = None
@@ -96,95 +100,39 @@ def price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
 
 def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
     reasons: list[str] = []
-    duration = _duration(usage, book, reasons)
+    prices = Prices(usage, book, reasons)
+    managed = usage.initialization_type == MANAGED_INSTANCES
+    duration = allocated_charge(usage, prices) if managed else duration_charge(usage, prices)
     components = Components(
         duration,
-        _request(usage, book, reasons),
-        _streamed_bytes(usage, book, reasons),
+        request_charge(usage, prices),
+        streamed_bytes_charge(usage, prices),
+        ephemeral_storage_charge(usage, prices),
+        restore_charge(usage, prices),
+        api_gateway_charge(usage, prices),
+        logs_charge(usage, prices),
         *_tokens(usage, book, reasons),
     )
-    total = Decimal(0)
-    for amount in _amounts(components):
-        if amount is not None:
-            total += amount
-    estimated = usage.is_estimate or any(part.source == "estimated" for _, part in usage.tokens)
-    return Cost(
-        components,
-        split_phases(
-            duration,
-            usage.billed_ms,
-            cold_start_ms=usage.init_ms,
-            waiting_ms=usage.wait_ms,
-            streaming_ms=usage.stream_ms,
-            validating_ms=usage.validate_ms,
-        ),
-        total,
-        book.version,
-        tuple(dict.fromkeys(reasons)),
-        estimated,
+    total = sum([amount for amount in _amounts(components) if amount is not None], _ZERO)
+    phases = split_phases(
+        duration,
+        managed_ms(usage) if managed else usage.billed_ms,
+        cold_start_ms=None if usage.init_ms is None else usage.init_ms + (usage.restore_ms or 0.0),
+        waiting_ms=usage.wait_ms,
+        streaming_ms=usage.stream_ms,
+        validating_ms=usage.validate_ms,
     )
+    allocated = managed and duration is not None
+    estimated = usage.is_estimate or allocated or any(part.source == "estimated" for _, part in usage.tokens)
+    return Cost(components, phases, total, book.version, tuple(dict.fromkeys(reasons)), estimated)
 
 
-def _amounts(group: Components | Phases) -> list[Decimal | None]:
-    return [getattr(group, column.name) for column in fields(group)]
+_amounts = attrgetter(*(column.name for column in fields(Components)))
 
 
 def _money_json(group: Components | Phases) -> dict[str, str | None]:
     names = (column.name for column in fields(group))
     return {name: None if (amount := getattr(group, name)) is None else plain(amount) for name in names}
-
-
-def _duration(usage: UsageQuantities, book: PriceBook, reasons: list[str]) -> Decimal | None:
-    if usage.initialization_type == "lambda-managed-instances":
-        reasons.append(
-            "managed_instances_not_allocated"
-        )  # billed by instance: a request's share is allocated
-        return None
-    if usage.billed_ms is None or usage.billed_ms < 0:
-        reasons.append("billed_duration_unknown" if usage.billed_ms is None else "billed_duration_negative")
-        return None
-    if usage.memory_mb is None or usage.architecture is None:
-        reasons.append("memory_unknown" if usage.memory_mb is None else "architecture_unknown")
-        return None
-    item: LambdaItem = "duration"
-    if usage.initialization_type == "provisioned-concurrency":
-        item = "provisioned_duration"
-        reasons.append(
-            "provisioned_concurrency_not_allocated"
-        )  # its standing charge belongs to no single request
-    price = book.lambda_price(item, region=usage.region, architecture=usage.architecture, at=usage.at)
-    if price is None:
-        reasons.append(_no_price(item, f"{usage.region}/{usage.architecture}", usage))
-        return None
-    gb_s = Decimal(usage.billed_ms * usage.memory_mb) / Decimal(1000 * 1024)
-    return charge(gb_s, price.amount)
-
-
-def _request(usage: UsageQuantities, book: PriceBook, reasons: list[str]) -> Decimal | None:
-    if usage.billed_invocations is None:
-        reasons.append("billed_invocations_unknown")
-        return None
-    price = book.lambda_price("request", region=usage.region, architecture=usage.architecture, at=usage.at)
-    if price is None:
-        reasons.append(_no_price("request", usage.region, usage))
-        return None
-    return charge(Decimal(usage.billed_invocations), price.amount)
-
-
-def _streamed_bytes(usage: UsageQuantities, book: PriceBook, reasons: list[str]) -> Decimal | None:
-    if usage.streamed_bytes is None:
-        reasons.append("streamed_bytes_unknown")
-        return None
-    beyond = usage.streamed_bytes - FREE_STREAMED_BYTES
-    if beyond <= 0:
-        return Decimal(0)
-    price = book.lambda_price(
-        "streamed_bytes", region=usage.region, architecture=usage.architecture, at=usage.at
-    )
-    if price is None:
-        reasons.append(_no_price("streamed_bytes", usage.region, usage))
-        return None
-    return charge(Decimal(beyond) / _GIB, price.amount)
 
 
 def _tokens(
@@ -213,7 +161,7 @@ def _tokens(
                 continue
             amount = _token_amount(kind, count, model, part.input_tokens, usage, book)
             if amount is None:
-                reasons.append(_no_price("tokens", model or "(no model named)", usage))
+                reasons.append(no_price("tokens", model or "(no model named)", usage))
                 continue
             sums[kind] = (sums[kind] or Decimal(0)) + amount
     return sums["input"], sums["cached_input"], sums["output"]
@@ -237,6 +185,15 @@ def _token_amount(
     return charge(Decimal(count).scaleb(-6), price.at_quantity(input_tokens or 0))
 
 
-def _no_price(item: str, of: str | None, usage: UsageQuantities) -> str:
-    # A model's name comes from outside, and a reason is a key of reports: it stays short.
-    return f"no_price:{item}:{(of or 'unknown')[:100]}:{usage.at.date().isoformat()}"
+def price_saved(
+    tokens: int, model: str | None, usage: Usage, at: datetime, book: PriceBook
+) -> Decimal | None:
+    """What output `tokens` that were not bought would have cost in an attempt of `usage`; None without a price."""
+    if tokens == 0:
+        return _ZERO
+    price = book.token_price("output", model=model, at=at)
+    return (
+        None
+        if price is None
+        else charge(Decimal(tokens).scaleb(-6), price.at_quantity(usage.input_tokens or 0))
+    )

@@ -5,9 +5,11 @@ places of an AWS line would be off by 2 %) and from then on only added, which is
 context of its own, so that no caller's precision or rounding can change a price.
 """
 
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 MONEY = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_UNITS = 15
 PLACES = Decimal("1e-15")
 _LINE_PLACES = Decimal("1e-10")
 
@@ -19,7 +21,11 @@ def charge(quantity: Decimal, amount: Decimal) -> Decimal:
 
 def plain(amount: Decimal) -> str:
     """An amount without exponent and trailing zeros: 0.0000002, not 2E-7."""
-    text = format(amount, "f")
+    if not amount:
+        return "0"
+    text = str(amount)  # a third of format's time
+    if "E" in text:
+        text = format(amount, "f")
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
 
@@ -28,19 +34,22 @@ def line_cost(quantity: Decimal, price: Decimal) -> Decimal:
     return MONEY.quantize(MONEY.multiply(quantity, price), _LINE_PLACES)
 
 
-def split(amount: Decimal, shares: dict[str, Decimal]) -> dict[str, Decimal]:
-    """Cut an amount in proportion, exactly: rounded down, then the units left go to the largest remainders.
+def split(amount: Decimal, shares: Mapping[str, int]) -> dict[str, Decimal]:
+    """Cut a charge in proportion to shares in one unit, exactly: rounded down, then the units left over go to the
+    largest remainders, by name where they are equal.
 
     Where every share is 0 the last one takes the whole.
     """
-    with localcontext(MONEY):
-        whole = sum(shares.values(), Decimal(0))
-        if whole == 0:
-            last = list(shares)[-1]
-            return {name: amount if name == last else Decimal(0) for name in shares}
-        exact = {name: amount * share / whole for name, share in shares.items()}
-        parts = {name: part.quantize(PLACES, rounding=ROUND_DOWN) for name, part in exact.items()}
-        units = int((amount - sum(parts.values(), Decimal(0))) / PLACES)
-        for name in sorted(parts, key=lambda name: (parts[name] - exact[name], name))[:units]:
-            parts[name] += PLACES
-        return parts
+    units = int(amount.scaleb(_UNITS, MONEY))
+    whole = sum(shares.values())
+    if whole == 0:
+        cut = dict.fromkeys(shares, 0)
+        cut[list(shares)[-1]] = units
+    else:
+        parts = {name: divmod(units * share, whole) for name, share in shares.items()}
+        cut = {name: part for name, (part, _) in parts.items()}
+        if left := units - sum(cut.values()):
+            by_remainder = sorted((-remainder, name) for name, (_, remainder) in parts.items())
+            for _, name in by_remainder[:left]:
+                cut[name] += 1
+    return {name: Decimal(part).scaleb(-_UNITS, MONEY) for name, part in cut.items()}

@@ -6,10 +6,14 @@ shrink alike.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from math import isfinite
 
 from weir.core.pricing.money import MONEY, split
+
+_TICK_PLACES = 25  # so that every float from 10 fs on is whole
+_TICKS: int = 10**_TICK_PLACES
+_THOUSANDTH: int = 10 ** (_TICK_PLACES - 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +45,29 @@ def split_phases(
         "streaming": streaming_ms,
         "validating": validating_ms,
     }
-    with localcontext(MONEY):
-        # By way of text: Decimal(0.1) would be the float's binary tail, 55 digits of it.
-        times = {
-            name: max(Decimal(str(ms)), Decimal(0))
-            for name, ms in given.items()
-            if ms is not None and isfinite(ms)
-        }
-        billed = Decimal(billed_ms)
-        cold = min(times.get("cold_start", Decimal(0)), billed)
-        warm = sum((ms for name, ms in times.items() if name != "cold_start"), Decimal(0))
-        scale = (billed - cold) / warm if warm > billed - cold else Decimal(1)
-        shares = {name: cold if name == "cold_start" else ms * scale for name, ms in times.items()}
-        shares["rest"] = max(billed - sum(shares.values(), Decimal(0)), Decimal(0))
-        return Phases(**split(duration, shares))
+    times = {name: _ticks(ms) for name, ms in given.items() if ms is not None and isfinite(ms)}
+    billed = billed_ms * _TICKS
+    cold = min(times.get("cold_start", 0), billed)
+    warm = sum(times.values()) - times.get("cold_start", 0)
+    if warm > billed - cold:  # shrunk by (billed - cold) / warm: all shares are multiplied by warm instead
+        shares = {name: ms * (billed - cold) for name, ms in times.items()}
+        if "cold_start" in shares:
+            shares["cold_start"] = cold * warm
+        shares["rest"] = 0
+    else:
+        shares = times
+        if "cold_start" in shares:
+            shares["cold_start"] = cold
+        shares["rest"] = billed - cold - warm
+    return Phases(**split(duration, shares))
+
+
+def _ticks(ms: float) -> int:
+    """Milliseconds as the number that was written, in ticks, and at least 0."""
+    thousandths = round(ms * 1000)
+    if (
+        thousandths / 1000 == ms and thousandths < 10**14
+    ):  # three decimals, as ours have: the same, in less time
+        return max(thousandths, 0) * _THOUSANDTH
+    # By way of text: a float's binary tail is 55 digits long, and nobody measured them.
+    return max(int(Decimal(str(ms)).scaleb(_TICK_PLACES, MONEY)), 0)

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any, Literal
 
-type LambdaItem = Literal[
+type AwsItem = Literal[
     "duration",
     "request",
     "streamed_bytes",
@@ -22,11 +22,19 @@ type LambdaItem = Literal[
     "provisioned_duration",
     "snapstart_cache",
     "snapstart_restore",
+    "managed_instances_memory",
+    "managed_instances_fee",
+    "api_gateway_request",
+    "logs_ingestion",
 ]
 type TokenKind = Literal["input", "cached_input", "output"]
-type LambdaKey = tuple[str, str, str | None]  # item, region, architecture (None: the same for all)
+type AwsKey = tuple[str, str, str | None]  # item, region, architecture (None: the same for all)
 
-_LAMBDA_ITEMS = frozenset(LambdaItem.__value__.__args__)
+# Whose price differs between arm64 and x86_64.
+BY_ARCHITECTURE = frozenset(
+    {"duration", "provisioned_concurrency", "provisioned_duration", "managed_instances_memory"}
+)
+_AWS_ITEMS = frozenset(AwsItem.__value__.__args__)
 _TOKEN_KINDS = frozenset(TokenKind.__value__.__args__)
 
 
@@ -77,6 +85,7 @@ class Names:
     """The model names that one set of prices covers: exact, by prefix, by pattern (dated snapshots)."""
 
     model: str
+    provider: str | None
     equals: frozenset[str]
     prefixes: tuple[str, ...]
     patterns: tuple[str, ...]
@@ -127,15 +136,21 @@ def _texts(where: str, value: object) -> list[str]:
     return value
 
 
-def _day(where: str, value: object) -> date | None:
-    if value is None:
-        return None
+def day_of(where: str, value: object) -> date:
+    """A day as it is written. Raises PriceBookError."""
     try:
         return date.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
-        raise PriceBookError(
-            f"price book, {where}: expected a day YYYY-MM-DD or null, got {value!r}"
-        ) from None
+        raise PriceBookError(f"price book, {where}: expected a day YYYY-MM-DD, got {value!r}") from None
+
+
+def _name(where: str, value: object) -> str | None:
+    expect(value is None or (isinstance(value, str) and bool(value)), where, "a name or null", value)
+    return str(value) if value else None
+
+
+def _bound(where: str, value: object) -> date | None:
+    return None if value is None else day_of(where, value)
 
 
 def _decimal(where: str, value: object) -> Decimal:
@@ -165,16 +180,16 @@ def _tiers(where: str, value: object) -> tuple[Tier, ...]:
 
 
 def _price(where: str, item: str, unit: str, tiers: object, record: Mapping[str, Any], source: str) -> Price:
-    start, end = _day(where, record.get("valid_from")), _day(where, record.get("valid_to"))
+    start, end = _bound(where, record.get("valid_from")), _bound(where, record.get("valid_to"))
     return Price(item, unit, _tiers(where, tiers), start, end, source)
 
 
-def lambda_records(where: str, records: object, source: str) -> Iterator[tuple[LambdaKey, Price]]:
-    """The prices of Lambda's items, with their keys. Raises PriceBookError."""
+def aws_records(where: str, records: object, source: str) -> Iterator[tuple[AwsKey, Price]]:
+    """The prices of AWS's items, with their keys. Raises PriceBookError."""
     for number, record in enumerate(_entries(f"{where} records", records)):
         place = f"{where} record {number}"
         item, region, architecture = record.get("item"), record.get("region"), record.get("architecture")
-        expect(item in _LAMBDA_ITEMS, place, f"an item of {sorted(_LAMBDA_ITEMS)}", item)
+        expect(item in _AWS_ITEMS, place, f"an item of {sorted(_AWS_ITEMS)}", item)
         expect(isinstance(region, str), place, "a region", region)
         expect(architecture in (None, "arm64", "x86_64"), place, "arm64, x86_64 or null", architecture)
         price = _price(place, str(item), str(record.get("unit", "")), record.get("tiers"), record, source)
@@ -191,6 +206,7 @@ def model_records(where: str, models: object, source: str) -> Iterator[tuple[Nam
         place = f"{where} {model}"
         names = Names(
             model,
+            _name(place, entry.get("provider")),
             frozenset(name.lower() for name in (model, *_texts(place, entry.get("equals", [])))),
             tuple(name.lower() for name in _texts(place, entry.get("prefixes", []))),
             tuple(_texts(place, entry.get("patterns", []))),

@@ -12,31 +12,47 @@ pays the lower tier) every token of the request pays the higher price.
 """
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from weir.core.pricing.pricerecords import (
-    LambdaItem,
-    LambdaKey,
+    BY_ARCHITECTURE,
+    AwsItem,
+    AwsKey,
     Names,
     Price,
     PriceBookError,
     Tier,
     TokenKind,
+    aws_records,
+    day_of,
     expect,
     in_order,
-    lambda_records,
     model_records,
     read_document,
     source_of,
 )
 
-__all__ = ["LambdaItem", "Price", "PriceBook", "PriceBookError", "Tier", "TokenKind"]
+__all__ = ["BY_ARCHITECTURE", "Age", "AwsItem", "Price", "PriceBook", "PriceBookError", "Tier", "TokenKind"]
 
 _FOLDER = Path(__file__).parent / "data"
+_OLD_AFTER_DAYS = 90
+_MAX_CACHED = (
+    4096  # names, regions and architectures come from outside: a cache of them must not grow for ever
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How long ago the book's oldest file was checked against its source; `warning` where that is too long."""
+
+    as_of: date
+    days: int
+    warning: str | None
 
 
 class PriceBook:
@@ -45,21 +61,25 @@ class PriceBook:
     def __init__(self, documents: Mapping[str, Mapping[str, Any]], version: str) -> None:
         self.version = version
         self.as_of = max((str(document.get("as_of", "")) for document in documents.values()), default="")
-        self._lambda: dict[LambdaKey, list[Price]] = {}
-        self._contract: dict[LambdaKey, list[Price]] = {}
+        self._checked: dict[str, date] = {}
+        self._aws: dict[AwsKey, list[Price]] = {}
+        self._contract: dict[AwsKey, list[Price]] = {}
         self._models: list[tuple[Names, dict[str, list[Price]]]] = []
         self._contract_models: list[tuple[Names, dict[str, list[Price]]]] = []
-        self._matches: dict[tuple[bool, str], dict[str, list[Price]] | None] = {}
+        self._matches: dict[tuple[bool, str], tuple[Names, dict[str, list[Price]]] | None] = {}
+        self._found: dict[tuple[str | date | None, ...], Price | None] = {}
         for where, document in documents.items():
             contract = document.get("kind") == "contract"
             expect(document.get("currency", "USD") == "USD", where, "currency USD", document.get("currency"))
             source = source_of(document)
-            lambda_prices = self._contract if contract else self._lambda
+            if not contract:
+                self._checked[where] = day_of(f"{where} as_of", document.get("as_of"))
+            aws_prices = self._contract if contract else self._aws
             models = self._contract_models if contract else self._models
-            for key, price in lambda_records(where, document.get("records", []), source):
-                lambda_prices.setdefault(key, []).append(price)
+            for key, price in aws_records(where, document.get("records", []), source):
+                aws_prices.setdefault(key, []).append(price)
             models.extend(model_records(where, document.get("models", []), source))
-        for prices, gaps_allowed in ((self._lambda, False), (self._contract, True)):
+        for prices, gaps_allowed in ((self._aws, False), (self._contract, True)):
             for key, records in prices.items():
                 prices[key] = in_order(str(key), records, gaps_allowed)
         for listed, gaps_allowed in ((self._models, False), (self._contract_models, True)):
@@ -86,19 +106,27 @@ class PriceBook:
         as_of = max((str(document.get("as_of", "")) for document in documents.values()), default="")
         return cls(documents, f"{as_of}+{digest.hexdigest()[:12]}")
 
-    def lambda_price(
-        self, item: LambdaItem, *, region: str | None, architecture: str | None, at: datetime
+    def age(self, now: datetime) -> Age:
+        """How old the oldest file of list prices is at `now`; a contract's age is the contract's business."""
+        as_of = min(self._checked.values())
+        days = (now.astimezone(UTC).date() - as_of).days
+        old = sorted(name for name, checked in self._checked.items() if checked == as_of)
+        warning = f"prices of {', '.join(old)} were last checked {days} days ago, on {as_of}"
+        return Age(as_of, days, warning if days > _OLD_AFTER_DAYS else None)
+
+    def aws_price(
+        self, item: AwsItem, *, region: str | None, architecture: str | None, at: datetime
     ) -> Price | None:
-        """The price of a Lambda `item` at an instant, a contract's before the list's; None is not known."""
+        """The price of an AWS `item` at an instant, a contract's before the list's; None is not known."""
         if region is None:
             return None
-        day = at.astimezone(UTC).date()
-        for prices in (self._contract, self._lambda):
-            for key in ((item, region, architecture), (item, region, None)):
-                for price in prices.get(key, ()):
-                    if price.holds(day):
-                        return price
-        return None
+        day = _utc_day(at)
+        known = (item, region, architecture, day)
+        if known not in self._found:
+            keys: tuple[AwsKey, ...] = ((item, region, architecture), (item, region, None))
+            listed = [prices.get(key, ()) for prices in (self._contract, self._aws) for key in keys]
+            self._keep(known, _holding(listed, day))
+        return self._found[known]
 
     def token_price(self, kind: TokenKind, *, model: str | None, at: datetime) -> Price | None:
         """The price of a million tokens of `model`, by the name the provider returned; None is not known.
@@ -107,21 +135,43 @@ class PriceBook:
         """
         if model is None:
             return None
-        day = at.astimezone(UTC).date()
-        for contract in (True, False):
-            kinds = self._match(model.lower(), contract) or {}
-            for price in kinds.get(kind, ()):
-                if price.holds(day):
-                    return price
-        return None
+        day = _utc_day(at)
+        known = (kind, model, day)
+        if known not in self._found:
+            listed = [kinds.get(kind, ()) for _, kinds in self._matching(model)]
+            self._keep(known, _holding(listed, day))
+        return self._found[known]
 
-    def _match(self, name: str, contract: bool) -> dict[str, list[Price]] | None:
+    def provider(self, model: str) -> str | None:
+        """Who sells `model`, by the name that answered; None where neither a contract nor the list says it."""
+        return next((names.provider for names, _ in self._matching(model) if names.provider), None)
+
+    def _matching(self, model: str) -> Iterator[tuple[Names, dict[str, list[Price]]]]:
+        """The prices that fit a model's name best: a contract's, then the list's."""
+        for contract in (True, False):
+            if match := self._match(model.lower(), contract):
+                yield match
+
+    def _keep(self, known: tuple[str | date | None, ...], price: Price | None) -> None:
+        if len(self._found) >= _MAX_CACHED:
+            self._found.clear()
+        self._found[known] = price
+
+    def _match(self, name: str, contract: bool) -> tuple[Names, dict[str, list[Price]]] | None:
         key = (contract, name)
         if key not in self._matches:
             listed = self._contract_models if contract else self._models
-            ranked = [(names.rank(name), names.model, kinds) for names, kinds in listed]
-            best = max(ranked, key=lambda entry: entry[:2], default=(0, "", {}))
-            if len(self._matches) > 1024:  # names come from outside: a cache of them must not grow for ever
+            ranked = [(names.rank(name), names.model, number) for number, (names, _) in enumerate(listed)]
+            rank, _, number = max(ranked, default=(0, "", 0))
+            if len(self._matches) >= _MAX_CACHED:
                 self._matches.clear()
-            self._matches[key] = best[2] if best[0] else None
+            self._matches[key] = listed[number] if rank else None
         return self._matches[key]
+
+
+def _holding(listed: Iterable[Iterable[Price]], day: date) -> Price | None:
+    return next((price for prices in listed for price in prices if price.holds(day)), None)
+
+
+def _utc_day(at: datetime) -> date:
+    return at.date() if at.tzinfo is UTC else at.astimezone(UTC).date()

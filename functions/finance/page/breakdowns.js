@@ -1,0 +1,80 @@
+// What the money went to, by outcome, model, tenant, feature and function; a name narrows the report to itself.
+import { amounts } from "./overview.js";
+import { bar, find, make, table } from "./dom.js";
+import { count, exact, money, percent, placesOf, words } from "./format.js";
+
+const SHOWN = 6;
+const NARROWS = {
+  outcome: (name) => ({ outcome: name }),
+  model: (name) => ({ model: name }),
+  tenant: (name) => ({ tenant: name }),
+  function: (name) => ({ function: name }),
+  feature: (name) => ({ tag: [`feature=${name}`] }),
+};
+
+function panel(kind, entries, narrow) {
+  const places = placesOf(entries.map(({ total }) => total));
+  const largest = Math.max(...entries.map(({ total }) => Number(total ?? 0)), 1e-12);
+  // "(other)" is a sum of names; no tag's value can be asked for by "(unknown)".
+  const named = (name) => name !== "(other)" && (name !== "(unknown)" || kind !== "feature");
+  const written = (name) => (kind === "outcome" ? words(name) : name);
+  const shown = table(
+    `Cost by ${kind}`,
+    [
+      { name: words(kind) },
+      { name: "" },
+      { name: "Requests", number: true },
+      { name: "USD", number: true },
+      { name: "share", number: true },
+    ],
+    entries.map(({ name, requests, total, share_percent: share }) => [
+      named(name) ? narrow(NARROWS[kind](name), written(name)) : written(name),
+      bar(Number(total ?? 0) / largest),
+      count(requests),
+      make("span", { title: exact(total) }, money(total, places)),
+      percent(share),
+    ]),
+  );
+  shown.classList.add("five");
+  const made = make(
+    "section",
+    { class: "panel", "aria-label": `By ${kind}` },
+    make("h2", {}, `By ${kind}`),
+    shown,
+  );
+  if (entries.length > SHOWN + 1) {
+    const button = make(
+      "button",
+      { type: "button", class: "quiet", "aria-expanded": "false" },
+      `Show all ${entries.length}`,
+    );
+    shown.classList.add("shortened");
+    button.addEventListener("click", () => {
+      const short = shown.classList.toggle("shortened");
+      button.setAttribute("aria-expanded", String(!short));
+      button.textContent = short ? `Show all ${entries.length}` : "Show fewer";
+    });
+    made.append(button);
+  }
+  return made;
+}
+
+/** Show the report's breakdowns; `narrow(changes, ...content)` makes a link that filters. */
+export function breakdowns(report, narrow) {
+  find("#breakdowns").replaceChildren(
+    ...["outcome", "model", "tenant", "feature", "function"]
+      .filter((kind) => report.breakdowns[kind].length)
+      .map((kind) => panel(kind, report.breakdowns[kind], narrow)),
+    make(
+      "section",
+      { class: "panel", "aria-label": "By phase" },
+      make("h2", {}, "Lambda duration by phase"),
+      amounts(
+        report.totals.phases,
+        report.totals.components.lambda_duration,
+        "Lambda duration by phase",
+        "Phase",
+      ),
+    ),
+  );
+}

@@ -1,0 +1,138 @@
+// A page of requests at a time: what was shown before is let go, so a million rows weigh as much as a page.
+import { ask } from "./api.js";
+import { find, make, table } from "./dom.js";
+import { clock, count, exact, milliseconds, money, placesOf, plural, words } from "./format.js";
+import { addDays, filterParameters } from "./state.js";
+
+const LIMIT = 25;
+let next = null;
+
+const COLUMNS = [
+  { name: "Time" },
+  { name: "Request" },
+  { name: "Outcome" },
+  { name: "Model" },
+  { name: "Tokens in", number: true },
+  { name: "out", number: true },
+  { name: "First token", number: true },
+  { name: "Billed", number: true },
+  { name: "Cost", number: true },
+];
+
+function address(row, state) {
+  const query = new URLSearchParams({ from: row.day, to: addDays(row.day, 1), tz: state.tz });
+  return `requests/${encodeURIComponent(row.request_id)}?${query}`;
+}
+
+function cells(row, state, times, places) {
+  const good = row.outcome === "ok";
+  const half = row.join_status === "complete" ? null : row.join_status.replace("_", " ");
+  return [
+    make("time", { datetime: row.at }, times.second(row.at)),
+    make("a", { href: address(row, state), title: row.request_id, class: "id" }, row.request_id.slice(0, 8)),
+    make(
+      "span",
+      { class: good ? null : "not-ok" },
+      row.outcome ? words(row.outcome) : "Unknown",
+      half && make("span", { class: "note" }, half),
+    ),
+    row.model_returned ?? row.model ?? "unknown",
+    count(row.usage.input_tokens),
+    count(row.usage.output_tokens),
+    milliseconds(row.ttft_ms),
+    milliseconds(row.billed_ms),
+    make(
+      "span",
+      { title: [exact(row.cost.total), ...row.cost.unpriced].join("\n") },
+      row.cost.unpriced.length ? make("small", {}, "at least ") : null,
+      money(row.cost.total, places),
+    ),
+  ];
+}
+
+function buttons(state, on) {
+  find("#first").disabled = !on || !state.cursor;
+  find("#previous").disabled = !on || !state.before.length;
+  find("#next").disabled = !on || !next;
+}
+
+function skeleton() {
+  return make(
+    "div",
+    { class: "skeleton", "aria-hidden": "true" },
+    ...Array.from({ length: 8 }, () => make("span")),
+  );
+}
+
+/** Show the page of rows that `state` asks for, asked for when `turn` has come. */
+export async function loadRows(state, signal, turn = null) {
+  const box = find("#rows");
+  const status = find("#rows-status");
+  find("#sort").value = state.sort;
+  find("#requests").setAttribute("aria-busy", "true");
+  find("#rows-failure").hidden = true;
+  if (!box.hasChildNodes()) box.append(skeleton());
+  box.classList.add("stale");
+  status.textContent = "Loading";
+  buttons(state, false);
+  const query = filterParameters(state, "sort", "cursor");
+  query.set("limit", LIMIT);
+  await turn;
+  if (signal.aborted) return;
+  try {
+    const page = await ask("api/requests", query, {
+      signal,
+      onRunning: (seconds) => {
+        status.textContent = `Athena is reading the rows, ${count(Math.round(seconds))} s so far`;
+      },
+    });
+    next = page.next_cursor;
+    const places = placesOf(page.rows.map((row) => row.cost.total));
+    const times = clock(state.tz);
+    box.replaceChildren(
+      table(
+        "Requests",
+        COLUMNS,
+        page.rows.map((row) => cells(row, state, times, places)),
+      ),
+    );
+    box.firstChild.classList.add("cards");
+    status.textContent = `${plural(page.rows.length, "request")} on this page${next ? ", more follow" : ""}`;
+  } catch (error) {
+    if (signal.aborted) return;
+    box.replaceChildren();
+    next = null;
+    status.textContent = "";
+    const again = make("button", { type: "button" }, "Try again");
+    again.addEventListener("click", () => loadRows(state, signal));
+    find("#rows-failure").replaceChildren(
+      make("p", {}, make("strong", {}, "The requests could not be loaded. "), error.message),
+      again,
+    );
+    find("#rows-failure").hidden = false;
+  } finally {
+    if (!signal.aborted) {
+      box.classList.remove("stale");
+      find("#requests").setAttribute("aria-busy", "false");
+      buttons(state, true);
+    }
+  }
+}
+
+/** Listen to sorting and paging; `state()` is what is shown, `change(changes)` is called with its changes. */
+export function bindRows(state, change) {
+  const top = () => find("#requests").focus();
+  find("#sort").addEventListener("change", ({ target }) => change({ sort: target.value, cursor: "" }));
+  find("#first").addEventListener("click", () => {
+    change({ cursor: "" });
+    top();
+  });
+  find("#previous").addEventListener("click", () => {
+    change({ cursor: state().before.at(-1), before: state().before.slice(0, -1) });
+    top();
+  });
+  find("#next").addEventListener("click", () => {
+    change({ cursor: next, before: [...state().before, state().cursor ?? ""] });
+    top();
+  });
+}

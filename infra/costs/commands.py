@@ -1,0 +1,156 @@
+"""The commands: each takes its options, asks the use case, and shows what came; it returns the exit code."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from weir.adapters.bill_files import read_bill
+from weir.usecases.asked import by_of, zone_of
+from weir.usecases.close import close as close_month
+from weir.usecases.close import verify
+from weir.usecases.compact import compact as compact_days
+from weir.usecases.engine import DuckEngine
+from weir.usecases.export import ExportContext, ExportRequest
+from weir.usecases.export import export as export_rows
+from weir.usecases.reconcile import reconcile as compare
+from weir.usecases.report import LedgerReader
+from weir.usecases.reprice import reprice as price_again
+from weir.usecases.rowfiles import RowFiles
+
+from .filters import days_of, filters_of, span_of
+from .ledger import Ledger, UsageError
+from .progress import progress
+from .tables import show_report, show_reprice
+
+DISAGREES = 1  # exit code: what was compared does not agree
+
+
+def now() -> datetime:
+    """The time, UTC."""
+    return datetime.now(UTC)
+
+
+def report(ledger: Ledger, given: argparse.Namespace) -> int:
+    """Totals and breakdowns."""
+    asked, zone, by = filters_of(given, now()), zone_of(given.tz), by_of(given.by)
+    budget = _money(given.budget)
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        files = RowFiles(ledger.store, ledger.book, Path(folder), now)
+        found = LedgerReader(ledger.store, ledger.book, files, now, budget=budget).report(
+            asked, by, zone, tell
+        )
+    if given.json:
+        _print_json(found)
+    else:
+        show_report(found, Console())
+    return 0
+
+
+def export(ledger: Ledger, given: argparse.Namespace) -> int:
+    """The rows as files."""
+    asked = filters_of(given, now())
+    given.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        rows = RowFiles(ledger.store, ledger.book, Path(folder), now)
+        first, last = days_of(asked)
+        opened = rows.files(first, last, tell)
+        context = ExportContext(
+            price_book_version=ledger.book.version,
+            completeness={
+                "unreadable_objects": opened.unreadable,
+                "hours": {str(day): found for day, found in ledger.store.completeness(first, last).items()},
+            },
+            generated_at=now(),
+            as_of=opened.as_of,
+            provider_of=ledger.book.provider,
+        )
+        request = ExportRequest(format=given.format, filters=asked, time_zone=given.tz)
+        written = export_rows(
+            opened.files,
+            request,
+            given.out,
+            context,
+            lambda done, of: tell(f"write {given.format}", done, of),
+        )
+    for path in written:
+        print(path)
+    return 0
+
+
+def reconcile(ledger: Ledger, given: argparse.Namespace) -> int:
+    """The ledger against a bill; 1 where a line is red."""
+    span = span_of(given, now()) if given.start or given.end else None
+    start, end = (span.start, span.end) if span else (None, None)
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        bill = read_bill(given.bill, lambda name: tell(f"read {name}", 0, len(given.bill)))
+        hours = [line.hour for line in bill.lines]
+        first = (start or min(hours, default=now())).date()
+        # To today: what was corrected lies on the day on which it was found.
+        opened = RowFiles(ledger.store, ledger.book, Path(folder), now).files(first, now().date(), tell)
+        with DuckEngine(opened.files) as engine:
+            found = compare(engine.query, bill, ledger.book, start=start, end=end, functions=given.function)
+    if given.csv:
+        given.csv.write_text(found.csv())
+    if given.json:
+        _print_json(found.as_json())
+    else:
+        print(found.text(), end="")
+    return DISAGREES if found.status == "red" else 0
+
+
+def reprice(ledger: Ledger, given: argparse.Namespace) -> int:
+    """What is booked, at the prices of today's book."""
+    if given.corrections and not given.apply:
+        raise UsageError("--corrections: expected --apply beside it, got it alone")
+    first, last = days_of(span_of(given, now()))
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        found = price_again(
+            ledger.store, ledger.book, first, last, now(), Path(folder), tell,
+            apply=given.apply, closed_too=given.corrections,
+        )  # fmt: skip
+    if given.json:
+        _print_json(found.as_json())
+    else:
+        show_reprice(found.as_json(), Console())
+    return 0
+
+
+def close(ledger: Ledger, given: argparse.Namespace) -> int:
+    """Close a month for good, or compare a closed one with its document; 1 where it does not hold."""
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        if given.verify:
+            verified = verify(ledger.store, given.month, Path(folder), tell)
+            _print_json(verified.as_json())
+            return DISAGREES if verified.problems else 0
+        _print_json(close_month(ledger.store, given.month, now(), Path(folder), tell))
+        return 0
+
+
+def compact(ledger: Ledger, given: argparse.Namespace) -> int:
+    """Compact the open days of the range whose facts have changed."""
+    first, last = days_of(span_of(given, now()))
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        _print_json(compact_days(ledger.store, ledger.book, first, last, Path(folder), tell).as_json())
+    return 0
+
+
+def _money(text: str) -> Decimal | None:
+    try:
+        amount = Decimal(text or 0)
+        if amount.is_finite() and amount >= 0:
+            return amount or None
+    except InvalidOperation:
+        pass
+    raise UsageError(f"--budget: expected US dollars, 0 or more, got {text[:40]!r}")
+
+
+def _print_json(document: Any) -> None:
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    print()

@@ -1,0 +1,159 @@
+"""A report as tables for a terminal. Money is shown to six decimals; unknown is a dash and never 0.
+
+Names of tags and models come from outside: they are shown as they are, neither as rich's markup nor as control codes.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+type Json = dict[str, Any]
+
+UNKNOWN = "–"
+
+
+def usd(amount: str | None) -> str:
+    """Six decimals, half-even, with separators."""
+    return UNKNOWN if amount is None else f"{Decimal(amount):,.6f}"
+
+
+def count(number: float | None) -> str:
+    """A whole number with separators."""
+    return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def percent(number: float | str | None) -> str:
+    """One decimal."""
+    return UNKNOWN if number is None else f"{float(number):.1f} %"
+
+
+def minute(instant: str | None) -> str:
+    """An instant in its own zone, to the minute."""
+    return UNKNOWN if instant is None else f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M}"
+
+
+def show_report(report: Json, console: Console) -> None:
+    """Everything that a person asks first: the sum, what it is made of, who caused it, and how far to trust it."""
+    totals, span = report["totals"], report["range"]
+    book = report["price_book"]
+    start, end = minute(span["from"]), minute(span["to"])
+    console.print(
+        f"[bold]{start} to {end}[/bold], {span['time_zone']}, rows as of {minute(report['as_of'])} UTC"
+    )
+    console.print(
+        f"{count(totals['requests'])} requests, [bold]{usd(totals['total'])} {report['currency']}[/bold]"
+    )
+    _print(
+        console,
+        "by component",
+        ("", "USD"),
+        [(name, usd(amount)) for name, amount in totals["components"].items()],
+    )
+    _print(
+        console,
+        "by phase of the duration",
+        ("", "USD"),
+        [(name, usd(amount)) for name, amount in totals["phases"].items()],
+    )
+    for by, entries in report["breakdowns"].items():
+        rows = [
+            (entry["name"], count(entry["requests"]), usd(entry["total"]), percent(entry["share_percent"]))
+            for entry in entries
+        ]
+        _print(console, f"by {by}", ("", "requests", "USD", "share"), rows)
+    waste = [
+        (entry["name"], usd(entry["total"]), percent(entry["share_percent"])) for entry in report["waste"]
+    ]
+    _print(console, "waste", ("", "USD", "share"), waste)
+    economics = [(name, usd(amount)) for name, amount in report["unit_economics"].items()]
+    _print(console, "unit economics", ("", "USD"), economics)
+    _print(console, "latency, ms", ("", "p50", "p95", "p99"), _latency(report["latency"]))
+    console.print()
+    for line in notes(report):
+        console.print(Text(_printable(line)))
+    warning = f", {book['warning']}" if book["warning"] else ""
+    console.print(
+        f"price book {book['version']}, as of {book['as_of']}, {book['age_days']} days old{warning}",
+        style="dim",
+    )
+
+
+def notes(report: Json) -> list[str]:
+    """What a reader has to know before the sum is believed: each is a line, none where all is well."""
+    totals, complete, budget = report["totals"], report["completeness"], report["budget"]
+    lines = []
+    if budget is not None:
+        spent = f"{usd(budget['spent'])} of {usd(budget['limit'])} USD ({percent(budget['percent'])})"
+        forecast = f"{usd(budget['forecast'])} ({percent(budget['forecast_percent'])})"
+        lines.append(f"budget {budget['month']}: {spent}, forecast {forecast}")
+    if totals["unpriced"]["rows"]:
+        reasons = ", ".join(f"{reason}: {rows}" for reason, rows in totals["unpriced"]["reasons"].items())
+        lines.append(
+            f"the sum is a lower bound: {totals['unpriced']['rows']} rows are not priced whole ({reasons})"
+        )
+    halves = {name: complete[name] for name in ("bill_only", "usage_only", "started_only") if complete[name]}
+    if halves:
+        listed = ", ".join(f"{name.replace('_', ' ')}: {rows}" for name, rows in halves.items())
+        lines.append(f"rows with one half: {listed}")
+    missing = sum(hour["missing"] or 0 for hour in complete["hours"])
+    if missing:
+        lines.append(f"{missing} requests that Lambda reported have no row")
+    for name, words in (
+        ("set_aside", "log records were set aside as unreadable"),
+        ("unreadable_objects", "objects of the ledger cannot be read"),
+        ("logs_dropped", "times the platform says that log lines were dropped"),
+    ):
+        if complete[name]:
+            lines.append(f"{complete[name]} {words}")
+    if complete["counted_until"]:
+        lines.append(f"counted against the log until {complete['counted_until']}")
+    return lines
+
+
+def show_reprice(repriced: Json, console: Console) -> None:
+    """Booked against today's prices."""
+    console.print(
+        f"{count(repriced['requests'])} requests of {repriced['days']} days, {repriced['changed']} with other money"
+    )
+    for title, changes in (("by component", repriced["components"]), ("by model", repriced["models"])):
+        rows = [
+            (name, usd(change["booked"]), usd(change["now"]), usd(change["difference"]))
+            for name, change in changes.items()
+        ]
+        _print(console, title, ("", "booked", "now", "difference"), rows)
+    total = repriced["total"]
+    console.print(
+        f"total {usd(total['booked'])} -> {usd(total['now'])} USD ({usd(total['difference'])})", style="bold"
+    )
+    if repriced["not_compared"]:
+        console.print(
+            f"{repriced['not_compared']} requests were not compared: their facts have changed since"
+        )
+
+
+def _latency(latency: Json) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = [
+        (label, *(count(latency[name][point]) for point in ("p50", "p95", "p99")))
+        for label, name in (("first token", "ttft_ms"), ("duration", "duration_ms"))
+    ]
+    return [*rows, ("cold starts", percent(latency["cold_start_percent"]), "", "")]
+
+
+def _print(console: Console, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", overflow="fold")
+    for name, *cells in rows:
+        table.add_row(Text(_printable(name.replace("_", " "))), *cells)
+    if table.row_count:
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(table)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)

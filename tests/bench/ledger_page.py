@@ -1,0 +1,116 @@
+"""How long finance's dashboard takes over 1,000,000 requests: from the address to the headline and the charts, in
+Chromium, with the API, S3 (moto) and the browser on this machine.
+
+The first look fetches and opens the month's files; a reload in the same process finds them there, and another question
+has to be computed anew.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.ledger_export import REQUESTS, month_of_rows
+from tests.bench.tables import Bound, Table, spread
+from tests.browser import Browser, find_chromium
+
+FIRST_PICTURE_BOUND_S = 2.0
+TIMES = 5
+_QUESTION = "from=2026-11-01&to=2026-12-01&tz=UTC"
+_PICTURE = "document.querySelector('#cost-chart canvas') && document.querySelector('#headline .hero')"
+
+
+def run() -> list[Table]:
+    """One table; none of it where there is no Chromium."""
+    chromium = find_chromium()
+    columns = ("dashboard over 1,000,000 requests", "s, minimum (median)")
+    if chromium is None:
+        return [Table("Dashboard", columns, [], notes=("No chromium on PATH: not measured.",))]
+    with (
+        TemporaryDirectory() as name,
+        _served(Path(name)) as url,
+        Browser(chromium, Path(name) / "p") as browser,
+    ):
+        first = [_picture(browser, f"{url}/?{_QUESTION}")]
+        again = [_picture(browser, f"{url}/?{_QUESTION}") for _ in range(TIMES)]
+        # Each asks what nobody has asked before: nothing kept answers it.
+        other = [_picture(browser, f"{url}/?{_QUESTION}&by=tag:name{n}") for n in range(TIMES)]
+    rows = [
+        ("first look: fetch the month's files, open, compute, draw", spread(first, 2)),
+        ("the same again", spread(again, 2)),
+        ("the same range split by another tag", spread(other, 2)),
+    ]
+    # The first look includes this machine's stand-in for S3, which sends 50 MB of files in Python.
+    bounds = [Bound("first useful picture over 1,000,000 requests", min(other), FIRST_PICTURE_BOUND_S, "s")]
+    return [Table("Dashboard", columns, rows, bounds)]
+
+
+def _picture(browser: Browser, url: str) -> float:
+    with browser.page() as page:
+        began = time.perf_counter()
+        page.open(url, _PICTURE)
+        return time.perf_counter() - began
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """The finance function's application over a bucket with the month, in a process of its own."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    storage = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    storage.start()
+    host, port = storage.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "WEIR_LEDGER_BUCKET": "ledger",
+        "WEIR_MONTHLY_BUDGET_USD": "5000",
+        "TMPDIR": str(folder),
+    }
+    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
+                          aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+    client.create_bucket(Bucket="ledger")
+    for path in month_of_rows(folder / "rows", REQUESTS):
+        client.upload_file(str(path), "ledger", f"rows/v1/{path.parent.name}/rows.parquet")
+    command = [sys.executable, "-m", __name__]
+    server = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.terminate()
+        server.wait()
+        storage.stop()
+
+
+def _serve() -> None:
+    """Print the address, and serve until somebody ends it."""
+    import uvicorn
+
+    from functions.finance import app as finance
+
+    class AfterNovember(finance.Services):
+        def now(self) -> datetime:
+            return datetime(2026, 12, 8, tzinfo=UTC)
+
+    config = uvicorn.Config(finance.create_app(AfterNovember()), port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    print(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", flush=True)
+    thread.join()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,72 @@
+"""The ledger's properties through S3 and DuckDB: a small part of `make fuzz`, and the proof that it can fail."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.fuzz import ledger_store
+from weir.adapters import duck
+from weir.core.ledger import closing, layout
+from weir.usecases import compact, rowfiles
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_property_holds_through_the_life_of_a_month(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_store, "WORLDS", 5)
+    with ledger_store.in_memory_s3():
+        ledger_store.one_case(seed)
+
+
+def no_margin(patch: pytest.MonkeyPatch) -> None:
+    """Days joined without the days around them: requests over midnight fall apart."""
+    patch.setattr(layout, "MARGIN", timedelta(0))
+
+
+def late_facts_unseen(patch: pytest.MonkeyPatch) -> None:
+    """A tail that trusts its compaction."""
+    patch.setattr(rowfiles, "is_stale", lambda objects, known: known is None and bool(objects))
+
+
+def dimensions_not_kept_apart(patch: pytest.MonkeyPatch) -> None:
+    """One difference a request, booked under what it is now: sums by outcome drift."""
+    told = (name for name in closing._KEPT_APART if name != "region")
+    patch.setattr(closing, "_TOLD", (*closing._TOLD, *told))
+    patch.setattr(closing, "_KEPT_APART", ("region",))
+
+
+def closed_days_written(patch: pytest.MonkeyPatch) -> None:
+    """Compaction that knows of no closed month."""
+    patch.setattr(compact.Store, "closed", lambda store, month: None)
+
+
+def order_of_arrival(patch: pytest.MonkeyPatch) -> None:
+    """Rows written as they come: another number of shards, other bytes."""
+    original = duck.write_query
+
+    def write(connection: Any, path: Any, sql: str, metadata: Any) -> None:
+        original(connection, path, sql.replace(" ORDER BY at_utc, request_id", ""), metadata)
+
+    patch.setattr(duck, "write_query", write)
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        no_margin,
+        late_facts_unseen,
+        dimensions_not_kept_apart,
+        closed_days_written,
+        order_of_arrival,
+    ],
+)
+def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None]) -> None:
+    with pytest.MonkeyPatch.context() as patch, ledger_store.in_memory_s3():
+        bug(patch)
+        for seed in range(20):
+            try:
+                ledger_store.one_case(seed)
+            except (AssertionError, ValueError):
+                return
+    pytest.fail("20 lives of a month, and nobody noticed")

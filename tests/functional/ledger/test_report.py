@@ -1,0 +1,324 @@
+"""The report over stored facts: the figures that plain sums over the joined rows give, in any time zone, and kept."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from functions.finance import app as finance
+from functions.ledger import app as ledger
+from tests import log_lines as lines
+from weir.adapters.store import Store
+from weir.core.ledger.join import join
+from weir.core.ledger.rows import Row
+from weir.core.pricing.prices import PriceBook
+from weir.usecases.close import close, correct
+from weir.usecases.compact import compact
+from weir.usecases.engine import DuckEngine
+
+NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+OUTCOMES = ["ok", "ok", "ok", "invalid_output", "client_disconnected", "stopped", "upstream_error"]
+FIRST = datetime(2026, 10, 23, 21, 40, tzinfo=UTC)
+EVERY = timedelta(hours=4, minutes=7)
+COUNT = 50
+
+
+class At(finance.Services):
+    """The real services at a fixed time."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+def events() -> list[dict[str, Any]]:
+    """Fifty requests over the days on which Berlin's and New York's clocks change, and some that are half known."""
+    found: list[dict[str, Any]] = []
+    for n in range(COUNT):
+        members: dict[str, Any] = {
+            "outcome": OUTCOMES[n % len(OUTCOMES)],
+            "model_returned": ["gpt-4o-mini-2024-07-18", "gpt-4o-2024-11-20", "no-such-model"][n % 3],
+            "tenant": ["acme", None, "it's", "globex"][n % 4],
+            "tags": [{}, {"feature": "search"}, {"feature": "other", "tenant": "shop"}][n % 3],
+            "usage": lines.usage(900 + n, None if n % 11 == 5 else 40 * n),
+            "cost": {"total": f"0.00{n:02d}"},
+        }
+        written = lines.request(f"r{n:02d}", 1000 + 17 * n, **members)
+        if n % 13 == 4:
+            written = written[:3]  # no report
+        if n % 13 == 6:
+            written = [written[0], written[3]]  # no facts
+        at_ms = round((FIRST + n * EVERY).timestamp() * 1000)
+        found += [lines.log_event(line, f"e{n:03d}{part}", at_ms + part) for part, line in enumerate(written)]
+    return found
+
+
+@pytest.fixture
+def client(bucket: str, context: Any) -> Iterator[TestClient]:
+    ledger._store.cache_clear()
+    ledger.handler(lines.batch(events()), context)
+    with TestClient(finance.create_app(At())) as made:
+        yield made
+
+
+def report(
+    client: TestClient, start: str = "2026-10-20", end: str = "2026-11-02", **query: Any
+) -> dict[str, Any]:
+    answer = client.get("/api/report", params={"from": start, "to": end, **query})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def rows_of(bucket: str) -> list[Row]:
+    """The join itself, without Parquet, SQL or API."""
+    facts = Store(bucket).facts(date(2026, 10, 1), date(2026, 11, 30))
+    return join(facts.records, PriceBook.load())
+
+
+def total(rows: list[Row]) -> Decimal:
+    return sum((row.cost.total for row in rows), Decimal(0))
+
+
+def known(values: list[Any]) -> Any:
+    found = [value for value in values if value is not None]
+    return sum(found[1:], found[0]) if found else None
+
+
+def test_every_figure_is_the_plain_sum_over_the_joined_rows(client: TestClient, bucket: str) -> None:
+    rows, found = rows_of(bucket), report(client)
+    totals = found["totals"]
+    assert (totals["requests"], Decimal(totals["total"])) == (COUNT, total(rows))
+    for part in ("components", "phases"):
+        for name, amount in totals[part].items():
+            expected = known([getattr(getattr(row.cost, part), name) for row in rows])
+            assert (amount and Decimal(amount)) == expected, name
+    assert Decimal(totals["total"]) == known(
+        [amount and Decimal(amount) for amount in totals["components"].values()]
+    )
+    assert totals["billed_ms"] == known([row.billed_ms for row in rows])
+    assert totals["tokens"]["output"] == known([row.usage.output_tokens for row in rows])
+    assert totals["unpriced"]["rows"] == sum(bool(row.cost.unpriced) for row in rows)
+    assert totals["unpriced"]["reasons"] == {
+        reason: sum(reason in row.cost.unpriced for row in rows)
+        for reason in sorted({reason for row in rows for reason in row.cost.unpriced})
+    }
+    for status in ("complete", "bill_only", "usage_only", "started_only"):
+        assert found["completeness"][status] == sum(row.join_status == status for row in rows)
+
+
+def test_waste_and_unit_economics_are_what_they_say(client: TestClient, bucket: str) -> None:
+    rows, found = rows_of(bucket), report(client)
+    wasted = {entry["name"]: Decimal(entry["total"]) for entry in found["waste"]}
+    kept = ("ok", "client_disconnected", "stopped")
+    assert wasted["failed"] == total([row for row in rows if row.outcome not in (None, *kept)])
+    assert wasted["abandoned"] == total([row for row in rows if row.outcome in kept[1:]])
+    assert wasted["unknown"] == total([row for row in rows if row.outcome is None])
+    assert wasted["waiting"] == known([row.cost.phases.waiting for row in rows])
+    documents = [row for row in rows if row.schema]
+    per = found["unit_economics"]
+    valid = sum(row.outcome == "ok" for row in documents)
+    assert Decimal(per["per_validated_document"]) == (total(documents) / valid).quantize(Decimal("1e-15"))
+    assert Decimal(per["per_1000_requests"]) == (total(rows) * 1000 / COUNT).quantize(Decimal("1e-15"))
+    delivered = known([row.usage.output_tokens for row in rows if row.outcome == "ok"])
+    assert Decimal(per["per_million_output_tokens"]) == (total(rows) * 10**6 / delivered).quantize(
+        Decimal("1e-15")
+    )
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Auckland"])
+def test_p8_days_asked_for_alone_and_days_drawn_sum_to_the_range(client: TestClient, zone: str) -> None:
+    days = [(date(2026, 10, 22) + timedelta(days=n)).isoformat() for n in range(13)]
+    whole = report(client, days[0], days[-1], tz=zone)
+    alone = [report(client, start, end, tz=zone) for start, end in pairwise(days)]
+    drawn = whole["series"]["points"]
+    assert [point["start"][:10] for point in drawn] == days[:-1]
+    for day, point in zip(alone, drawn, strict=True):
+        assert (day["totals"]["requests"], day["totals"]["total"]) == (point["requests"], point["total"])
+        assert day["series"]["bucket"] == "hour"
+        hours = [Decimal(hour["total"]) for hour in day["series"]["points"]]
+        assert sum(hours) == Decimal(point["total"])
+        start, end = (datetime.fromisoformat(day["range"][name]) for name in ("from", "to"))
+        assert len(hours) == (end.astimezone(UTC) - start.astimezone(UTC)) // timedelta(hours=1)
+    assert sum(day["totals"]["requests"] for day in alone) == whole["totals"]["requests"] == COUNT
+    assert sum(Decimal(day["totals"]["total"]) for day in alone) == Decimal(whole["totals"]["total"])
+
+
+@pytest.mark.parametrize(
+    "by", ["component", "outcome", "tenant", "feature", "model", "function", "tag:feature"]
+)
+def test_the_groups_of_a_series_sum_to_its_points_and_to_the_breakdown(client: TestClient, by: str) -> None:
+    found = report(client, by=by)
+    series = found["series"]
+    for point in series["points"]:
+        assert set(point["groups"]) <= set(series["groups"])
+        assert known([Decimal(part) for part in point["groups"].values() if part] or [Decimal(0)]) == Decimal(
+            point["total"]
+        )
+    names = found["breakdowns"].get(by.removeprefix("tag:"))
+    if names:
+        assert [group["name"] for group in names] == series["groups"]
+        for group in names:
+            drawn = [Decimal(point["groups"].get(group["name"], "0")) for point in series["points"]]
+            assert sum(drawn) == Decimal(group["total"])
+
+
+def test_a_name_finds_its_rows_and_the_unknown_find_theirs(client: TestClient) -> None:
+    found = report(client)
+    for dimension in ("outcome", "model", "tenant", "function"):
+        for group in found["breakdowns"][dimension]:
+            alone = report(client, **{dimension: group["name"]})["totals"]
+            assert alone["requests"] >= group["requests"]
+            if dimension != "model":  # a model is found by the requested name, too
+                assert (alone["requests"], alone["total"]) == (group["requests"], group["total"])
+    assert {group["name"] for group in found["breakdowns"]["tenant"]} >= {"it's", "shop", "(unknown)"}
+    assert {group["name"] for group in found["breakdowns"]["feature"]} == {"search", "other", "(unknown)"}
+
+
+def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, bucket: str) -> None:
+    expected = {row.request_id: row for row in rows_of(bucket)}
+    for sort, key in (
+        ("newest", lambda row: (row.at, row.request_id)),
+        ("cost", lambda row: (row.cost.total, row.at)),
+    ):
+        got: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            query = {"from": "2026-10-20", "to": "2026-11-02", "limit": 7, "sort": sort, **cursor}
+            answer = client.get("/api/requests", params=query).json()
+            got += answer["rows"]
+            if answer["next_cursor"] is None:
+                break
+            cursor = {"cursor": answer["next_cursor"]}
+        assert [row["request_id"] for row in got] == [
+            row.request_id for row in sorted(expected.values(), key=key, reverse=True)
+        ]
+        for row in got:
+            booked = expected[row["request_id"]].as_json()
+            assert {name: row[name] for name in booked} == json.loads(json.dumps(booked))
+
+
+def test_a_cursor_of_another_order_is_refused(client: TestClient) -> None:
+    first = client.get("/api/requests", params={"from": "2026-10-20", "to": "2026-11-02", "limit": 1}).json()
+    answer = client.get("/api/requests", params={"cursor": first["next_cursor"], "sort": "cost"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+def test_a_timeline_holds_the_known_phases_in_order_up_to_what_was_billed(client: TestClient) -> None:
+    query = {"from": "2026-10-20", "to": "2026-11-02"}
+    found = client.get("/api/requests/r00", params=query).json()
+    phases = [(part["phase"], part["start_ms"], part["end_ms"]) for part in found["timeline"]]
+    assert phases == [
+        ("cold_start", 0.0, 0.0),
+        ("waiting", 0.0, 400.0),
+        ("streaming", 400.0, 1300.0),
+        ("validating", 1300.0, 1320.0),
+        ("rest", 1320.0, 1320.0),
+    ]
+    costs = [Decimal(part["cost"]) for part in found["timeline"]]
+    assert sum(costs) == Decimal(found["row"]["cost"]["components"]["lambda_duration"])
+    unbilled = client.get("/api/requests/r04", params=query).json()
+    assert [part["phase"] for part in unbilled["timeline"]] == ["waiting", "streaming", "validating"]
+    assert {part["cost"] for part in unbilled["timeline"]} == {None}
+
+
+def test_a_budget_is_the_months_whatever_is_filtered(
+    client: TestClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report(client)["budget"] is None
+    monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "0.01")
+    found = report(client, outcome="killed", end="2026-11-01")["budget"]
+    october = [row for row in rows_of(bucket) if row.at < datetime(2026, 11, 1, tzinfo=UTC)]
+    assert (found["month"], Decimal(found["spent"])) == ("2026-10", total(october))
+    assert (found["level"], found["method"]) == ("100", "the month is over: what was spent")
+    november = report(client, start="2026-11-01")["budget"]
+    assert november["month"] == "2026-11"
+    assert Decimal(november["forecast"]) > Decimal(november["spent"])
+    assert "last 7 whole days" in november["method"]
+
+
+def test_hours_are_held_against_the_independent_count(client: TestClient, bucket: str) -> None:
+    counted = {
+        "2026-10-24T01:00:00Z": {"reports_in_log": 3},
+        "2026-10-24T02:00:00Z": {"reports_in_log": 1},
+        "2026-10-24T09:00:00Z": {"reports_in_log": 0},
+    }
+    document = {"hours": counted, "counted_until": "2026-10-24T10:00:00Z"}
+    Store(bucket).put_completeness(date(2026, 10, 24), document)
+    found = report(client, "2026-10-24", "2026-10-25", outcome="ok")["completeness"]
+    assert found["counted_until"] == "2026-10-24T10:00:00Z"
+    hours = {hour["hour"]: hour for hour in found["hours"]}
+    assert hours["2026-10-24T01:00:00.000Z"] == {
+        "hour": "2026-10-24T01:00:00.000Z", "reports_in_log": 3, "rows": 1, "missing": 2,
+    }  # fmt: skip
+    assert hours["2026-10-24T02:00:00.000Z"]["missing"] == 1
+    assert hours["2026-10-24T09:00:00.000Z"]["missing"] == 0
+    assert hours["2026-10-24T05:00:00.000Z"]["missing"] is None  # rows, and nobody has counted
+
+
+def test_the_same_question_is_asked_of_the_engine_once_until_a_row_changes(
+    client: TestClient, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    answers = DuckEngine.answers
+
+    def counting(self: DuckEngine, queries: Any) -> Any:
+        asked.append(len(queries))
+        return answers(self, queries)
+
+    monkeypatch.setattr(DuckEngine, "answers", counting)
+    query = {"start": "2026-10-31", "end": "2026-11-03"}
+    before = report(client, **query)["totals"]["requests"]
+    assert len(asked) == 1
+    assert report(client, **query)["totals"]["requests"] == before
+    assert len(asked) == 1
+    at_ms = round(NOW.timestamp() * 1000) - 60_000
+    late = [lines.log_event(line, f"late{n}", at_ms + n) for n, line in enumerate(lines.request("late"))]
+    ledger.handler(lines.batch(late), context)
+    assert report(client, **query)["totals"]["requests"] == before + 1
+    assert len(asked) == 2
+
+
+def test_what_comes_after_a_close_is_money_of_the_day_it_was_found_and_stays_with_its_request(
+    client: TestClient, bucket: str, context: Any, tmp_path: Path
+) -> None:
+    store, book = Store(bucket), PriceBook.load()
+    compact(store, book, date(2026, 10, 1), date(2026, 10, 31), tmp_path)
+    close(store, "2026-10", NOW, tmp_path)
+    october = report(client, end="2026-11-01")["totals"]
+    at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
+    late = lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)
+    ledger.handler(lines.batch([late]), context)
+    correct(store, book, "2026-10", NOW, tmp_path)
+    assert report(client, end="2026-11-01")["totals"] == october
+    after = report(client, "2026-11-01", "2026-11-03")
+    found = after["corrections"]
+    assert found["rows"] >= 1 and Decimal(found["total"]) > 0
+    assert after["totals"]["requests"] == report(client, "2026-11-01", "2026-11-02")["totals"]["requests"]
+    one = client.get("/api/requests/r04", params={"from": "2026-10-20", "to": "2026-11-03"}).json()
+    assert (one["row"]["entry"], one["row"]["billed_ms"]) == ("request", None)
+    assert {row["entry"] for row in one["corrections"]} == {"correction"}
+    assert {row["corrects"] for row in one["corrections"]} == {"2026-10"}
+    assert sum(Decimal(row["cost"]["total"]) for row in one["corrections"]) == Decimal(found["total"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEIR_MONTHLY_BUDGET_USD", "much"),
+        ("WEIR_MONTHLY_BUDGET_USD", "-1"),
+        ("WEIR_ATHENA_OVER_BYTES", "1 GB"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    answer = client.get("/api/report")
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith(f"{variable}: expected")
