@@ -23,12 +23,11 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.staticfiles import StaticFiles
 
 from weir.adapters.athena import AthenaEngine, AthenaError, AthenaRunning
 from weir.adapters.settings import SettingsError, load_price_book
 from weir.adapters.store import Store, StoreError
-from weir.adapters.web import SafeHeaders, answer_errors, invalid, refuse_other_sites
+from weir.adapters.web import PageFiles, SafeHeaders, answer_errors, invalid, refuse_other_sites
 from weir.core.outcomes import Outcome
 from weir.core.pricing.prices import PriceBookError
 from weir.usecases import exportjobs
@@ -42,6 +41,7 @@ from weir.usecases.answers import (
     problem_response,
 )
 from weir.usecases.asked import FieldError, by_of, range_of, tags_of, zone_of
+from weir.usecases.engine import TooBig
 from weir.usecases.report import CursorError, Filters, LedgerReader
 from weir.usecases.rowfiles import RowFiles
 
@@ -186,7 +186,11 @@ def create_app(services: Services) -> FastAPI:
         ] = None,
         end: Annotated[
             str | None,
-            Query(alias="to", max_length=64, description="The day or instant after the range; default: now."),
+            Query(
+                alias="to",
+                max_length=64,
+                description="The day or instant after the range; default: the next minute.",
+            ),
         ] = None,
     ) -> Filters:
         return range_of(start, end, zone, services.now())
@@ -316,9 +320,11 @@ def create_app(services: Services) -> FastAPI:
 
     for path, name in (("/", "index"), ("/requests/{request_id}", "request"), ("/docs", "docs")):
         app.add_api_route(path, _html(name), include_in_schema=False)
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", PageFiles(directory=PAGE))
     app.add_middleware(SafeHeaders, files="/page/")
-    answer_errors(app, (StoreError, AthenaError, SettingsError, PriceBookError, exportjobs.BooksError))
+    answer_errors(
+        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, exportjobs.BooksError)
+    )
 
     @app.exception_handler(FieldError)
     async def wrong(request: Request, error: FieldError) -> JSONResponse:

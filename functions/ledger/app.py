@@ -15,6 +15,8 @@ from weir.adapters.store import Store
 from weir.core.facts import instant
 from weir.usecases.ingest import ingest
 
+_MAX_REASONS = 20  # each can be of its own, and a line that CloudWatch cuts is no metric
+
 
 @cache
 def _store() -> Store:
@@ -38,7 +40,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         "timestamp": instant(now),
         "requestId": context.aws_request_id,
         "message": "batch.ingested",
-        "batch": {**counts, "ignored": dict(done.ignored), "reasons": list(done.reasons)},
+        "batch": {**counts, "ignored": dict(done.ignored), "reasons": done.reasons[:_MAX_REASONS]},
         **embedded_metrics(
             "ledger",
             now,

@@ -14,6 +14,7 @@ from weir.core.ledger.layout import MonthError
 from weir.core.pricing.prices import PriceBookError
 from weir.usecases.asked import FieldError
 from weir.usecases.close import CloseError
+from weir.usecases.engine import TooBig
 from weir.usecases.export import ExportError
 
 from . import commands
@@ -26,7 +27,7 @@ CANNOT, INTERRUPTED = 2, 130
 # What is not a bug: each says in one line what was expected and what came.
 _CANNOT = (
     UsageError, NoCredentials, PriceBookError, CloseError, MonthError, BillError, ExportError,
-    BotoCoreError, ClientError, OSError,
+    TooBig, BotoCoreError, ClientError, OSError,
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ def dashboard(ledger: Ledger, url: str | None, port: int, browser: bool) -> int:
     """Serve until Ctrl-C; 0 then. Raises UsageError, OSError for a port that is taken, and botocore's errors."""
     target = url or ledger.output("finance")
     _check(target)
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port: expected 0 to 65535, got {port}")
     region = ledger.session.region_name or _region_of(target)
     if region is None:
         raise UsageError("expected --region, or a profile that names one: the signature covers it")
@@ -55,7 +57,12 @@ async def _serve(proxy: SigningProxy, port: int, target: str, browser: bool) -> 
 
 
 def _check(target: str) -> None:
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        raise UsageError(f"--url: expected a URL, got {target[:200]!r}") from None
+    if parts.username is not None or not parts.hostname:
+        raise UsageError("--url: expected a host, and no user in front of it")
     local = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
         raise UsageError(f"--url: expected https://... (http only on loopback), got {target[:200]!r}")

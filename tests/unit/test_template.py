@@ -188,6 +188,7 @@ def test_whoever_reads_the_books_writes_nothing_but_the_answers_of_athena() -> N
         "s3:GetBucketLocation": BUCKET,
         "s3:PutObject": ANSWERS,
         "s3:AbortMultipartUpload": ANSWERS,
+        "s3:ListMultipartUploadParts": ANSWERS,
         "lambda:InvokeFunction": {"BooksFunction.Arn"},
         **{f"athena:{name}": workgroup for name in queries},
         **{f"glue:{name}": catalogue for name in ("GetDatabase", "GetTable", "GetPartitions")},
@@ -258,6 +259,13 @@ def test_a_budget_warns_three_times() -> None:
     alarms = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")
     budget = [alarm for alarm in alarms.values() if alarm.get("MetricName") == "BudgetUsedPercent"]
     assert sorted(alarm["Threshold"] for alarm in budget) == [70, 90, 100]
+
+
+def test_a_task_of_the_books_that_fails_twice_wakes_somebody() -> None:
+    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["BooksErrors"]
+    # One event and its repetition a minute later, and nothing until the next schedule.
+    assert (alarm["EvaluationPeriods"], alarm["Period"] > 60) == (1, True)
+    assert alarm["Threshold"] < 2 and alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
 def test_answers_stream_to_every_caller_of_generate() -> None:

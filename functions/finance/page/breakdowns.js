@@ -9,10 +9,12 @@ const NARROWS = {
   model: (name) => ({ model: name }),
   tenant: (name) => ({ tenant: name }),
   function: (name) => ({ function: name }),
-  feature: (name) => ({ tag: [`feature=${name}`] }),
+  feature: (name, tags) => ({
+    tag: [...tags.filter((tag) => !tag.startsWith("feature=")), `feature=${name}`],
+  }),
 };
 
-function panel(kind, entries, narrow) {
+function panel(kind, entries, narrow, tags) {
   const places = placesOf(entries.map(({ total }) => total));
   const largest = Math.max(...entries.map(({ total }) => Number(total ?? 0)), 1e-12);
   // "(other)" is a sum of names; no tag's value can be asked for by "(unknown)".
@@ -28,7 +30,7 @@ function panel(kind, entries, narrow) {
       { name: "share", number: true },
     ],
     entries.map(({ name, requests, total, share_percent: share }) => [
-      named(name) ? narrow(NARROWS[kind](name), written(name)) : written(name),
+      named(name) ? narrow(NARROWS[kind](name, tags), written(name)) : written(name),
       bar(Number(total ?? 0) / largest),
       count(requests),
       make("span", { title: exact(total) }, money(total, places)),
@@ -59,12 +61,12 @@ function panel(kind, entries, narrow) {
   return made;
 }
 
-/** Show the report's breakdowns; `narrow(changes, ...content)` makes a link that filters. */
-export function breakdowns(report, narrow) {
+/** Show the report's breakdowns; `narrow(changes, ...content)` makes a link that filters, beside the `tags` chosen. */
+export function breakdowns(report, narrow, tags) {
   find("#breakdowns").replaceChildren(
     ...["outcome", "model", "tenant", "feature", "function"]
       .filter((kind) => report.breakdowns[kind].length)
-      .map((kind) => panel(kind, report.breakdowns[kind], narrow)),
+      .map((kind) => panel(kind, report.breakdowns[kind], narrow, tags)),
     make(
       "section",
       { class: "panel", "aria-label": "By phase" },

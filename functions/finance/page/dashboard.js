@@ -117,7 +117,7 @@ function showReport(report) {
   find("#report").classList.remove("loading");
   overview(report, times);
   series(report, times, state);
-  breakdowns(report, narrow);
+  breakdowns(report, narrow, state.tag);
   quality(report, times);
   fillLists(report.breakdowns);
   find("#provenance").replaceChildren(

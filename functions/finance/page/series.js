@@ -40,7 +40,12 @@ function finding(kind, series, totals, legend, name) {
 
 /** Draw the report's series. */
 export function series(report, times, state) {
-  const { bucket, by, groups, points } = report.series;
+  const { bucket, by, groups } = report.series;
+  // Without a prototype: a tag may be called "constructor", and is then not in every point.
+  const points = report.series.points.map((point) => ({
+    ...point,
+    groups: Object.assign(Object.create(null), point.groups),
+  }));
   const short = bucket === "hour" ? times.hour : times.day;
   const long = bucket === "hour" ? times.minute : times.longDay;
   const labels = points.map(({ start }) => short(start));

@@ -1,9 +1,10 @@
 """Athena as an engine: a statement is started, polled, and read with the types that Athena says its columns have.
 
 A question is recognised by its text, its values and the state of the stored rows: asked again, by this process or by
-another, it is not another query but the same one (`ClientRequestToken`), and Athena may answer from an earlier result
-of the same text (`ResultReuseConfiguration`). So whoever was told to wait simply asks again. How many bytes a statement
-may scan is the workgroup's business; where that stops one, the error says so.
+another, it is not another query but the same one (`ClientRequestToken`). So whoever was told to wait simply asks again.
+Athena's own reuse of results is left alone: it looks at the text and not at the rows, and would answer a new state with
+what an old one had. How many bytes a statement may scan is the workgroup's business; where that stops one, the error
+says so.
 https://docs.aws.amazon.com/athena/latest/APIReference/API_StartQueryExecution.html
 """
 
@@ -18,7 +19,6 @@ from typing import Any
 from weir.core.ledger.queries import Query
 
 _POLL_S = 0.2
-_REUSE_MIN = 15
 _MAX_KEPT = 512  # executions whose ids are remembered
 _READERS: dict[str, Callable[[str], Any]] = {
     "boolean": lambda text: text == "true",
@@ -61,11 +61,12 @@ class AthenaEngine:
         self._wait_s = wait_s
         self._client = client
         self._executions: OrderedDict[str, str] = OrderedDict()
+        self._given_up: OrderedDict[str, str] = OrderedDict()
 
     def at(self, state: str) -> "AthenaEngine":
         """The same engine over the rows as `state` names them; what was started already is known to both."""
         other = AthenaEngine(self._workgroup, self._database, state, wait_s=self._wait_s, client=self._boto())
-        other._executions = self._executions
+        other._executions, other._given_up = self._executions, self._given_up
         return other
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -82,7 +83,7 @@ class AthenaEngine:
         try:
             keys = [self._start(sql, values) for sql, values in statements]
             self._wait(keys)
-            return [self._read(self._executions[key]) for key in keys]
+            return [self._read(key) for key in keys]
         except ClientError as error:
             told = error.response["Error"]
             raise AthenaError(
@@ -92,27 +93,27 @@ class AthenaEngine:
             raise AthenaError(f"Athena cannot be reached: {type(error).__name__}") from error
 
     def _start(self, sql: str, values: tuple[str, ...]) -> str:
-        token = self._key(sql, values)
-        if token not in self._executions:
+        key = self._key(sql, values)
+        if key not in self._executions:
+            # A token that was used before gives the same execution, and be it one that failed.
+            ended = self._given_up.get(key)
             started = self._boto().start_query_execution(
                 QueryString=sql,
-                ClientRequestToken=token,
+                ClientRequestToken=key if ended is None else _digest(key, ended),
                 QueryExecutionContext={"Database": self._database},
                 WorkGroup=self._workgroup,
-                ResultReuseConfiguration={
-                    "ResultReuseByAgeConfiguration": {"Enabled": True, "MaxAgeInMinutes": _REUSE_MIN}
-                },
                 **({"ExecutionParameters": list(values)} if values else {}),
             )
-            self._executions[token] = started["QueryExecutionId"]
-        self._executions.move_to_end(token)
-        while len(self._executions) > _MAX_KEPT:
-            self._executions.popitem(last=False)
-        return token
+            _keep(self._executions, key, started["QueryExecutionId"])
+        self._executions.move_to_end(key)
+        return key
+
+    def _give_up(self, key: str) -> None:
+        """Have the same question start another execution when it is asked again."""
+        _keep(self._given_up, key, self._executions.pop(key))
 
     def _key(self, sql: str, values: tuple[str, ...]) -> str:
-        known = "\0".join((self._workgroup, self._database, self._state, sql, *values))
-        return sha256(known.encode()).hexdigest()
+        return _digest(self._workgroup, self._database, self._state, sql, *values)
 
     def _wait(self, keys: Sequence[str]) -> None:
         until = time.monotonic() + self._wait_s
@@ -126,15 +127,22 @@ class AthenaEngine:
         execution = self._boto().get_query_execution(QueryExecutionId=self._executions[key])["QueryExecution"]
         state = execution["Status"]["State"]
         if state in ("FAILED", "CANCELLED"):
-            del self._executions[key]  # so that asking again tries again
+            self._give_up(key)
             reason = execution["Status"].get("StateChangeReason", "no reason given")
             raise AthenaError(f"Athena's query {execution['QueryExecutionId']} is {state}: {reason}")
         return bool(state == "SUCCEEDED")
 
-    def _read(self, execution: str) -> list[tuple[Any, ...]]:
+    def _read(self, key: str) -> list[tuple[Any, ...]]:
+        from botocore.exceptions import ClientError
+
         rows: list[tuple[Any, ...]] = []
-        pages = self._boto().get_paginator("get_query_results").paginate(QueryExecutionId=execution)
-        for number, page in enumerate(pages):
+        pages = self._boto().get_paginator("get_query_results")
+        try:
+            answered = list(pages.paginate(QueryExecutionId=self._executions[key]))
+        except ClientError:
+            self._give_up(key)  # results expire; who asked a week ago has used the token
+            raise
+        for number, page in enumerate(answered):
             found = page["ResultSet"]
             types = [column["Type"] for column in found["ResultSetMetadata"]["ColumnInfo"]]
             # The first row of the first page is the names of the columns.
@@ -150,6 +158,16 @@ class AthenaEngine:
 
             self._client = boto3.client("athena")
         return self._client
+
+
+def _digest(*texts: str) -> str:
+    return sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _keep(known: OrderedDict[str, str], key: str, execution: str) -> None:
+    known[key] = execution
+    while len(known) > _MAX_KEPT:
+        known.popitem(last=False)
 
 
 def value(kind: str, cell: dict[str, str]) -> Any:

@@ -63,8 +63,10 @@ class Store:
         """The S3 client."""
         if self._client is None:
             import boto3  # 100 ms: not before it is needed
+            from botocore.config import Config
 
-            self._client = boto3.client("s3")
+            # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
+            self._client = boto3.client("s3", config=Config(signature_version="s3v4"))
         return self._client
 
     # Facts

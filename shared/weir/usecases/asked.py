@@ -48,8 +48,9 @@ def range_of(start: str | None, end: str | None, zone: ZoneInfo, now: datetime) 
 
     Raises FieldError.
     """
-    # A second from now on: what was reported in this one is in it.
-    until = now + timedelta(seconds=1) if end is None else _instant("to", end, zone)
+    # To the end of this minute: what was just reported is in it, and whoever is told to ask again asks the same.
+    this_minute = now.replace(second=0, microsecond=0)
+    until = this_minute + timedelta(minutes=1) if end is None else _instant("to", end, zone)
     since = until - DEFAULT_RANGE if start is None else _instant("from", start, zone)
     if since >= until:
         raise FieldError("from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}")

@@ -27,7 +27,9 @@ from weir.usecases.ingest import FactStore, ingest
 SETTLE = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
 _REPORT = "platform.report"
-_MAX_EVENTS = 5_000  # held at a time, whatever an hour has
+# Held at a time, whatever an hour has: a batch of more than 64 MB would be refused whole, and a character takes up to
+# twelve bytes of JSON.
+_MAX_EVENTS, _MAX_CHARACTERS = 5_000, 4 * 1024**2
 
 
 class LogEvent(Protocol):
@@ -210,11 +212,13 @@ def _count(
     group: str, logs: Logs, store: CompletenessStore, known: _Known, count: HourCount, region: str | None
 ) -> None:
     held: list[LogEvent] = []
+    characters = 0
     for event in logs.events(group, _milliseconds(count.hour), _milliseconds(count.until)):
         held.append(event)
-        if len(held) >= _MAX_EVENTS:
+        characters += len(event.message)
+        if len(held) >= _MAX_EVENTS or characters >= _MAX_CHARACTERS:
             _compare(group, held, store, known, count, region)
-            held = []
+            held, characters = [], 0
     _compare(group, held, store, known, count, region)
 
 

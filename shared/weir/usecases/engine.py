@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import duckdb
+
 from weir.adapters.duck import open_ledger
 from weir.core.ledger.queries import Query
+
+
+class TooBig(Exception):
+    """A range's rows do not fit the memory that DuckDB may use; says what to do."""
 
 
 class Engine(Protocol):
@@ -35,11 +41,18 @@ class DuckEngine:
         self._connection = open_ledger(files, **settings)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of one statement. Raises duckdb.Error."""
-        return self._connection.execute(sql, list(parameters)).fetchall()
+        """The rows of one statement. Raises TooBig, and duckdb.Error."""
+        try:
+            return self._connection.execute(sql, list(parameters)).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            # Sorts spill to the disk, percentiles cannot.
+            raise TooBig(
+                "the range has more rows than fit in memory: ask for fewer days, or let Athena answer "
+                "(AthenaOverMegabytes)"
+            ) from error
 
     def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """The rows of several statements, one after the other: each uses all processors. Raises duckdb.Error."""
+        """The rows of several statements, one after the other: each uses all processors. Raises as `query`."""
         return [self.query(query.text, query.parameters) for query in queries]
 
     def close(self) -> None:

@@ -28,7 +28,8 @@ from weir.adapters.duck import open_ledger
 from weir.adapters.export_files import Progress, digest, write_csv, write_parquet
 from weir.core.facts import instant
 from weir.core.ledger import focus
-from weir.core.ledger.queries import BREAKDOWNS, Filters, name_sql, text_literal, where
+from weir.core.ledger.buckets import local_sql, spans
+from weir.core.ledger.queries import BREAKDOWNS, Filters, name_sql, where
 from weir.core.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
 from weir.core.pricing.money import plain
 
@@ -289,12 +290,13 @@ def _key_values(about: Mapping[str, Any]) -> dict[str, str]:
 def _ledger_sql(filters: Filters, time_zone: str) -> tuple[str, list[str]]:
     """The table with each row's time and day in the reader's zone, after UTC's."""
     condition, values = where(filters)
-    local = f"at_utc AT TIME ZONE 'UTC' AT TIME ZONE {text_literal(time_zone)}"
+    # Not by the engine's own time zones, which are of another edition than those that the report's days are cut by.
+    local = local_sql(spans(filters.start, filters.end, ZoneInfo(time_zone)))
     selected = []
     for column in COLUMNS:
         selected.append(column.name)
         if column.name == "at_utc":
-            selected += [f"{local} AS at_local", f"CAST({local} AS date) AS day_local"]
+            selected += [f"{local} AS at_local", f"CAST(({local}) AS date) AS day_local"]
     return f"SELECT {', '.join(selected)} FROM ledger WHERE {condition}", values
 
 

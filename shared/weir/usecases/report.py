@@ -38,6 +38,7 @@ __all__ = ["CursorError", "Filters", "LedgerReader"]
 _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
 _KEPT_ANSWERS = 128
+_MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
 _DROPPED = "facts/v1/kind=platform.logsDropped/dt="
 
 
@@ -65,7 +66,7 @@ class LedgerReader:
     """Answers from one ledger; `budget` is a month's, in USD, and None if there is none.
 
     Ranges whose stored rows are bigger than `athena_over_bytes` are asked of `athena`, if there is one. Whatever reads
-    may raise StoreError, AthenaError and AthenaRunning.
+    may raise StoreError, TooBig, AthenaError and AthenaRunning.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class LedgerReader:
         with self._lock:
             found = self._rows.files(first, last, on_progress)
             state = _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in found.files])
-            with DuckEngine(found.files) as engine:
+            with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
                 yield _Opened(engine, state, found.as_of, len(found.unreadable))
 
     def _ask(self, opened: _Opened, asked: Mapping[str, Query]) -> dict[str, list[dict[str, Any]]]:
@@ -227,7 +228,7 @@ class LedgerReader:
             local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone)
             for day in (budgets.first_day(month), (month + timedelta(days=32)).replace(day=1))
         )
-        return Filters(start=start, end=min(until, self._now() + timedelta(seconds=1)))
+        return Filters(start=start, end=until)
 
     def _spent(self, end: datetime, zone: ZoneInfo, days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         assert self._budget is not None

@@ -24,7 +24,7 @@ from weir.usecases.compact import Progress, around, build_day, fingerprint_of, i
 TAIL = timedelta(days=2)  # today and the two days before it
 JOIN_AT_READ_BYTES = 24 * 1024**2  # of stored facts: some seconds
 _READERS = 8
-CACHE_BYTES = 350 * 1024**2  # Lambda's /tmp has 512 MB, and a join needs room beside it
+CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an export need room beside it
 
 
 @dataclass(slots=True)
@@ -60,9 +60,10 @@ class RowFiles:
         self._join_at_read_bytes = join_at_read_bytes
         self._cache_bytes = cache_bytes
 
-    def stored_bytes(self, first: date, last: date) -> int:
-        """How big the compacted rows of a range are, without fetching them. Raises StoreError."""
-        return sum(entry.size for entry in self._store.row_objects(first, last))
+    @property
+    def spill(self) -> Path:
+        """A folder beside the files, for what does not fit the memory of whoever reads them."""
+        return self._cache / "spill"
 
     def files(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
         """The rows of the UTC days `first` to `last`, both included, with corrections. Raises StoreError."""

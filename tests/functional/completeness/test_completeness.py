@@ -1,7 +1,8 @@
 """The log groups are counted apart from the subscription; what it skipped is brought in, once, and nothing else is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -19,7 +20,7 @@ from weir.adapters.log_groups import FoundEvent, LogReader, LogsError
 from weir.adapters.store import Store
 from weir.core.ledger.join import join
 from weir.core.pricing.prices import PriceBook
-from weir.usecases.completeness import Completeness, reconcile_completeness
+from weir.usecases.completeness import Completeness, Logs, reconcile_completeness
 from weir.usecases.ingest import ingest
 
 BOOK = PriceBook.load()
@@ -53,7 +54,7 @@ def delivered(events: list[FoundEvent], store: Store) -> None:
         ingest(lines.batch(batch, log_stream=stream), store, "us-east-1")
 
 
-def run(store: Store, logs: LogReader | None = None, **settings: Any) -> Completeness:
+def run(store: Store, logs: Logs | None = None, **settings: Any) -> Completeness:
     given = {"now": NOW, "hours": HOURS, "region": "us-east-1", **settings}
     return reconcile_completeness([lines.GROUP], logs or LogReader(), store, **given)
 
@@ -176,6 +177,20 @@ def test_a_store_that_fails_loses_nothing(
     assert hours(store) == {}
     assert run(store).as_json()["backfilled"] > 0
     assert len(requests(store)) == 21
+
+
+def test_long_lines_are_counted_like_short_ones(store: Store) -> None:
+    class LongLines:
+        def events(self, group: str, start_ms: int, end_ms: int) -> Iterator[FoundEvent]:
+            long = lines.completed("r0", said="\N{GRINNING FACE}" * 40_000)
+            for number in range(150 if start_ms == milliseconds(BEGIN) else 0):  # 72 MB in one batch
+                message = json.dumps(long, ensure_ascii=False)
+                yield FoundEvent(f"said-{number}", "aa", start_ms, message)
+                yield FoundEvent(f"report-{number}", "aa", start_ms, json.dumps(lines.report(f"r{number}")))
+
+    found = run(store, LongLines())
+    assert (found.reports_in_log, found.as_json()["backfilled"]) == (150, 150)
+    assert run(store, LongLines()).reports_stored == 150
 
 
 def test_a_group_that_is_not_there_is_named(store: Store, group: list[FoundEvent]) -> None:

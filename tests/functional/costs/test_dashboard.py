@@ -127,6 +127,18 @@ def test_a_stack_that_is_not_there_and_a_port_that_is_taken(environment: None, c
         assert code == 2 and "Address already in use" in err
 
 
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("--port", "99999"), ("--port", "-1"), ("--url", "https://["), ("--url", "https://me:key@x.on.aws"), ("--url", "https://")],
+)  # fmt: skip
+def test_an_address_that_cannot_be_is_told_in_one_line(
+    environment: None, costs: Costs, option: str, given: str
+) -> None:
+    options = {"--url": "http://127.0.0.1:9", "--port": "0", option: given}
+    code, _, err = costs("dashboard", "--no-browser", *(f"{name}={value}" for name, value in options.items()))
+    assert code == 2 and err.startswith(f"costs dashboard: {option}: expected") and err.count("\n") == 1
+
+
 def test_the_module_and_the_executable_are_one() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "infra.costs", "--help"],

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
 from functions.finance import app as finance
@@ -182,10 +183,20 @@ def test_rows_come_from_athena_with_their_tags_and_reasons(
 
 
 def test_whoever_has_to_wait_asks_the_same_again_and_starts_nothing_twice(
-    athena: OverDuck, s3_url: str
+    athena: OverDuck, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Ticking(At):
+        """Time passes between one question and the next."""
+
+        asked = 0
+
+        def now(self) -> datetime:
+            Ticking.asked += 1
+            return super().now() + timedelta(milliseconds=Ticking.asked)
+
+    monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "1")
     transition(s3_url, {"progression": "manual", "times": 3})
-    client = TestClient(finance.create_app(At()))
+    client = TestClient(finance.create_app(Ticking()))
     answers = [client.get("/api/report")]
     while answers[-1].status_code == 202 and len(answers) < 20:
         answers.append(client.get("/api/report"))
@@ -193,7 +204,7 @@ def test_whoever_has_to_wait_asks_the_same_again_and_starts_nothing_twice(
     assert (running.status_code, running.json()) == (202, {"status": "running", "retry_after_s": 2})
     assert running.headers["retry-after"] == "2"
     assert done.json()["totals"]["requests"] == 12
-    assert len(athena.started) == len(set(athena.started)) == 6
+    assert len(athena.started) == len(set(athena.started)) == 7
     told = boto3.client("athena").get_query_execution(QueryExecutionId=athena.started[0])["QueryExecution"]
     assert told["WorkGroup"] == athena._workgroup
     assert told["QueryExecutionContext"] == {"Database": "weir"}
@@ -219,12 +230,17 @@ class Answering:
 
     def __init__(self, state: str, reason: str) -> None:
         self.status = {"State": state, "StateChangeReason": reason}
-        self.starts = 0
+        self.started: dict[str, str] = {}
+
+    @property
+    def starts(self) -> int:
+        return len(self.started)
 
     def start_query_execution(self, **asked: Any) -> dict[str, str]:
-        self.starts += 1
+        """A token that was used before gives the same execution, as Athena's documentation says."""
         assert 32 <= len(asked["ClientRequestToken"]) <= 128
-        return {"QueryExecutionId": f"q{self.starts}"}
+        assert "ResultReuseConfiguration" not in asked  # it would answer a new state from an old one
+        return {"QueryExecutionId": self.started.setdefault(asked["ClientRequestToken"], f"q{self.starts}")}
 
     def get_query_execution(self, QueryExecutionId: str) -> dict[str, Any]:
         return {"QueryExecution": {"QueryExecutionId": QueryExecutionId, "Status": self.status}}
@@ -241,6 +257,30 @@ def test_a_query_that_fails_says_why_and_may_be_asked_again() -> None:
             with pytest.raises(AthenaError, match=f"{state}: {reason}"):
                 engine.answers([Query("SELECT 1", ("a",))])
         assert client.starts == 2
+
+
+class Expired(Answering):
+    """Its first query's results are gone, as those of a week ago are."""
+
+    def get_paginator(self, operation: str) -> Any:
+        return self
+
+    def paginate(self, QueryExecutionId: str) -> list[dict[str, Any]]:
+        if QueryExecutionId == "q0":
+            raise ClientError({"Error": {"Code": "InvalidRequestException"}}, "GetQueryResults")
+        columns = {"ColumnInfo": [{"Type": "bigint"}]}
+        rows = [{"Data": [{"VarCharValue": text}]} for text in ("a", "1")]
+        return [{"ResultSet": {"ResultSetMetadata": columns, "Rows": rows}}]
+
+
+def test_results_that_are_gone_are_made_again() -> None:
+    client = Expired("SUCCEEDED", "")
+    with pytest.raises(AthenaError, match="InvalidRequestException"):
+        AthenaEngine("ledger", "weir", client=client).query("SELECT 1")
+    another = AthenaEngine("ledger", "weir", client=client)  # a process that knows only what was asked
+    with pytest.raises(AthenaError):
+        another.query("SELECT 1")
+    assert another.at("").query("SELECT 1") == [(1,)]
 
 
 def test_another_state_of_the_rows_is_another_question() -> None:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from functions.books import app as books
 from functions.finance import app as finance
 from functions.ledger import app as ledger
 from tests import log_lines as lines
+from weir.adapters.web import PageFiles
 from weir.core.outcomes import Outcome
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -254,6 +256,21 @@ def test_only_the_files_of_the_page_may_be_kept_and_only_after_asking(client: Te
         assert "default-src 'none'" in client.get(path).headers["content-security-policy"]
 
 
+def test_a_file_that_changed_is_sent_again_whatever_its_date_and_size(tmp_path: Path) -> None:
+    page = TestClient(PageFiles(directory=tmp_path))
+    known = {}
+    for content in ("const a = 1;", "const a = 2;"):
+        (tmp_path / "a.js").write_text(content)
+        os.utime(tmp_path / "a.js", (315532800, 315532800))  # 1980-01-01, as in SAM's zip
+        answer = page.get("/a.js", headers=known)
+        assert (answer.status_code, answer.text) == (200, content)
+        known = {
+            "if-none-match": answer.headers["etag"],
+            "if-modified-since": answer.headers["last-modified"],
+        }
+    assert page.get("/a.js", headers=known).status_code == 304
+
+
 class Books:
     """boto3's client for Lambda, with the books function behind it in this process, run when it is told to."""
 
@@ -302,6 +319,7 @@ def test_an_export_is_started_asked_after_and_fetched_by_a_link(client: TestClie
     done = client.get(job["status_url"]).json()
     assert (done["status"], done["error"]) == ("done", None)
     [rows] = [file for file in done["files"] if file["name"].endswith(".csv")]
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in rows["url"]
     with urlopen(rows["url"]) as answer:
         content = answer.read()
     assert len(content) == rows["bytes"]
@@ -335,6 +353,13 @@ def test_a_field_of_an_export_that_is_wrong_is_named(
 ) -> None:
     answer = client.post("/api/exports", json=body)
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field])
+    assert exporting.events == []
+
+
+def test_a_body_that_is_no_json_is_named_as_the_body(client: TestClient, exporting: Books) -> None:
+    for body in (b"{bad", b"[]", b""):
+        answer = client.post("/api/exports", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["body"])
     assert exporting.events == []
 
 

@@ -153,3 +153,12 @@ def test_its_own_log_line_has_counts_and_reasons_and_nothing_of_what_was_set_asi
     (metrics,) = written["_aws"]["CloudWatchMetrics"]
     assert {metric["Name"] for metric in metrics["Metrics"]} == {"RecordsStored", "RecordsSetAside"}
     assert "secret" not in line
+
+
+def test_its_own_log_line_stays_short_however_many_reasons_there_are(
+    bucket: str, context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poison = [lines.report(f"no id\t{number}{'x' * 60}") for number in range(100)]
+    assert app.handler(lines.batch(lines.log_events(poison)), context)["poison"] == 100
+    written = json.loads(capsys.readouterr().out)
+    assert (len(written["batch"]["reasons"]), written["RecordsSetAside"]) == (20, 100)

@@ -317,6 +317,16 @@ def test_what_a_model_was_called_is_never_markup(nothing: Site, page: Page, cont
     assert 3 in page.evaluate(radius), "one hour with one request is a point, as it has no line"
 
 
+def test_a_tag_may_be_called_like_a_member_of_every_object(nothing: Site, page: Page, context: Any) -> None:
+    for n, name in enumerate(("constructor", "__proto__", "search")):
+        one = lines.request(f"r{n}", tags={"feature": name})
+        ledger.handler(lines.batch(lines.log_events(one, f"e{n}")), context)
+    page.open(f"{nothing.url}/?{RANGE}&by=feature", READY)
+    assert page.evaluate("document.querySelector('#failure').hidden")
+    legend = page.text("#cost-legend")
+    assert "constructor" in legend and "__proto__" in legend and "search" in legend
+
+
 @pytest.mark.parametrize("by", ["outcome", "tenant", "feature", "model", "function", "tag:feature"])
 def test_the_cost_is_split_by_what_the_reader_chooses(site: Site, page: Page, by: str) -> None:
     page.open(f"{site.url}/?{RANGE}", READY)
@@ -452,6 +462,18 @@ def test_a_name_in_a_table_narrows_the_report_to_itself(site: Site, page: Page) 
     )
     page.until(f"location.search.includes('tag=feature%3Dsearch') && {READY}")
     assert "globex" in page.text("#breakdowns") and "acme" not in page.text("#breakdowns")
+
+
+def test_a_feature_narrows_beside_the_tags_that_are_asked_for(site: Site, page: Page) -> None:
+    page.open(f"{site.url}/?{RANGE}&tag=feature", READY)
+    page.evaluate(
+        "[...document.querySelectorAll('#breakdowns a')].find((one) => one.innerText === 'search').click()"
+    )
+    page.until(f"location.search.includes('feature%3Dsearch') && {READY}")
+    assert page.evaluate("new URLSearchParams(location.search).getAll('tag')") == [
+        "feature",
+        "feature=search",
+    ]
 
 
 def test_rows_are_shown_a_page_at_a_time(site: Site, page: Page) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from weir.core.ledger.rows import Row
 from weir.core.pricing.prices import PriceBook
 from weir.usecases.close import close, correct
 from weir.usecases.compact import compact
-from weir.usecases.engine import DuckEngine
+from weir.usecases.engine import DuckEngine, TooBig
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 OUTCOMES = ["ok", "ok", "ok", "invalid_output", "client_disconnected", "stopped", "upstream_error"]
@@ -307,12 +308,45 @@ def test_what_comes_after_a_close_is_money_of_the_day_it_was_found_and_stays_wit
     assert sum(Decimal(row["cost"]["total"]) for row in one["corrections"]) == Decimal(found["total"])
 
 
+def test_what_does_not_fit_the_memory_goes_to_the_disk_or_is_refused_in_words(tmp_path: Path) -> None:
+    with DuckEngine([], memory="32MB", spill=tmp_path / "spill") as engine:
+        text = "repeat('x', 100) || number"
+        sort = f"SELECT count(*) FROM (SELECT {text} AS a FROM range(1000000) AS n(number) ORDER BY a LIMIT 900000)"
+        assert engine.query(sort) == [(900_000,)]
+        with pytest.raises(TooBig, match="fewer days"):
+            engine.query("SELECT approx_percentile(number, 0.5) FROM range(20000000) AS n(number)")
+
+
+def test_a_report_needs_no_folder_that_can_be_written_but_its_own(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, Any]] = []
+
+    class Seen(DuckEngine):
+        def __init__(self, files: Any, **settings: Any) -> None:
+            super().__init__(files, **settings)
+            opened.append({"folder": self.query("SELECT current_setting('temp_directory')")[0][0]})
+
+    monkeypatch.setattr("weir.usecases.report.DuckEngine", Seen)
+    report(client)
+    assert all(Path(entry["folder"]).is_relative_to(gettempdir()) for entry in opened) and opened
+
+
+def test_a_range_that_is_too_big_for_the_memory_is_a_503_that_says_what_to_do(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weir.usecases.report._MEMORY", "1MB")
+    answer = client.get("/api/report", params={"from": "2026-10-01", "to": "2026-11-22"})
+    assert (answer.status_code, "AthenaOverMegabytes" in answer.json()["detail"]) == (503, True)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("WEIR_MONTHLY_BUDGET_USD", "much"),
         ("WEIR_MONTHLY_BUDGET_USD", "-1"),
         ("WEIR_ATHENA_OVER_BYTES", "1 GB"),
+        ("WEIR_PRICE_OVERRIDES", "{no JSON"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(

@@ -6,7 +6,7 @@ A day is 23 or 25 hours long where the clock changes; an hour that the clock rep
 is told apart by its UTC instant, and a day by its date.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -53,13 +53,12 @@ def spans(start: datetime, end: datetime, zone: ZoneInfo) -> list[Span]:
 
 def bucket_sql(unit: Unit, within: list[Span]) -> str:
     """The bucket of a row as an expression: the hour's UTC instant, or midnight of the date in the zone."""
-    branches = [
-        f"WHEN at_utc < TIMESTAMP '{span.until.replace(tzinfo=None).isoformat(' ')}' THEN {_cut(unit, span)}"
-        for span in within
-        if span.until is not None
-    ]
-    last = _cut(unit, within[-1])
-    return f"CASE {' '.join(branches)} ELSE {last} END" if branches else last
+    return _by_span(within, lambda span: _cut(unit, span))
+
+
+def local_sql(within: list[Span]) -> str:
+    """When a row was, by the zone's clock, as an expression."""
+    return _by_span(within, _local)
 
 
 def buckets(
@@ -107,10 +106,26 @@ def _change(low: datetime, high: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _cut(unit: Unit, span: Span) -> str:
-    seconds = round(span.offset.total_seconds())
+    local = f"date_trunc('{unit}', {_local(span)})"
+    return local if unit is Unit.DAY else _shifted(local, -span.offset)
+
+
+def _local(span: Span) -> str:
+    return _shifted("at_utc", span.offset)
+
+
+def _shifted(timestamp: str, by: timedelta) -> str:
+    seconds = round(by.total_seconds())
     if not seconds:
-        return f"date_trunc('{unit}', at_utc)"
-    ahead, back = ("+", "-") if seconds > 0 else ("-", "+")
-    interval = f"INTERVAL '{abs(seconds)}' SECOND"
-    local = f"date_trunc('{unit}', at_utc {ahead} {interval})"
-    return local if unit is Unit.DAY else f"{local} {back} {interval}"
+        return timestamp
+    return f"{timestamp} {'+' if seconds > 0 else '-'} INTERVAL '{abs(seconds)}' SECOND"
+
+
+def _by_span(within: list[Span], value: Callable[[Span], str]) -> str:
+    branches = [
+        f"WHEN at_utc < TIMESTAMP '{span.until.replace(tzinfo=None).isoformat(' ')}' THEN {value(span)}"
+        for span in within
+        if span.until is not None
+    ]
+    last = value(within[-1])
+    return f"CASE {' '.join(branches)} ELSE {last} END" if branches else last

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from weir.core.ledger.queries import Filters, text_literal, where
 from weir.core.ledger.table import MONEY, PHASES
 
-VERSION = "1.2"
 NOT_RECORDED = "not recorded"
 
 _MODEL = "coalesce(model_returned, model)"

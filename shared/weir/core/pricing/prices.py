@@ -60,7 +60,6 @@ class PriceBook:
 
     def __init__(self, documents: Mapping[str, Mapping[str, Any]], version: str) -> None:
         self.version = version
-        self.as_of = max((str(document.get("as_of", "")) for document in documents.values()), default="")
         self._checked: dict[str, date] = {}
         self._aws: dict[AwsKey, list[Price]] = {}
         self._contract: dict[AwsKey, list[Price]] = {}
