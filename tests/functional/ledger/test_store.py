@@ -37,7 +37,7 @@ def events_of(count: int) -> list[dict[str, Any]]:
 
 
 # The bucket is made anew in each example; the fixture only gives the environment.
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(0, 9), copies=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_any_deliveries_are_read_back_as_the_rows_of_what_was_logged(
     bucket: str, count: int, copies: int, seed: int

@@ -145,7 +145,7 @@ def instants(found: dict[datetime, datetime]) -> dict[datetime, datetime]:
     return {key: start.astimezone(UTC) for key, start in found.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(ZONES),
     MOMENTS,
