@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 from tests.made_ledger import OCTOBER_END, made_ledger, write_corrections
 from weir.core.ledger.queries import Filters
 from weir.core.pricing.prices import PriceBook
-from weir.usecases.export import ExportContext, ExportRequest, Format, export
+from weir.usecases.asked import ExportFormat
+from weir.usecases.export import ExportContext, ExportRequest, export
 
 ROOT = Path(__file__).parents[1]
 # The rule that contradicts another; see above.
@@ -104,7 +105,7 @@ def judge(command: Path, file: Path) -> Verdict:
     return Verdict(statuses, ran.stdout)
 
 
-def focus_export(folder: Path, kind: Format, count: int = 2000) -> Path:
+def focus_export(folder: Path, kind: ExportFormat, count: int = 2000) -> Path:
     """A FOCUS export of a made ledger with every kind of row, corrections of a closed month among them."""
     files = made_ledger(folder / "ledger", count)
     found_at = OCTOBER_END + timedelta(days=3)
@@ -128,7 +129,7 @@ def main() -> int:
     artifacts = ROOT / ".artifacts/focus"
     artifacts.mkdir(parents=True, exist_ok=True)
     unexpected: set[str] = set()
-    kinds: tuple[Format, ...] = ("focus", "focus-csv")
+    kinds: tuple[ExportFormat, ...] = ("focus", "focus-csv")
     for kind in kinds:
         with TemporaryDirectory() as folder:
             file = focus_export(Path(folder), kind)

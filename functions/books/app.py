@@ -14,24 +14,22 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
-from weir.adapters.duck import open_ledger
 from weir.adapters.embedded_metrics import embedded_metrics
 from weir.adapters.log_groups import LogReader
-from weir.adapters.settings import load_price_book
+from weir.adapters.settings import load_price_book, usd
 from weir.adapters.store import Store
 from weir.core.facts import instant
-from weir.core.ledger import layout
 from weir.core.pricing.prices import PriceBook
 from weir.usecases.close import close, closed_months, correct
 from weir.usecases.compact import compact
 from weir.usecases.completeness import SETTLE, reconcile_completeness
-from weir.usecases.export import ExportContext, ExportError, ExportRequest, export
+from weir.usecases.export import ExportError, ExportRequest, export_range
+from weir.usecases.report import LedgerReader
 from weir.usecases.rowfiles import RowFiles
 
 _OPEN_DAYS = 3
@@ -98,7 +96,9 @@ def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Me
         "CorrectionRows": ("Count", sum(entry.rows for entry in corrected)),
         "PriceBookAgeDays": ("Count", _book().age(_now()).days),
     }
-    if (percent := _budget_used_percent()) is not None:
+    budget = usd("WEIR_MONTHLY_BUDGET_USD", os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""))
+    reader = LedgerReader(_store(), _book(), _row_files(), _now, budget=budget)
+    if (percent := reader.budget_used_percent()) is not None:
         metrics["BudgetUsedPercent"] = ("Percent", percent)
     return {**done.as_json(), "corrections": [entry.as_json() for entry in corrected]}, metrics
 
@@ -137,20 +137,7 @@ def _export(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Met
 
     tell("running")
     try:
-        asked = ExportRequest.of(event)
-        first, last = asked.first_day, asked.last_day
-        opened = _row_files().files(first, last)
-        exported = ExportContext(
-            price_book_version=_book().version,
-            generated_at=began,
-            as_of=opened.as_of,
-            completeness={
-                "unreadable_objects": opened.unreadable,
-                "hours": {str(day): found for day, found in store.completeness(first, last).items()},
-            },
-            provider_of=_book().provider,
-        )
-        files = export(opened.files, asked, folder, exported)
+        files = export_range(store, _book(), _row_files(), ExportRequest.of(event), folder, began)
     except ExportError as error:
         # The caller's, and no other try would end otherwise.
         return tell("failed", error=str(error), ended_at=instant(_now())), {"ExportsFailed": ("Count", 1)}
@@ -204,16 +191,3 @@ def _day(event: Mapping[str, Any], name: str, otherwise: date) -> date:
         return date.fromisoformat(str(value))
     except ValueError:
         raise TaskError(f"{name}: expected a day YYYY-MM-DD, got {str(value)[:40]!r}") from None
-
-
-def _budget_used_percent() -> float | None:
-    """What this UTC month has cost until now, in percent of its budget; None without a budget."""
-    limit = Decimal(os.environ.get("WEIR_MONTHLY_BUDGET_USD") or 0)
-    if limit <= 0:
-        return None
-    today = _now().date()
-    first, last = layout.month_days(layout.month_of(today))
-    opened = _row_files().files(first, last)
-    with open_ledger(opened.files) as connection:
-        (spent,) = connection.execute("SELECT SUM(total) FROM ledger").fetchall()[0]
-    return float(100 * (spent or Decimal(0)) / limit)

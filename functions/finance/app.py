@@ -11,7 +11,6 @@ import asyncio
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -25,7 +24,7 @@ from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
 
 from weir.adapters.athena import AthenaEngine, AthenaError, AthenaRunning
-from weir.adapters.settings import SettingsError, load_price_book
+from weir.adapters.settings import SettingsError, load_price_book, usd
 from weir.adapters.store import Store, StoreError
 from weir.adapters.web import PageFiles, SafeHeaders, answer_errors, invalid, refuse_other_sites
 from weir.core.outcomes import Outcome
@@ -40,14 +39,14 @@ from weir.usecases.answers import (
     RunningAnswer,
     problem_response,
 )
-from weir.usecases.asked import FieldError, by_of, range_of, tags_of, zone_of
+from weir.usecases.asked import ExportFormat, FieldError, by_of, range_of, tags_of, zone_of
 from weir.usecases.engine import TooBig
 from weir.usecases.report import CursorError, Filters, LedgerReader
 from weir.usecases.rowfiles import RowFiles
 
 PAGE = Path(__file__).parent / "page"
 # Every outcome of the closed set, and rows that have none.
-OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"})  # type: ignore[misc]
+OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"})
 _Name = Annotated[str | None, Field(max_length=256)]
 _RUNNING: dict[int | str, dict[str, Any]] = {
     202: {
@@ -116,12 +115,6 @@ def _reader(
     book, store = load_price_book(overrides), _store(bucket)
     # By bucket: a process may be given another one, and must not find the old rows.
     rows = RowFiles(store, book, Path(gettempdir()) / "weir-rows" / bucket, services.now)
-    try:
-        limit = Decimal(budget or 0)
-    except InvalidOperation:
-        raise SettingsError(f"WEIR_MONTHLY_BUDGET_USD: expected an amount, got {budget!r}") from None
-    if not limit.is_finite() or limit < 0:
-        raise SettingsError(f"WEIR_MONTHLY_BUDGET_USD: expected 0 or more, got {budget!r}")
     if over_bytes and not over_bytes.isdecimal():
         raise SettingsError(f"WEIR_ATHENA_OVER_BYTES: expected a number of bytes, got {over_bytes!r}")
     return LedgerReader(
@@ -129,7 +122,7 @@ def _reader(
         book,
         rows,
         services.now,
-        budget=limit or None,
+        budget=usd("WEIR_MONTHLY_BUDGET_USD", budget),
         athena=AthenaEngine(workgroup, database) if workgroup else None,
         athena_over_bytes=int(over_bytes or 0),
     )
@@ -140,9 +133,7 @@ class ExportBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["csv", "parquet", "xlsx", "focus", "focus-csv"] = Field(
-        description="focus is FOCUS 1.2 as Parquet"
-    )
+    format: ExportFormat = Field(description="focus is FOCUS 1.2 as Parquet")
     from_: str | None = Field(None, alias="from", max_length=64)
     to: str | None = Field(None, max_length=64)
     tz: str = Field("UTC", max_length=64)

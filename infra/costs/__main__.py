@@ -8,11 +8,12 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from weir.adapters.settings import SettingsError
 from weir.adapters.store import StoreError
 from weir.core.bills.lines import BillError
 from weir.core.ledger.layout import MonthError
 from weir.core.pricing.prices import PriceBookError
-from weir.usecases.asked import FieldError
+from weir.usecases.asked import EXPORT_FORMATS, FieldError
 from weir.usecases.close import CloseError
 from weir.usecases.engine import TooBig
 from weir.usecases.export import ExportError
@@ -26,7 +27,7 @@ from .proxy import NoCredentials
 CANNOT, INTERRUPTED = 2, 130
 # What is not a bug: each says in one line what was expected and what came.
 _CANNOT = (
-    UsageError, NoCredentials, PriceBookError, CloseError, MonthError, BillError, ExportError,
+    UsageError, SettingsError, NoCredentials, PriceBookError, CloseError, MonthError, BillError, ExportError,
     TooBig, BotoCoreError, ClientError, OSError,
 )  # fmt: skip
 
@@ -52,8 +53,7 @@ def parser(environment: dict[str, str]) -> argparse.ArgumentParser:
 
     made = command("export", "the rows as files, with what they were made of beside them")
     add_filters(made)
-    formats = ("csv", "parquet", "xlsx", "focus", "focus-csv")
-    made.add_argument("--format", required=True, choices=formats, help="focus is FOCUS 1.2 as Parquet")
+    made.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="focus is FOCUS 1.2 as Parquet")
     made.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="default: here")
 
     made = command(

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,19 +11,19 @@ from typing import Any
 from rich.console import Console
 
 from weir.adapters.bill_files import read_bill
+from weir.adapters.settings import usd
 from weir.usecases.asked import by_of, zone_of
 from weir.usecases.close import close as close_month
 from weir.usecases.close import verify
 from weir.usecases.compact import compact as compact_days
 from weir.usecases.engine import DuckEngine
-from weir.usecases.export import ExportContext, ExportRequest
-from weir.usecases.export import export as export_rows
+from weir.usecases.export import ExportRequest, export_range
 from weir.usecases.reconcile import reconcile as compare
 from weir.usecases.report import LedgerReader
 from weir.usecases.reprice import reprice as price_again
 from weir.usecases.rowfiles import RowFiles
 
-from .filters import days_of, filters_of, span_of
+from .filters import filters_of, span_of
 from .ledger import Ledger, UsageError
 from .progress import progress
 from .tables import show_report, show_reprice
@@ -40,7 +39,7 @@ def now() -> datetime:
 def report(ledger: Ledger, given: argparse.Namespace) -> int:
     """Totals and breakdowns."""
     asked, zone, by = filters_of(given, now()), zone_of(given.tz), by_of(given.by)
-    budget = _money(given.budget)
+    budget = usd("--budget", given.budget)
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         files = RowFiles(ledger.store, ledger.book, Path(folder), now)
         found = LedgerReader(ledger.store, ledger.book, files, now, budget=budget).report(
@@ -59,26 +58,8 @@ def export(ledger: Ledger, given: argparse.Namespace) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         rows = RowFiles(ledger.store, ledger.book, Path(folder), now)
-        first, last = days_of(asked)
-        opened = rows.files(first, last, tell)
-        context = ExportContext(
-            price_book_version=ledger.book.version,
-            completeness={
-                "unreadable_objects": opened.unreadable,
-                "hours": {str(day): found for day, found in ledger.store.completeness(first, last).items()},
-            },
-            generated_at=now(),
-            as_of=opened.as_of,
-            provider_of=ledger.book.provider,
-        )
         request = ExportRequest(format=given.format, filters=asked, time_zone=given.tz)
-        written = export_rows(
-            opened.files,
-            request,
-            given.out,
-            context,
-            lambda done, of: tell(f"write {given.format}", done, of),
-        )
+        written = export_range(ledger.store, ledger.book, rows, request, given.out, now(), tell)
     for path in written:
         print(path)
     return 0
@@ -109,7 +90,7 @@ def reprice(ledger: Ledger, given: argparse.Namespace) -> int:
     """What is booked, at the prices of today's book."""
     if given.corrections and not given.apply:
         raise UsageError("--corrections: expected --apply beside it, got it alone")
-    first, last = days_of(span_of(given, now()))
+    first, last = span_of(given, now()).days
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         found = price_again(
             ledger.store, ledger.book, first, last, now(), Path(folder), tell,
@@ -135,20 +116,10 @@ def close(ledger: Ledger, given: argparse.Namespace) -> int:
 
 def compact(ledger: Ledger, given: argparse.Namespace) -> int:
     """Compact the open days of the range whose facts have changed."""
-    first, last = days_of(span_of(given, now()))
+    first, last = span_of(given, now()).days
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         _print_json(compact_days(ledger.store, ledger.book, first, last, Path(folder), tell).as_json())
     return 0
-
-
-def _money(text: str) -> Decimal | None:
-    try:
-        amount = Decimal(text or 0)
-        if amount.is_finite() and amount >= 0:
-            return amount or None
-    except InvalidOperation:
-        pass
-    raise UsageError(f"--budget: expected US dollars, 0 or more, got {text[:40]!r}")
 
 
 def _print_json(document: Any) -> None:

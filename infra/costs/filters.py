@@ -2,7 +2,7 @@
 
 import argparse
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 from weir.core.outcomes import Outcome
 from weir.usecases.asked import range_of, tags_of, zone_of
@@ -39,11 +39,6 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 def span_of(given: argparse.Namespace, now: datetime) -> Filters:
     """The range alone. Raises FieldError."""
     return range_of(given.start, given.end, zone_of(given.tz), now)
-
-
-def days_of(filters: Filters) -> tuple[date, date]:
-    """First and last UTC day that the range touches."""
-    return filters.start.date(), (filters.end - timedelta(microseconds=1)).date()
 
 
 def filters_of(given: argparse.Namespace, now: datetime) -> Filters:

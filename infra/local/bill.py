@@ -66,7 +66,12 @@ class Charge:
     @property
     def cost(self) -> Decimal:
         """Rounded to 10 places, as AWS does."""
-        return (self.quantity * self.price).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
+        return line_cost(self.quantity, self.price)
+
+
+def line_cost(quantity: Decimal, price: Decimal) -> Decimal:
+    """What AWS's bill shows for one line: quantity by list price, rounded to 10 places."""
+    return (quantity * price).quantize(_PLACES, rounding=ROUND_HALF_EVEN)
 
 
 type Seed = Callable[[list[Invocation], PriceBook], list[Charge]]
@@ -110,7 +115,7 @@ def charges(invocations: Iterable[Invocation], book: PriceBook) -> list[Charge]:
     lines = []
     for (hour, arn, region, name, unit, item, text), quantity in sorted(sums.items()):
         architecture = "arm64" if name.endswith("-ARM") else "x86_64"
-        price = book.aws_price(item, region=region, architecture=architecture, at=hour.replace(tzinfo=UTC))  # type: ignore[arg-type]
+        price = book.aws_price(item, region=region, architecture=architecture, at=hour.replace(tzinfo=UTC))
         if price is None:
             raise ValueError(f"expected a price of {item} in {region} on {hour.date()}, got none")
         quantity = quantity.quantize(_PLACES, rounding=ROUND_HALF_EVEN)

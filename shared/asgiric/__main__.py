@@ -7,11 +7,12 @@ gc.disable()
 
 import os  # noqa: E402
 import sys  # noqa: E402
-from typing import TextIO, cast  # noqa: E402
+from io import TextIOWrapper  # noqa: E402
+from typing import cast  # noqa: E402
 
 from asgiric.runtime import main  # noqa: E402
 
 if __name__ == "__main__":
     # Lambda reads a pipe: without this, lines printed by the application would wait for a full block.
-    cast("TextIO", sys.stdout).reconfigure(line_buffering=True)  # type: ignore[attr-defined]
+    cast("TextIOWrapper", sys.stdout).reconfigure(line_buffering=True)
     sys.exit(main(os.environ))

@@ -40,7 +40,7 @@ def load_application(handler: str) -> Application:
             )
         )
     try:
-        application = getattr(import_module(module_name), attribute, None)
+        application: Application | None = getattr(import_module(module_name), attribute, None)
     except ImportError as error:
         raise InitError(
             Failure.of_exception(error)._replace(
@@ -66,4 +66,4 @@ def load_application(handler: str) -> Application:
                 "HandlerNotFound", f"expected a callable '{attribute}' in module '{module_name}'"
             )
         )
-    return application  # type: ignore[no-any-return]
+    return application

@@ -18,7 +18,8 @@ from tests.made_ledger import made_ledger
 from weir.adapters.duck import open_ledger, write_query
 from weir.core.ledger.queries import Filters
 from weir.core.ledger.table import COLUMNS
-from weir.usecases.export import FORMATS, ExportContext, ExportRequest, Format, export
+from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
+from weir.usecases.export import ExportContext, ExportRequest, export
 
 REQUESTS = 1_000_000
 JOINED = 20_000
@@ -35,7 +36,7 @@ def run() -> list[Table]:
         million = month_of_rows(folder / "million", REQUESTS)
         workbook = month_of_rows(folder / "workbook", XLSX_REQUESTS)
         rows, bounds = [], []
-        for kind in FORMATS:
+        for kind in EXPORT_FORMATS:
             files = workbook if kind == "xlsx" else million
             took = _measure(kind, files, folder)
             requests = XLSX_REQUESTS if kind == "xlsx" else REQUESTS
@@ -75,14 +76,14 @@ def month_of_rows(folder: Path, count: int, joined: int = JOINED) -> list[Path]:
     return files
 
 
-def _measure(kind: Format, files: list[Path], folder: Path) -> dict[str, float]:
+def _measure(kind: ExportFormat, files: list[Path], folder: Path) -> dict[str, float]:
     command = [sys.executable, "-m", __name__, kind, str(folder), *map(str, files)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
 
-def _export(kind: Format, folder: Path, files: list[Path]) -> dict[str, float]:
+def _export(kind: ExportFormat, folder: Path, files: list[Path]) -> dict[str, float]:
     filters = Filters(start=MONTH, end=MONTH + timedelta(days=DAYS))
     context = ExportContext(price_book_version="made", generated_at=MONTH)
     began = time.perf_counter()
@@ -101,5 +102,5 @@ def _export(kind: Format, folder: Path, files: list[Path]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    asked: Format = sys.argv[1]  # type: ignore[assignment]
+    asked: ExportFormat = sys.argv[1]  # type: ignore[assignment]
     print(json.dumps(_export(asked, Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])))

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.ledger_export import REQUESTS, month_of_rows
+from tests.bench.ledger_report import bucket_of
 from tests.bench.tables import Bound, Table, spread
 from tests.browser import Browser, find_chromium
 
@@ -61,35 +62,18 @@ def _picture(browser: Browser, url: str) -> float:
 @contextmanager
 def _served(folder: Path) -> Iterator[str]:
     """The finance function's application over a bucket with the month, in a process of its own."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    storage = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    storage.start()
-    host, port = storage.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "WEIR_LEDGER_BUCKET": "ledger",
-        "WEIR_MONTHLY_BUDGET_USD": "5000",
-        "TMPDIR": str(folder),
-    }
-    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
-                          aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
-    client.create_bucket(Bucket="ledger")
-    for path in month_of_rows(folder / "rows", REQUESTS):
-        client.upload_file(str(path), "ledger", f"rows/v1/{path.parent.name}/rows.parquet")
     command = [sys.executable, "-m", __name__]
-    server = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-    finally:
-        server.terminate()
-        server.wait()
-        storage.stop()
+    own = {"WEIR_MONTHLY_BUDGET_USD": "5000", "TMPDIR": str(folder)}
+    with bucket_of(month_of_rows(folder / "rows", REQUESTS)) as environment:
+        server = subprocess.Popen(
+            command, env=os.environ | environment | own, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _serve() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.bench.ledger_export import REQUESTS, month_of_rows
 from tests.bench.tables import Bound, Table, spread
+from tests.buckets import moto_server
 
 SIZES = (REQUESTS // 10, REQUESTS)
 REPORT_BOUND_S, FIRST_BOUND_S, MEMORY_BOUND_MB, GROWTH_BOUND = 3.0, 2.0, 1000, 11
@@ -73,7 +74,7 @@ def run() -> list[Table]:
 
 
 def _measure(size: int, folder: Path) -> dict[str, Any]:
-    with _bucket(month_of_rows(folder / "rows", size)) as environment:
+    with bucket_of(month_of_rows(folder / "rows", size)) as environment:
         own = {"TMPDIR": str(folder), "WEIR_MONTHLY_BUDGET_USD": "5000"}
         done = subprocess.run(
             [sys.executable, "-m", __name__],
@@ -89,31 +90,19 @@ def _measure(size: int, folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _bucket(files: list[Path]) -> Iterator[dict[str, str]]:
+def bucket_of(files: list[Path]) -> Iterator[dict[str, str]]:
     """A bucket with compacted days; the environment that leads to it."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        url, bucket = f"http://{host}:{port}", "ledger"
-        known = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        client = boto3.client("s3", endpoint_url=url, **known)
-        client.create_bucket(Bucket=bucket)
+    known = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    with moto_server() as url:
+        client = boto3.client("s3", endpoint_url=url, region_name="us-east-1",
+                              aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+        client.create_bucket(Bucket="ledger")
         for path in files:
-            client.upload_file(str(path), bucket, f"rows/v1/{path.parent.name}/rows.parquet")
-        yield {
-            "AWS_ENDPOINT_URL": url,
-            "WEIR_LEDGER_BUCKET": bucket,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-        }
-    finally:
-        server.stop()
+            client.upload_file(str(path), "ledger", f"rows/v1/{path.parent.name}/rows.parquet")
+        yield {**known, "AWS_ENDPOINT_URL": url, "WEIR_LEDGER_BUCKET": "ledger"}
 
 
 def _ask() -> dict[str, Any]:

@@ -20,10 +20,10 @@ import boto3
 import httpx
 import openai
 import pytest
-from moto.server import ThreadedMotoServer
 
 from infra.local.simulator import SCRIPTS, Simulator
 from infra.local.simulator.answer import compose
+from tests.buckets import moto_server
 from tests.functional.generate.door import Answer, door, facts
 from weir.schemas import response_format
 from weir.schemas.blog_post import BlogPost
@@ -120,21 +120,17 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Any) -> 
 
 @pytest.fixture(scope="module")
 def secrets_manager(proxy: Proxy) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    client = boto3.client(
-        "secretsmanager",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
-    client.create_secret(Name="litellm-key", SecretString=proxy.key)
-    client.close()
-    yield endpoint
-    server.stop()
+    with moto_server() as endpoint:
+        client = boto3.client(
+            "secretsmanager",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        client.create_secret(Name="litellm-key", SecretString=proxy.key)
+        client.close()
+        yield endpoint
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from .function import ACCOUNT_ID
 
@@ -22,7 +22,7 @@ class TemplateError(Exception):
     """The template says something that the laptop's AWS cannot follow (the message says what, and where)."""
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """YAML with CloudFormation's short tags, in their long form afterwards."""
 
 

@@ -16,7 +16,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
-from weir.core.ledger.queries import Query
+from weir.core.ledger.queries import Query, text_literal
 
 _POLL_S = 0.2
 _MAX_KEPT = 512  # executions whose ids are remembered
@@ -186,7 +186,7 @@ def value(kind: str, cell: dict[str, str]) -> Any:
 def literal(given: Any) -> str:
     """A value as an SQL literal, which is how Athena takes `ExecutionParameters`."""
     if isinstance(given, str):
-        return "'" + given.replace("'", "''") + "'"
+        return text_literal(given)
     if isinstance(given, bool):
         return str(given).lower()
     if isinstance(given, int | Decimal):

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from weir.core.ledger.queries import text_literal
 from weir.core.ledger.rows import Row
 from weir.core.ledger.table import COLUMNS, flat
 
@@ -59,8 +60,10 @@ def write_rows(path: Path, rows: Iterable[Row], metadata: Mapping[str, str]) -> 
             for row in rows:
                 file.write(json.dumps(flat(row), separators=(",", ":")) + "\n")
                 written += 1
-        columns = ", ".join(f"{_text(column.name)}: {_text(duck_type(column.type))}" for column in COLUMNS)
-        source = f"read_json({_text(str(lines))}, format = 'newline_delimited', columns = {{{columns}}})"
+        columns = ", ".join(f'"{column.name}": {text_literal(duck_type(column.type))}' for column in COLUMNS)
+        source = (
+            f"read_json({text_literal(str(lines))}, format = 'newline_delimited', columns = {{{columns}}})"
+        )
         with connect(threads=1, spill=Path(folder)) as connection:
             write_query(connection, path, f"SELECT * FROM {source} ORDER BY at_utc, request_id", metadata)
     return written
@@ -70,9 +73,11 @@ def write_query(
     connection: duckdb.DuckDBPyConnection, path: Path, sql: str, metadata: Mapping[str, str]
 ) -> None:
     """Write what a query gives as one Parquet file with `metadata` as its key-values."""
-    values = ", ".join(f"{_text(name)}: {_text(value)}" for name, value in sorted(metadata.items()))
+    values = ", ".join(
+        f"{text_literal(name)}: {text_literal(value)}" for name, value in sorted(metadata.items())
+    )
     connection.execute(
-        f"COPY ({sql}) TO {_text(str(path))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{values}}})"
+        f"COPY ({sql}) TO {text_literal(str(path))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{values}}})"
     )
 
 
@@ -80,7 +85,7 @@ def key_values(files: Sequence[Path], key: str) -> list[str]:
     """The value of one metadata key in each of the Parquet files that has it."""
     if not files:
         return []
-    listed = ", ".join(_text(str(file)) for file in files)
+    listed = ", ".join(text_literal(str(file)) for file in files)
     sql = f"SELECT value FROM parquet_kv_metadata([{listed}]) WHERE key = CAST(? AS BLOB) ORDER BY file_name"
     return [value.decode() for (value,) in _reader().cursor().execute(sql, [key]).fetchall()]
 
@@ -94,7 +99,7 @@ def _reader() -> duckdb.DuckDBPyConnection:
 def parquet(files: Sequence[Path], options: str = "hive_partitioning = false") -> str:
     """The SQL that names the rows of some files; without any, no rows of the same columns."""
     if files:
-        return f"read_parquet([{', '.join(_text(str(file)) for file in files)}], {options})"
+        return f"read_parquet([{', '.join(text_literal(str(file)) for file in files)}], {options})"
     empty = ", ".join(f'CAST(NULL AS {duck_type(column.type)}) AS "{column.name}"' for column in COLUMNS)
     return f"(SELECT {empty} WHERE false)"
 
@@ -110,7 +115,3 @@ def open_ledger(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnec
         dt, source = "CAST(day AS VARCHAR) AS dt", parquet(files)
     connection.execute(f"CREATE VIEW ledger AS SELECT {names}, {dt} FROM {source}")
     return connection
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

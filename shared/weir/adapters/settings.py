@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -13,7 +14,7 @@ from weir.core.pricing.prices import PriceBook, PriceBookError
 
 
 class SettingsError(Exception):
-    """An environment variable is missing or wrong; the function can't start."""
+    """A setting is missing or wrong; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,17 @@ def function_from_environment(environment: Mapping[str, str], machine: str) -> F
         ephemeral_storage_mb=whole("WEIR_EPHEMERAL_STORAGE_MB"),
         max_concurrency=whole("AWS_LAMBDA_MAX_CONCURRENCY") or 1,
     )
+
+
+def usd(name: str, text: str) -> Decimal | None:
+    """An amount of dollars; nothing and 0 are None. Raises SettingsError naming `name`."""
+    try:
+        amount = Decimal(text or 0)
+    except InvalidOperation:
+        amount = Decimal("nan")
+    if not amount.is_finite() or amount < 0:
+        raise SettingsError(f"{name}: expected US dollars, 0 or more, got {text[:40]!r}")
+    return amount or None
 
 
 @cache

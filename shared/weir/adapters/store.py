@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -22,7 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from weir.core.ledger import layout
-from weir.core.ledger.logbatch import BatchError, inflate
+from weir.core.ledger.logbatch import KINDS, BatchError, inflate
 from weir.core.ledger.rawrecords import Poison, RawRecord
 
 _MAX_OBJECT_BYTES = 256 * 1024**2
@@ -41,14 +41,6 @@ class Stored:
     size: int
     etag: str
     modified: datetime
-
-
-@dataclass(slots=True)
-class Facts:
-    """What reading a range of days found; an object that cannot be read is named, not passed over."""
-
-    records: list[RawRecord] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
 
 
 class Store:
@@ -74,19 +66,17 @@ class Store:
     def write_facts(self, kind: str, day: date, records: Iterable[RawRecord]) -> bool:
         """Write one kind and day as one object; False if it was there. Raises botocore's errors."""
         lines = sorted({record.line() for record in records})
-        folder = f"facts/v1/kind={kind}/dt={day.isoformat()}"
-        return self._write_once(folder, b"\n".join(lines) + b"\n", "ndjson")
+        return self._write_once(layout.facts_folder(kind, day), b"\n".join(lines) + b"\n", "ndjson")
 
     def write_poison(self, poison: Poison, day: date | None) -> bool:
         """Set one poison aside; False if it was there. Raises botocore's errors."""
-        folder = f"poison/v1/dt={'unknown' if day is None else day.isoformat()}"
-        return self._write_once(folder, poison.line() + b"\n", "json")
+        return self._write_once(layout.poison_folder(day), poison.line() + b"\n", "json")
 
-    def fact_objects(self, first: date, last: date) -> list[Stored]:
+    def fact_objects(self, first: date, last: date, kinds: Sequence[str] = KINDS) -> list[Stored]:
         """The objects with facts of the days `first` to `last`, both included, by key. Raises StoreError."""
         between = partial(self._between, first=first, last=last)
         with _answers(), ThreadPoolExecutor(_READERS) as pool:
-            found = [entry for listed in pool.map(between, layout.fact_prefixes()) for entry in listed]
+            found = [entry for listed in pool.map(between, map(layout.fact_days, kinds)) for entry in listed]
         return sorted(found, key=lambda entry: entry.key)
 
     def lines(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[tuple[bytes, RawRecord]]:
@@ -113,23 +103,16 @@ class Store:
         """Each raw record of some objects, as `lines` does."""
         return (record for _, record in self.lines(keys, unreadable))
 
-    def facts(self, first: date, last: date) -> Facts:
-        """Every raw record of the days `first` to `last`, both included, in memory. Raises StoreError."""
-        found = Facts()
-        keys = [entry.key for entry in self.fact_objects(first, last)]
-        found.records.extend(self.records(keys, found.unreadable))
-        return found
-
     def count_poison(self) -> int:
         """How many records and batches are set aside. Raises StoreError."""
-        return sum(1 for _ in self.objects("poison/v1/"))
+        return sum(1 for _ in self.objects(layout.POISON))
 
     # Rows, closed months, completeness
 
     def row_objects(self, first: date, last: date) -> list[Stored]:
         """Compacted rows, and corrections found, on the days `first` to `last`, by key. Raises StoreError."""
         with _answers():
-            return self._between("rows/v1/dt=", first, last)
+            return self._between(layout.ROW_DAYS, first, last)
 
     def closed(self, month: str) -> dict[str, Any] | None:
         """The document that closes a month; None while it is open. Raises StoreError."""
@@ -142,7 +125,7 @@ class Store:
     def completeness(self, first: date, last: date) -> dict[date, dict[str, Any]]:
         """The counts of the days `first` to `last` that were counted. Raises StoreError."""
         with _answers():
-            listed = self._between("completeness/v1/dt=", first, last)
+            listed = self._between(layout.COMPLETENESS_DAYS, first, last)
         found = ((layout.day_of(entry.key), self.read_json(entry.key)) for entry in listed)
         return {day: document for day, document in found if day is not None and document is not None}
 
@@ -160,12 +143,7 @@ class Store:
         """Upload one file of an export under its own name. Raises StoreError."""
         self.upload(layout.export_key(job, path.name), path)
 
-    def export_files(self, job: str) -> list[Stored]:
-        """The files of an export, without its status. Raises StoreError."""
-        status = layout.export_key(job, "status.json")
-        return [entry for entry in self.objects(layout.export_key(job, "")) if entry.key != status]
-
-    def presign(self, key: str, seconds: int = 900) -> str:
+    def presign(self, key: str, seconds: int) -> str:
         """A link to one object for whoever holds it, for `seconds`; it downloads under the object's own name."""
         name = key.rpartition("/")[2]
         asked = {

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from weir.core.ledger.buckets import local_day
@@ -17,6 +18,10 @@ _TAG = re.compile(rf"{_NAME}(={_NAME})?")
 _BY = re.compile(rf"component|{'|'.join(BREAKDOWNS)}|tag:{_NAME}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
+
+
+type ExportFormat = Literal["csv", "parquet", "xlsx", "focus", "focus-csv"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ExportFormat.__value__.__args__
 
 
 class FieldError(ValueError):

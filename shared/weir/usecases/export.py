@@ -13,12 +13,12 @@ Correction rows are rows, so a range's sum is what its report says, in any time 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -26,16 +26,18 @@ import duckdb
 from weir.adapters import xlsx
 from weir.adapters.duck import open_ledger
 from weir.adapters.export_files import Progress, digest, write_csv, write_parquet
+from weir.adapters.store import Store
 from weir.core.facts import instant
 from weir.core.ledger import focus
 from weir.core.ledger.buckets import local_sql, spans
 from weir.core.ledger.queries import BREAKDOWNS, Filters, name_sql, where
 from weir.core.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
 from weir.core.pricing.money import plain
+from weir.core.pricing.prices import PriceBook
+from weir.usecases import compact
+from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
+from weir.usecases.rowfiles import RowFiles
 
-type Format = Literal["csv", "parquet", "xlsx", "focus", "focus-csv"]
-
-FORMATS: tuple[Format, ...] = ("csv", "parquet", "xlsx", "focus", "focus-csv")
 XLSX_MAX_ROWS = 2_000_000  # two sheets; ten minutes of one processor
 # A row is about 2.7 kB of XML, more with long names, and on disk twice before it is packed.
 _XLSX_ROW_BYTES = 8_000
@@ -88,13 +90,13 @@ class ExportError(ValueError):
 class ExportRequest:
     """What to export; `time_zone` is an IANA name. Raises ExportError."""
 
-    format: Format
+    format: ExportFormat
     filters: Filters
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise ExportError(f"format: expected one of {', '.join(FORMATS)}, got {self.format!r}")
+        if self.format not in EXPORT_FORMATS:
+            raise ExportError(f"format: expected one of {', '.join(EXPORT_FORMATS)}, got {self.format!r}")
         start, end = self.filters.start, self.filters.end
         if start >= end:
             raise ExportError(
@@ -114,16 +116,6 @@ class ExportRequest:
             raise ExportError(f"tags: expected a list of name=value, got {tags!r}")
         filters = Filters(start=_instant(event, "from"), end=_instant(event, "to"), tags=tuple(tags), **texts)
         return cls(event.get("format", ""), filters, _text(event, "time_zone") or "UTC")
-
-    @property
-    def first_day(self) -> date:
-        """The first UTC day that the range touches."""
-        return self.filters.days[0]
-
-    @property
-    def last_day(self) -> date:
-        """The last one; `end` is not in the range."""
-        return self.filters.days[1]
 
     @property
     def name(self) -> str:
@@ -175,6 +167,40 @@ class _Totals:
     amounts: dict[str, Decimal | None]
     versions: list[str]
     without_charge: int  # rows of which no component is known, or all are 0
+
+
+def export_range(
+    store: Store,
+    book: PriceBook,
+    rows: RowFiles,
+    request: ExportRequest,
+    folder: Path,
+    now: datetime,
+    on_progress: compact.Progress = compact.silent,
+) -> list[Path]:
+    """Write what `request` asks of a ledger into `folder`, with how complete it is; returns as `export` does.
+
+    Raises StoreError, and what `export` raises.
+    """
+    opened = rows.files(*request.filters.days, on_progress)
+    counted = store.completeness(*request.filters.days)
+    context = ExportContext(
+        price_book_version=book.version,
+        generated_at=now,
+        as_of=opened.as_of,
+        completeness={
+            "unreadable_objects": opened.unreadable,
+            "hours": {str(day): found for day, found in counted.items()},
+        },
+        provider_of=book.provider,
+    )
+    return export(
+        opened.files,
+        request,
+        folder,
+        context,
+        lambda done, of: on_progress(f"write {request.format}", done, of),
+    )
 
 
 def export(

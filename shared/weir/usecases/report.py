@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
-from itertools import takewhile
 from threading import Lock
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,7 +38,6 @@ _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
 _KEPT_ANSWERS = 128
 _MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
-_DROPPED = "facts/v1/kind=platform.logsDropped/dt="
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +173,18 @@ class LedgerReader:
             "corrections": [row_json(row) for row in corrections],
         }
 
+    def budget_used_percent(self) -> float | None:
+        """What the running month (UTC) has cost until now, in percent of its budget; None without a budget."""
+        if self._budget is None:
+            return None
+        # A range's end is not in it; this instant is.
+        zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
+        month = self._month(end, zone)
+        query = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+        with self._open(*month.days) as opened:
+            days = self._ask(opened, {"days": query})["days"]
+        return float(self._spent(end, zone, days)["percent"])
+
     @contextmanager
     def _open(self, first: date, last: date, on_progress: Progress | None = None) -> Iterator[_Opened]:
         """The engine for the UTC days `first` to `last`, both included."""
@@ -256,13 +266,10 @@ class LedgerReader:
     def _count_dropped(self, filters: Filters) -> int:
         """How often the platform itself said in the range that it lost log lines."""
         first, last = filters.days
-        after = f"{_DROPPED}{last + timedelta(days=1)}"
-        listed = takewhile(
-            lambda entry: entry.key < after, self._store.objects(_DROPPED, f"{_DROPPED}{first}")
-        )
+        listed = self._store.fact_objects(first, last, ["platform.logsDropped"])
         unreadable: list[str] = []
-        lines = self._store.lines([entry.key for entry in listed], unreadable)
-        events = {(record.log_group, record.event_id): record.at for _, record in lines}
+        records = self._store.records([entry.key for entry in listed], unreadable)
+        events = {(record.log_group, record.event_id): record.at for record in records}
         return sum(filters.start <= at < filters.end for at in events.values())
 
 

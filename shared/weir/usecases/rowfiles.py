@@ -31,13 +31,12 @@ CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an exp
 class Opened:
     """A range's files. Nothing that had arrived by `as_of` is missing; `unreadable` names objects of facts.
 
-    `as_of` is None where there are no files; `stored_bytes` is what the files hold.
+    `as_of` is None where there are no files.
     """
 
     files: list[Path] = field(default_factory=list)
     as_of: datetime | None = None
     unreadable: list[str] = field(default_factory=list)
-    stored_bytes: int = 0
 
 
 class RowFiles:
@@ -91,7 +90,6 @@ class RowFiles:
         tell("rows", steps, steps)
         opened.files.sort()
         opened.as_of = as_of if opened.files else None
-        opened.stored_bytes = sum(path.stat().st_size for path in opened.files)
         opened.unreadable = _names(key_values(opened.files, "unreadable"))
         self._forget(opened.files)
         return opened

@@ -17,7 +17,6 @@ from tests.corpora import corpus
 from tests.functional.bills.ledgers import ARM, BOOK, utc
 from weir.adapters.bill_files import read_bill
 from weir.core.bills.lines import BillError, Charge
-from weir.core.pricing.money import line_cost
 
 START = utc(2026, 11, 1)
 INVOCATIONS = [
@@ -57,7 +56,7 @@ def test_the_published_lines_are_read_and_reproduce_exactly() -> None:
     assert len(found.lines) == 9
     for line in found.lines:
         assert line.price is not None
-        assert line_cost(line.quantity, line.price) == line.cost
+        assert bills.line_cost(line.quantity, line.price) == line.cost
     metered = [str(line.usage) for line in found.lines if line.usage is not None]
     assert metered == [
         "Lambda-GB-Second",

@@ -12,6 +12,7 @@ from infra.local.aws_services import CREDENTIALS
 from infra.local.logs.log_groups import LogEvent
 from infra.local.stack import LocalAws
 from tests import log_lines as lines
+from tests.buckets import facts_of
 from weir.adapters.store import Store
 from weir.core.ledger.join import join
 from weir.core.pricing.prices import PriceBook
@@ -41,12 +42,12 @@ async def test_lines_that_no_subscription_delivered_are_brought_in_once() -> Non
         (bucket,) = [entry["Name"] for entry in (await asyncio.to_thread(s3.list_buckets))["Buckets"]]
         store = Store(bucket, s3)
         days: tuple[date, date] = (now.date() - timedelta(days=1), datetime.now(UTC).date())
-        facts = await asyncio.to_thread(store.facts, *days)
+        facts = await asyncio.to_thread(facts_of, store, *days)
         documents = await asyncio.to_thread(store.completeness, *days)
     first, again = answers
     assert (first["reports_in_log"], first["reports_stored"], first["backfilled"]) == (3, 0, 3), answers
     assert (again["reports_in_log"], again["reports_stored"], again["backfilled"]) == (3, 3, 0), answers
-    rows = join(facts.records, PriceBook.load())
+    rows = join(facts, PriceBook.load())
     assert [row.request_id for row in rows] == ["r1", "r2", "r3"]
     assert {row.join_status for row in rows} == {"complete"}
     counted = [entry for document in documents.values() for entry in document["hours"].values()]

@@ -16,6 +16,7 @@ from infra.local.fronts.http_server import HttpServer
 from infra.local.fronts.logs_api import logs_api
 from infra.local.logs.log_groups import LogEvent, LogGroups
 from tests import log_lines as lines
+from tests.buckets import facts_of
 from weir.adapters.log_groups import FoundEvent, LogReader, LogsError
 from weir.adapters.store import Store
 from weir.core.ledger.join import join
@@ -61,9 +62,8 @@ def run(store: Store, logs: Logs | None = None, **settings: Any) -> Completeness
 
 def requests(store: Store) -> list[str]:
     """The requests in the ledger that are complete."""
-    found = store.facts(BEGIN.date(), NOW.date())
-    assert found.unreadable == []
-    return [row.request_id for row in join(found.records, BOOK) if row.join_status == "complete"]
+    found = facts_of(store, BEGIN.date(), NOW.date())
+    return [row.request_id for row in join(found, BOOK) if row.join_status == "complete"]
 
 
 def objects(store: Store) -> set[str]:
@@ -128,7 +128,7 @@ def test_counting_again_finds_all_and_writes_nothing(store: Store, group: list[F
     delivered(group, store)
     assert requests(store) == [f"r{number:02d}" for number in range(22)]
     assert rows == requests(store)[:21]
-    assert len(join(store.facts(BEGIN.date(), NOW.date()).records, BOOK)) == 22
+    assert len(join(facts_of(store, BEGIN.date(), NOW.date()), BOOK)) == 22
     # What was brought in once is remembered by later counts.
     assert sum(entry["backfilled"] for entry in hours(store).values()) == 21
 
@@ -267,7 +267,7 @@ async def test_forged_lines_are_no_reports_and_poison_is_set_aside_once(
             assert found.reports_in_log == 21
             assert found.as_json()["set_aside"] == 1
     assert store.count_poison() == 1
-    rows = join(store.facts(BEGIN.date(), NOW.date()).records, BOOK)
+    rows = join(facts_of(store, BEGIN.date(), NOW.date()), BOOK)
     assert {row.billed_ms for row in rows} == {1600}
 
 

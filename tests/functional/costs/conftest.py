@@ -1,17 +1,15 @@
 """A ledger in moto's S3 over loopback HTTP: four requests of two days, as the ledger function would have booked them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from infra.costs.__main__ import main
 from tests import log_lines
+from tests.buckets import prepare_bucket
 from weir.adapters.store import Store
 from weir.usecases.ingest import ingest
 
@@ -21,40 +19,19 @@ DAY_MS = round(timedelta(days=1).total_seconds() * 1000)
 SPAN = ("--from", "2026-11-21", "--to", "2026-11-23")
 
 
-@pytest.fixture(scope="session")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def environment(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "WEIR_PRICE_OVERRIDES", "WEIR_MONTHLY_BUDGET_USD"):
+def environment(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket without a request, where the command line finds it, and nothing else of whoever runs the tests."""
+    for name in ("WEIR_PRICE_OVERRIDES", "WEIR_MONTHLY_BUDGET_USD"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "COLUMNS": "120",
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "120")
+    return prepare_bucket(moto_url, monkeypatch)
 
 
 @pytest.fixture
-def empty(environment: None, monkeypatch: pytest.MonkeyPatch) -> str:
+def empty(environment: str) -> str:
     """A bucket without a request."""
-    name = f"ledger-{uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=name)
-    monkeypatch.setenv("WEIR_LEDGER_BUCKET", name)
-    return name
+    return environment
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_a_browser_is_opened_on_the_address(tmp_path: Path) -> None:
         assert opened.read_text().strip() == address
 
 
-def test_the_stack_says_where_finance_is(aws: str) -> None:
+def test_the_stack_says_where_finance_is(moto_url: str) -> None:
     with verifying(dict(KEYS)) as server:
         template = {
             "Resources": {
@@ -89,13 +89,13 @@ def test_the_stack_says_where_finance_is(aws: str) -> None:
             "aws_secret_access_key": "x",
             "region_name": "eu-central-1",
         }
-        cloudformation = boto3.client("cloudformation", endpoint_url=aws, **keys)
+        cloudformation = boto3.client("cloudformation", endpoint_url=moto_url, **keys)
         cloudformation.create_stack(StackName="weir-test", TemplateBody=json.dumps(template))
-        with dashboard("--stack", "weir-test", "--no-browser", AWS_ENDPOINT_URL=aws) as address:
+        with dashboard("--stack", "weir-test", "--no-browser", AWS_ENDPOINT_URL=moto_url) as address:
             assert httpx.get(address).json()["target"] == "/"
         report = subprocess.run(
             [ROOT / "infra/costs/costs", "report", "--stack", "weir-test"],
-            env=os.environ | OWN | {"AWS_ENDPOINT_URL": aws},
+            env=os.environ | OWN | {"AWS_ENDPOINT_URL": moto_url},
             capture_output=True,
             text=True,
             check=True,

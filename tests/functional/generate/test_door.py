@@ -10,10 +10,10 @@ import boto3
 import httpx
 import pytest
 import trustme
-from moto.server import ThreadedMotoServer
 from openapi_spec_validator import validate
 
 from functions.generate.app import App
+from tests.buckets import moto_server
 from tests.functional.generate.door import door, facts
 from tests.functional.generate.scripted import END, HEAD, completion, framed, provider, status
 from weir.adapters.secret import Secret
@@ -60,11 +60,8 @@ async def test_pages_of_allowed_origins_may_read_where_the_front_does_not_say_so
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """One server for the module: Powertools keeps its clients, and so the first endpoint that they were given."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,26 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from functions.finance import app as finance
 from tests.buckets import prepare_bucket
 
 
-@pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    return prepare_bucket(s3_url, monkeypatch)
+def bucket(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    return prepare_bucket(moto_url, monkeypatch)
 
 
 @pytest.fixture

@@ -134,15 +134,17 @@ def workgroup(bucket: str) -> str:
 
 
 @pytest.fixture
-def athena(stored: Path, s3_url: str, workgroup: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverDuck]:
+def athena(
+    stored: Path, moto_url: str, workgroup: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OverDuck]:
     """Finance with a workgroup and a size from which it is used: one byte."""
-    engine = OverDuck(s3_url, [stored], workgroup, "weir", wait_s=0.0)
+    engine = OverDuck(moto_url, [stored], workgroup, "weir", wait_s=0.0)
     monkeypatch.setenv("WEIR_ATHENA_WORKGROUP", workgroup)
     monkeypatch.setenv("WEIR_ATHENA_DATABASE", "weir")
     monkeypatch.setenv("WEIR_ATHENA_OVER_BYTES", "1")
     monkeypatch.setattr(finance, "AthenaEngine", lambda workgroup, database: engine)
     yield engine
-    transition(s3_url, {"progression": "immediate"})
+    transition(moto_url, {"progression": "immediate"})
 
 
 def transition(url: str, how: dict[str, Any]) -> None:
@@ -183,7 +185,7 @@ def test_rows_come_from_athena_with_their_tags_and_reasons(
 
 
 def test_whoever_has_to_wait_asks_the_same_again_and_starts_nothing_twice(
-    athena: OverDuck, s3_url: str, monkeypatch: pytest.MonkeyPatch
+    athena: OverDuck, moto_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Ticking(At):
         """Time passes between one question and the next."""
@@ -195,7 +197,7 @@ def test_whoever_has_to_wait_asks_the_same_again_and_starts_nothing_twice(
             return super().now() + timedelta(milliseconds=Ticking.asked)
 
     monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "1")
-    transition(s3_url, {"progression": "manual", "times": 3})
+    transition(moto_url, {"progression": "manual", "times": 3})
     client = TestClient(finance.create_app(Ticking()))
     answers = [client.get("/api/report")]
     while answers[-1].status_code == 202 and len(answers) < 20:
@@ -217,8 +219,8 @@ def test_a_range_that_is_small_is_asked_of_duckdb(athena: OverDuck, monkeypatch:
     assert (answer["engine"], answer["totals"]["requests"], athena.started) == ("duckdb", 12, [])
 
 
-def test_every_type_is_sent_and_read(s3_url: str, workgroup: str) -> None:
-    engine = OverDuck(s3_url, [], workgroup, "weir", wait_s=5.0)
+def test_every_type_is_sent_and_read(moto_url: str, workgroup: str) -> None:
+    engine = OverDuck(moto_url, [], workgroup, "weir", wait_s=5.0)
     now = datetime(2026, 11, 22, 12, 0, 0, 123000)  # noqa: DTZ001  # as the table has it: UTC without a zone
     sql = "SELECT ? AS a, CAST(? AS bigint) AS b, CAST(? AS decimal(38,15)) AS c, ? AS d, ? AS e, 0.5e0 AS f, true AS g, CAST(NULL AS varchar) AS h"
     rows = engine.query(sql, ["it's; DROP -- x", 7, Decimal("0.000000000000001"), now, DAY])

@@ -91,7 +91,8 @@ def test_an_export_leaves_its_files_and_says_how_it_ended(
     done, line = run(capsys, task="export", job="job-1", format="csv", **asked)
     assert (done["status"], line["ExportsDone"]) == ("done", 1)
     assert store.export_status("job-1") == done
-    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in store.export_files("job-1")}
+    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in store.objects("exports/v1/job-1/")}
+    del sizes["status.json"]
     assert sizes == {file["name"]: file["bytes"] for file in done["files"]}
     (name,) = (name for name in sizes if name.endswith(".csv"))
     body = store.client.get_object(Bucket=store.bucket, Key=f"exports/v1/job-1/{name}")["Body"].read()

@@ -32,7 +32,8 @@ from weir.core.ledger.queries import Filters
 from weir.core.ledger.table import COLUMNS, COMPONENTS, PHASES
 from weir.core.pricing.prices import PriceBook
 from weir.usecases import export as exports
-from weir.usecases.export import FORMATS, ExportContext, ExportError, ExportRequest, Format, export
+from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
+from weir.usecases.export import ExportContext, ExportError, ExportRequest, export
 
 COUNT = 600
 CORRECTIONS = 12
@@ -83,8 +84,8 @@ def one(sql: str, *values: Any) -> Any:
 # ---- All formats -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_sidecar_says_what_the_file_is(files: list[Path], tmp_path: Path, kind: Format) -> None:
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
+def test_a_sidecar_says_what_the_file_is(files: list[Path], tmp_path: Path, kind: ExportFormat) -> None:
     path, sidecar = export(files, asked(kind, time_zone="Europe/Berlin"), tmp_path, CONTEXT)
     about = json.loads(sidecar.read_text())
     assert sidecar.name == path.name + ".json"
@@ -100,9 +101,9 @@ def test_a_sidecar_says_what_the_file_is(files: list[Path], tmp_path: Path, kind
     assert sorted(tmp_path.iterdir()) == [path, sidecar]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_a_range_without_rows_is_a_file_with_headings(
-    files: list[Path], tmp_path: Path, kind: Format
+    files: list[Path], tmp_path: Path, kind: ExportFormat
 ) -> None:
     never = Filters(start=EVER.end, end=EVER.end + timedelta(days=1))
     for given_files in (files, []):
@@ -118,16 +119,16 @@ def test_a_range_without_rows_is_a_file_with_headings(
             assert openpyxl.load_workbook(path)["Detail"].max_row == 1
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_smallest_ledgers_are_exported(tmp_path: Path, kind: Format, count: int) -> None:
+def test_the_smallest_ledgers_are_exported(tmp_path: Path, kind: ExportFormat, count: int) -> None:
     _, sidecar = export(made_ledger(tmp_path / "ledger", count), asked(kind), tmp_path, CONTEXT)
     about = json.loads(sidecar.read_text())
     assert about["ledger_rows"] == count and about["file"]["rows"] >= count
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_progress_rises_to_all_rows(files: list[Path], tmp_path: Path, kind: Format) -> None:
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
+def test_progress_rises_to_all_rows(files: list[Path], tmp_path: Path, kind: ExportFormat) -> None:
     steps: list[tuple[int, int]] = []
     export(files, asked(kind), tmp_path, CONTEXT, lambda done, of: steps.append((done, of)))
     assert steps[0] == (0, COUNT + CORRECTIONS)
@@ -459,7 +460,7 @@ def test_a_jobs_event_is_read() -> None:
         None,
         ("feature=x",),
     )
-    assert (request.first_day.isoformat(), request.last_day.isoformat()) == ("2026-11-01", "2026-11-01")
+    assert tuple(day.isoformat() for day in request.filters.days) == ("2026-11-01", "2026-11-01")
     assert request.name == "ledger_20261101T010000_20261102T010000.csv"
 
 

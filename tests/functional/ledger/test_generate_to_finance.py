@@ -9,6 +9,7 @@ import pytest
 
 from functions.ledger import app as ledger
 from tests import log_lines as lines
+from tests.buckets import facts_of
 from tests.functional.generate.door import BLOG_POST, Answer, door
 from tests.functional.generate.scripted import DONE, END, HEAD, USAGE, Step, chunk, provider, status
 from weir.adapters.store import Store
@@ -68,7 +69,7 @@ def booked(written: list[str], request_id: str, billed_ms: int, bucket: str, con
     for _ in range(2):
         assert ledger.handler(event, context)["poison"] == 0
     day = lines.NOON.date()
-    (row,) = join(Store(bucket).facts(day, day).records, PriceBook.load())
+    (row,) = join(facts_of(Store(bucket), day, day), PriceBook.load())
     assert row.anomalies == ()
     return row
 

@@ -164,9 +164,9 @@ def told(requests: int = 720) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def story(s3_url: str) -> Iterator[Site]:
+def story(moto_url: str) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
-        prepare_bucket(s3_url, patch)
+        prepare_bucket(moto_url, patch)
         patch.setenv("WEIR_MONTHLY_BUDGET_USD", "14")
         with Site(At()) as served:
             context = SimpleNamespace(aws_request_id="7f0c1c4e", function_name="ledger")
@@ -183,8 +183,8 @@ def site(story: Site) -> Site:
 
 
 @pytest.fixture
-def nothing(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    prepare_bucket(s3_url, monkeypatch)
+def nothing(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    prepare_bucket(moto_url, monkeypatch)
     with Site(At()) as served:
         yield served
 
@@ -617,9 +617,9 @@ def test_a_field_that_the_api_refuses_is_marked(site: Site, browser: Browser) ->
 
 
 def test_a_million_requests_weigh_as_much_as_a_page_of_them(
-    s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: Page
+    moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: Page
 ) -> None:
-    bucket = prepare_bucket(s3_url, monkeypatch)
+    bucket = prepare_bucket(moto_url, monkeypatch)
     monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "5000")
     for path in ledger_export.month_of_rows(tmp_path / "rows", 1_000_000, joined=1_000):
         boto3.client("s3").upload_file(str(path), bucket, f"rows/v1/{path.parent.name}/rows.parquet")

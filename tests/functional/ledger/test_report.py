@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from functions.finance import app as finance
 from functions.ledger import app as ledger
 from tests import log_lines as lines
+from tests.buckets import facts_of
 from weir.adapters.store import Store
 from weir.core.ledger.join import join
 from weir.core.ledger.rows import Row
@@ -78,8 +79,7 @@ def report(
 
 def rows_of(bucket: str) -> list[Row]:
     """The join itself, without Parquet, SQL or API."""
-    facts = Store(bucket).facts(date(2026, 10, 1), date(2026, 11, 30))
-    return join(facts.records, PriceBook.load())
+    return join(facts_of(Store(bucket), date(2026, 10, 1), date(2026, 11, 30)), PriceBook.load())
 
 
 def total(rows: list[Row]) -> Decimal:

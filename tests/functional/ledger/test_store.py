@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import log_lines as lines
+from tests.buckets import facts_of
 from weir.adapters.store import Store, StoreError
 from weir.core.ledger.join import join
 from weir.core.ledger.logbatch import read_batch
@@ -53,9 +54,8 @@ def test_any_deliveries_are_read_back_as_the_rows_of_what_was_logged(
             shuffled = shuffled[size:]
     logged = read_batch(lines.batch(events)).records
     for reader in (store, store, Store(store.bucket, store.client)):
-        found = reader.facts(DAY, DAY + timedelta(days=4))
-        assert found.unreadable == []
-        assert join(found.records, BOOK) == join(logged, BOOK)
+        found = facts_of(reader, DAY, DAY + timedelta(days=4))
+        assert join(found, BOOK) == join(logged, BOOK)
 
 
 def test_days_are_read_from_first_to_last_and_no_others(bucket: str) -> None:
@@ -65,7 +65,7 @@ def test_days_are_read_from_first_to_last_and_no_others(bucket: str) -> None:
         ingest(lines.batch([lines.log_event(lines.report(f"r{offset}"), f"e{offset}", at_ms)]), store)
 
     def read(first: date, last: date) -> list[str | None]:
-        return sorted(str(record.request_id) for record in store.facts(first, last).records)
+        return sorted(str(record.request_id) for record in facts_of(store, first, last))
 
     assert read(DAY, DAY) == ["r0"]
     assert read(DAY - timedelta(days=1), DAY + timedelta(days=1)) == ["r-1", "r0", "r1"]
@@ -138,16 +138,17 @@ def test_an_exports_files_are_listed_without_its_status_and_their_links_open(
     path.write_text("a,b")
     store.put_export_status("job-1", {"status": "running"})
     store.put_export_file("job-1", path)
-    (found,) = store.export_files("job-1")
+    (found, status) = store.objects("exports/v1/job-1/")
+    assert status.key == "exports/v1/job-1/status.json"
     assert (found.key, found.size) == ("exports/v1/job-1/ledger.csv", 3)
-    with urlopen(store.presign(found.key)) as answer:
+    with urlopen(store.presign(found.key, 60)) as answer:
         assert answer.read() == b"a,b"
         assert answer.headers["content-disposition"] == 'attachment; filename="ledger.csv"'
 
 
 def test_a_bucket_that_cannot_be_read_is_an_error_of_ours_that_names_the_code(bucket: str) -> None:
     with pytest.raises(StoreError, match="S3 answered NoSuchBucket"):
-        Store("no-such-bucket").facts(DAY, DAY)
+        Store("no-such-bucket").fact_objects(DAY, DAY)
     with pytest.raises(StoreError, match="S3 answered NoSuchBucket"):
         Store("no-such-bucket").count_poison()
 
@@ -163,5 +164,5 @@ def test_an_object_that_vanishes_while_it_is_read_is_an_error_and_no_silent_gap(
 
     store.client.meta.events.register("before-call.s3.GetObject", vanish)
     with pytest.raises(StoreError, match="NoSuchKey") as raised:
-        store.facts(DAY, DAY)
+        facts_of(store, DAY, DAY)
     assert isinstance(raised.value.__cause__, ClientError)

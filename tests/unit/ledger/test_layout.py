@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weir.core.ledger import layout
+from weir.core.ledger.logbatch import KINDS
 
 days = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 
@@ -14,7 +15,8 @@ days = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 @given(days)
 def test_every_key_with_a_day_tells_it(day: date) -> None:
     keys = [
-        *(f"{prefix}{day}/{'a' * 64}.ndjson.gz" for prefix in layout.fact_prefixes()),
+        *(f"{layout.facts_folder(kind, day)}/{'a' * 64}.ndjson.gz" for kind in KINDS),
+        f"{layout.poison_folder(day)}/{'a' * 64}.json.gz",
         layout.rows_key(day),
         layout.correction_copy_key(day, "2026-10", 12, "ab" * 32),
         layout.closed_day_key(day, "ab" * 32),

@@ -1,7 +1,6 @@
 """The ledger's twelve properties: a small part of `make fuzz`, drawn by Hypothesis, and the proof that it can fail."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -41,53 +40,40 @@ def test_the_oracle_knows_what_a_request_costs_by_hand() -> None:
 # Bugs of the field, planted one at a time: each must be found, or the suite proves nothing.
 
 
-@contextlib.contextmanager
-def counted_twice() -> Iterator[None]:
+def counted_twice(patch: pytest.MonkeyPatch) -> None:
     def distinct(records: Any) -> list[RawRecord]:
         return sorted(records, key=lambda record: (record.timestamp_ms, record.event_id))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joining, "distinct", distinct)
-        yield
+    patch.setattr(joining, "distinct", distinct)
 
 
-@contextlib.contextmanager
-def in_order_of_arrival() -> Iterator[None]:
+def in_order_of_arrival(patch: pytest.MonkeyPatch) -> None:
     def distinct(records: Any) -> list[RawRecord]:
         return list({record.event_id: record for record in records}.values())
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joining, "distinct", distinct)
-        yield
+    patch.setattr(joining, "distinct", distinct)
 
 
-@contextlib.contextmanager
-def last_report_wins() -> Iterator[None]:
+def last_report_wins(patch: pytest.MonkeyPatch) -> None:
     original = Halves.__init__
 
     def init(self: Halves, group: Any) -> None:
         original(self, group)
         self.metrics = self.metrics[-1:]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Halves, "__init__", init)
-        yield
+    patch.setattr(Halves, "__init__", init)
 
 
-@contextlib.contextmanager
-def absent_is_nothing() -> Iterator[None]:
+def absent_is_nothing(patch: pytest.MonkeyPatch) -> None:
     original = joining.price_request
 
     def priced(used: Any, book: Any) -> Any:
         return original(replace(used, streamed_bytes=used.streamed_bytes or 0), book)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joining, "price_request", priced)
-        yield
+    patch.setattr(joining, "price_request", priced)
 
 
-@contextlib.contextmanager
-def cancelled_is_free() -> Iterator[None]:
+def cancelled_is_free(patch: pytest.MonkeyPatch) -> None:
     original = joining.price_request
 
     def priced(used: Any, book: Any) -> Any:
@@ -97,13 +83,10 @@ def cancelled_is_free() -> Iterator[None]:
         free = replace(cost.components, lambda_duration=Decimal(0))
         return replace(cost, components=free, total=cost.total - (cost.components.lambda_duration or 0))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joining, "price_request", priced)
-        yield
+    patch.setattr(joining, "price_request", priced)
 
 
-@contextlib.contextmanager
-def forgeries_believed() -> Iterator[None]:
+def forgeries_believed(patch: pytest.MonkeyPatch) -> None:
     original = logbatch._kind
 
     def kind(members: Any) -> Any:
@@ -112,13 +95,10 @@ def forgeries_believed() -> Iterator[None]:
             return "platform.report", record.get("requestId"), record
         return original(members)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logbatch, "_kind", kind)
-        yield
+    patch.setattr(logbatch, "_kind", kind)
 
 
-@contextlib.contextmanager
-def poison_stops_its_batch() -> Iterator[None]:
+def poison_stops_its_batch(patch: pytest.MonkeyPatch) -> None:
     original = logbatch._read_events
 
     def read(events: Any, *where: Any) -> Any:
@@ -126,22 +106,17 @@ def poison_stops_its_batch() -> Iterator[None]:
         first = batch.poison[0].offset if batch.poison else None
         return batch if first is None else replace(batch, records=batch.records[:first])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logbatch, "_read_events", read)
-        yield
+    patch.setattr(logbatch, "_read_events", read)
 
 
-@contextlib.contextmanager
-def no_margin() -> Iterator[None]:
+def no_margin(patch: pytest.MonkeyPatch) -> None:
     original = ledger.MemoryStore.records
 
     def records(self: Any, first: Any, last: Any) -> Any:
         inner = last - first == 2 * ledger.DAY
         return original(self, first + ledger.DAY, last - ledger.DAY) if inner else original(self, first, last)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.MemoryStore, "records", records)
-        yield
+    patch.setattr(ledger.MemoryStore, "records", records)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +132,9 @@ def no_margin() -> Iterator[None]:
         (no_margin, "P7, P8, P9"),
     ],
 )
-def test_a_planted_bug_is_found(bug: Any, property_named: str) -> None:
-    with bug():
+def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None], property_named: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
         for seed in range(400):
             try:
                 ledger.one_case(seed)
@@ -169,7 +145,8 @@ def test_a_planted_bug_is_found(bug: Any, property_named: str) -> None:
 
 
 def test_a_case_that_fails_is_made_smaller() -> None:
-    with last_report_wins():
+    with pytest.MonkeyPatch.context() as patch:
+        last_report_wins(patch)
         for seed in range(400):
             world = ledger.draw(Random(seed))
             try:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.local.bill import line_cost
 from tests.corpora import corpus
 from weir.core.pricing.cost import (
     API_GATEWAY_METERED_BYTES,
@@ -21,7 +22,7 @@ from weir.core.pricing.cost import (
     price_request,
     price_saved,
 )
-from weir.core.pricing.money import charge, line_cost, plain, split
+from weir.core.pricing.money import charge, plain, split
 from weir.core.pricing.prices import PriceBook
 from weir.core.usage import Usage
 

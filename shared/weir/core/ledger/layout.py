@@ -18,8 +18,6 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 
-from weir.core.ledger.logbatch import KINDS
-
 MARGIN = timedelta(days=1)
 ROWS = "rows.parquet"
 _DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})[-./]")
@@ -30,19 +28,35 @@ class MonthError(ValueError):
     """What should be a month is none."""
 
 
-def fact_prefixes() -> list[str]:
-    """The folders of all kinds of fact; a day's name follows."""
-    return [f"facts/v1/kind={kind}/dt=" for kind in KINDS]
+# Folders of days: a day's name follows.
+POISON = "poison/v1/"
+ROW_DAYS = "rows/v1/dt="
+COMPLETENESS_DAYS = "completeness/v1/dt="
+
+
+def fact_days(kind: str) -> str:
+    """The folder of days of one kind of fact."""
+    return f"facts/v1/kind={kind}/dt="
+
+
+def facts_folder(kind: str, day: date) -> str:
+    """The folder of one kind and day."""
+    return f"{fact_days(kind)}{day.isoformat()}"
+
+
+def poison_folder(day: date | None) -> str:
+    """The folder of what was set aside on a day; None is not known."""
+    return f"{POISON}dt={'unknown' if day is None else day.isoformat()}"
 
 
 def rows_key(day: date) -> str:
     """The day's compacted rows."""
-    return f"rows/v1/dt={day.isoformat()}/{ROWS}"
+    return f"{ROW_DAYS}{day.isoformat()}/{ROWS}"
 
 
 def correction_copy_key(found: date, month: str, number: int, content: str) -> str:
     """Where a closed month's correction lies among the rows: on the day it was found."""
-    return f"rows/v1/dt={found.isoformat()}/correction-{month}-{number:04d}-{content[:12]}.parquet"
+    return f"{ROW_DAYS}{found.isoformat()}/correction-{month}-{number:04d}-{content[:12]}.parquet"
 
 
 def closed_folder(month: str) -> str:
@@ -72,7 +86,7 @@ def export_key(job: str, name: str) -> str:
 
 def completeness_key(day: date) -> str:
     """The day's independent count."""
-    return f"completeness/v1/dt={day.isoformat()}.json"
+    return f"{COMPLETENESS_DAYS}{day.isoformat()}.json"
 
 
 def day_of(key: str) -> date | None:

@@ -11,7 +11,6 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 MONEY = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _UNITS = 15
 PLACES = Decimal("1e-15")
-_LINE_PLACES = Decimal("1e-10")
 
 
 def charge(quantity: Decimal, amount: Decimal) -> Decimal:
@@ -27,11 +26,6 @@ def plain(amount: Decimal) -> str:
     if "E" in text:
         text = format(amount, "f")
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
-
-
-def line_cost(quantity: Decimal, price: Decimal) -> Decimal:
-    """What an AWS bill shows for one line: quantity by list price, rounded to 10 places."""
-    return MONEY.quantize(MONEY.multiply(quantity, price), _LINE_PLACES)
 
 
 def split(amount: Decimal, shares: Mapping[str, int]) -> dict[str, Decimal]:

@@ -58,7 +58,7 @@ def plan_for(model: type[BaseModel]) -> Plan:
     if not model.__pydantic_complete__:
         model.model_rebuild()
     allow_nan = model.model_config.get("allow_inf_nan") is True
-    # Bound methods are made anew at each access; the function under them is not.
+    # Bound methods are made anew at each access; the function under them is not. (mypy takes them for plain functions.)
     if model.model_validate_json.__func__ is not BaseModel.model_validate_json.__func__:  # type: ignore[attr-defined]
         return Plan(model, None, ("model_validate_json is overridden",), allow_nan)
     if model.model_dump_json is not BaseModel.model_dump_json:
