@@ -97,7 +97,7 @@ def _store(bucket: str) -> Store:
 
 @cache
 def _lambda() -> Any:
-    import boto3  # 100 ms: not before it is needed
+    import boto3  # heavy: not before it is needed
 
     return boto3.client("lambda")
 

@@ -216,7 +216,7 @@ def write_bill(path: Path, lines: Iterable[Charge], export: Export) -> None:
 
 
 def _write_parquet(path: Path, rows: list[dict[str, str]]) -> None:
-    import duckdb  # an eighth of a second: not for those who write CSV
+    import duckdb  # heavy: not for those who write CSV
 
     timestamps = ("Start", "End", "_start_date", "_end_date")
     numbers = ("Cost", "Price", "Quantity", "_amount", "_cost", "_rate")

@@ -154,7 +154,7 @@ class AthenaEngine:
 
     def _boto(self) -> Any:
         if self._client is None:
-            import boto3  # 100 ms: not before it is needed
+            import boto3  # heavy: not before it is needed
 
             self._client = boto3.client("athena")
         return self._client

@@ -42,7 +42,7 @@ class LogReader:
     def client(self) -> Any:
         """The client for CloudWatch Logs."""
         if self._client is None:
-            import boto3  # 100 ms: not before it is needed
+            import boto3  # heavy: not before it is needed
             from botocore.config import Config
 
             config = Config(retries={"mode": "adaptive", "max_attempts": _MAX_ATTEMPTS})

@@ -54,7 +54,7 @@ class Store:
     def client(self) -> Any:
         """The S3 client."""
         if self._client is None:
-            import boto3  # 100 ms: not before it is needed
+            import boto3  # heavy: not before it is needed
             from botocore.config import Config
 
             # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
@@ -234,7 +234,7 @@ class Store:
 
     def _write_once(self, folder: str, content: bytes, extension: str) -> bool:
         key = f"{folder}/{sha256(content).hexdigest()}.{extension}.gz"
-        # Level 3: the ledger function spends as long at level 9 as on all the rest, for a sixth of the size.
+        # Level 3: the ledger function's time is billed, and level 9 takes much of it for little size.
         return self._conditional(key, gzip.compress(content, 3, mtime=0), IfNoneMatch="*")
 
     def _put(

@@ -26,7 +26,7 @@ from weir.core.ledger.rawrecords import RawRecord
 from weir.core.ledger.rows import Row
 from weir.core.pricing.prices import PriceBook
 
-# Stored bytes of facts that are joined at once: about 30 MB inflated, and 150 MB as records.
+# Stored bytes of facts that are joined at once: compressed, they are many times that in memory.
 SHARD_BYTES = 2 * 1024**2
 
 type Progress = Callable[[str, int, int], None]  # what is done, how many of it are, of how many

@@ -38,8 +38,8 @@ from weir.usecases import compact
 from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
 from weir.usecases.rowfiles import RowFiles
 
-XLSX_MAX_ROWS = 2_000_000  # two sheets; ten minutes of one processor
-# A row is about 2.7 kB of XML, more with long names, and on disk twice before it is packed.
+XLSX_MAX_ROWS = 2_000_000  # two sheets; cell by cell, more would not end in Lambda's 15 minutes
+# A row's XML lies on disk twice before it is packed; a generous estimate.
 _XLSX_ROW_BYTES = 8_000
 _BATCH = 5_000
 
@@ -249,7 +249,7 @@ def _write(
         sql, values = focus.focus_sql(request.filters, (model for (model,) in models), context.provider_of)
         if request.format == "focus-csv":
             return write_csv(connection, path, sql, values, totals.rows, on_progress)
-        # Lines have no order of their own, and keeping one takes Parquet twice the time. (CSV without one is out of
+        # Lines have no order of their own, and keeping one takes time and memory. (CSV without one is out of
         # memory at a single row, in DuckDB 2.0.0.)
         connection.execute("SET preserve_insertion_order = false")
         return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)

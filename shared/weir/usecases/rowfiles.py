@@ -22,7 +22,7 @@ from weir.core.pricing.prices import PriceBook
 from weir.usecases.compact import Progress, around, build_day, fingerprint_of, is_rows, is_stale, silent
 
 TAIL = timedelta(days=2)  # today and the two days before it
-JOIN_AT_READ_BYTES = 24 * 1024**2  # of stored facts: some seconds
+JOIN_AT_READ_BYTES = 24 * 1024**2  # of stored facts: what somebody may wait for
 _READERS = 8
 CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an export need room beside it
 

@@ -230,7 +230,7 @@ def _columns(line: Line, providers: dict[str, str]) -> dict[str, str]:
 _NO_TEXT = "CAST(NULL AS varchar)"
 _NO_MONEY = f"CAST(NULL AS {MONEY})"
 # What a caller tags stays as it is; ours have a prefix, as FOCUS asks of tags that a provider adds. The two objects are
-# joined as text: DuckDB's map_concat takes longer than all the other columns together.
+# joined as text: DuckDB's map_concat is slow.
 _CALLERS = "json_format(CAST(tags AS json))"
 _OURS = "json_format(CAST(map(ARRAY['weir/request-id', 'weir/tenant'], ARRAY[request_id, tenant]) AS json))"
 _TAGS = (

@@ -12,7 +12,7 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _encode_again = lru_cache(1024)(_encode)  # what all records of a batch share
 
 
-# Not frozen, though nobody changes one: that would take four times as long to make, and there are millions.
+# Not frozen, though nobody changes one: a frozen one takes longer to make, and there are millions.
 @dataclass(slots=True)
 class RawRecord:
     """One fact as it was logged: `body` is the application's fact or the platform's `record`.
@@ -46,7 +46,7 @@ class RawRecord:
 
     def line(self) -> bytes:
         """The record as one line of JSON, the same bytes for the same log line."""
-        # Put together by hand, members in order of their names: an encoder would take four times as long.
+        # Put together by hand, members in order of their names: an encoder takes longer.
         return (
             f'{{"body":{_encode(self.body) if self.text is None else self.text}'
             f',"event_id":{_encode(self.event_id)},"kind":{_encode_again(self.kind)}'

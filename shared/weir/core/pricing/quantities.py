@@ -8,7 +8,7 @@ from weir.core.facts import Front
 from weir.core.usage import Usage
 
 
-# Not frozen, nor is a row: at their size that would be an eighth of the time in which a row is made.
+# Not frozen, nor is a row: at their size that takes time, and there are millions.
 @dataclass(slots=True, kw_only=True)
 class UsageQuantities:
     """What a request used; None is unknown. `tokens` has one (model that answered, usage) for each attempt.
