@@ -188,7 +188,7 @@ COMPILE = .venv-uv/bin/uv pip compile --quiet --universal --python-version 3.12 
 lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; UPGRADE=--upgrade takes new versions.
 	$(COMPILE) pyproject.toml --group dev -o requirements.lock
 	for name in functions/generate/requirements functions/ledger/requirements functions/finance/requirements \
-		functions/books/requirements infra/build/runtime infra/container/requirements; do \
+		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
 	for name in infra/build/uv infra/build/node infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/bench/peers; do \

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from weir.adapters.store import Store
-from weir.core.ledger.rawrecords import RawRecord
+from weir.ledger.log_records import RawRecord
+from weir.ledger.store import Store
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.made_ledger import OCTOBER_END, made_ledger, write_corrections
-from weir.core.ledger.queries import Filters
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.asked import ExportFormat
-from weir.usecases.export import ExportContext, ExportRequest, export
+from weir.pricing.price_book import PriceBook
+from weir.reports.export import ExportContext, ExportRequest, export
+from weir.reports.params import ExportFormat
+from weir.reports.queries import Filters
 
 ROOT = Path(__file__).parents[1]
 # The rule that contradicts another; see above.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tests import log_lines
-from weir.adapters.duck import open_ledger, write_query, write_rows
-from weir.core.ledger.join import join
-from weir.core.ledger.rawrecords import RawRecord
-from weir.core.ledger.rows import Row
-from weir.core.ledger.table import COLUMNS
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.duck import open_ledger, write_query, write_rows
+from weir.ledger.join import join
+from weir.ledger.log_records import RawRecord
+from weir.ledger.row import Row
+from weir.ledger.table import COLUMNS
+from weir.pricing.price_book import PriceBook
 
 OCTOBER_END = datetime(2026, 10, 31, 20, 0, tzinfo=UTC)
 MODELS = ("gpt-4o-mini-2024-07-18", "gpt-4.1", "claude-haiku-4-5", "a-model-nobody-priced")

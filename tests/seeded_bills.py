@@ -11,11 +11,11 @@ from random import Random
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
+from infra.costs.bills.bill_files import read_bill
+from infra.costs.bills.compare import Reason, Status
+from infra.costs.bills.reconcile import reconcile
 from infra.local import bill as bills
 from tests.functional.bills.ledgers import BOOK, ledger, rows_of
-from weir.adapters.bill_files import read_bill
-from weir.core.bills.compare import Reason, Status
-from weir.usecases.reconcile import reconcile
 
 DAY = datetime(2026, 10, 25, tzinfo=UTC)  # clocks in Europe go back
 BILLS: dict[str, tuple[bills.Seed, set[Reason]]] = {

@@ -23,14 +23,16 @@ from fastapi.responses import FileResponse, JSONResponse
 from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
 
-from weir.adapters.athena import AthenaEngine, AthenaError, AthenaRunning
-from weir.adapters.settings import SettingsError, load_price_book, usd
-from weir.adapters.store import Store, StoreError
-from weir.adapters.web import PageFiles, SafeHeaders, answer_errors, invalid, refuse_other_sites
-from weir.core.outcomes import Outcome
-from weir.core.pricing.prices import PriceBookError
-from weir.usecases import exportjobs
-from weir.usecases.answers import (
+from weir.ledger.store import Store, StoreError
+from weir.outcomes import Outcome
+from weir.pricing.price_book import PriceBookError
+from weir.reports import export_jobs
+from weir.reports.athena import AthenaEngine, AthenaError, AthenaRunning
+from weir.reports.engine import TooBig
+from weir.reports.params import ExportFormat, FieldError, by_of, range_of, tags_of, zone_of
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.report import CursorError, Filters, LedgerReader
+from weir.reports.response_models import (
     ExportAnswer,
     ExportStartedAnswer,
     PageAnswer,
@@ -39,10 +41,8 @@ from weir.usecases.answers import (
     RunningAnswer,
     problem_response,
 )
-from weir.usecases.asked import ExportFormat, FieldError, by_of, range_of, tags_of, zone_of
-from weir.usecases.engine import TooBig
-from weir.usecases.report import CursorError, Filters, LedgerReader
-from weir.usecases.rowfiles import RowFiles
+from weir.reports.web import PageFiles, SafeHeaders, answer_errors, invalid, refuse_other_sites
+from weir.settings import SettingsError, load_price_book, usd
 
 PAGE = Path(__file__).parent / "page"
 # Every outcome of the closed set, and rows that have none.
@@ -80,9 +80,11 @@ class Services:
     @property
     def books(self) -> tuple[Any, str]:
         """boto3's client for Lambda, and the name of the books function. Raises BooksError."""
-        name = os.environ.get("WEIR_BOOKS_FUNCTION", "")
+        name = os.environ.get("WEIR_LEDGER_JOBS_FUNCTION", "")
         if not name:
-            raise exportjobs.BooksError("WEIR_BOOKS_FUNCTION is not set: no function writes exports here")
+            raise export_jobs.BooksError(
+                "WEIR_LEDGER_JOBS_FUNCTION is not set: no function writes exports here"
+            )
         return _lambda(), name
 
     def now(self) -> datetime:
@@ -293,7 +295,7 @@ def create_app(services: Services) -> FastAPI:
             tags=tags_of(body.tag),
         )
         client, function = services.books
-        job = exportjobs.start(client, function, body.format, wanted, zone.key, services.now())
+        job = export_jobs.start(client, function, body.format, wanted, zone.key, services.now())
         return {"id": job, "status": "running", "status_url": f"/api/exports/{job}"}
 
     @app.get(
@@ -304,7 +306,7 @@ def create_app(services: Services) -> FastAPI:
         responses={404: problem_response("No such export")},
     )
     def get_export(job: str) -> dict[str, Any]:
-        found = exportjobs.status(services.store, job, services.now())
+        found = export_jobs.status(services.store, job, services.now())
         if found is None:
             raise HTTPException(404, f"no export {job[:64]!r}")
         return found
@@ -314,7 +316,7 @@ def create_app(services: Services) -> FastAPI:
     app.mount("/page", PageFiles(directory=PAGE))
     app.add_middleware(SafeHeaders, files="/page/")
     answer_errors(
-        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, exportjobs.BooksError)
+        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, export_jobs.BooksError)
     )
 
     @app.exception_handler(FieldError)

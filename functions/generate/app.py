@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from weir.adapters.callers import (
+from weir.generate.cors import cors_headers
+from weir.generate.process import process_age_ms
+from weir.generate.request_record import Invocation
+from weir.generate.responses import (
     BufferedAnswer,
     EventStream,
     Headers,
@@ -22,19 +25,16 @@ from weir.adapters.callers import (
     disconnected,
     read_body,
 )
-from weir.adapters.judge import Judge
-from weir.adapters.process import process_age_ms
-from weir.adapters.secret import Secret
-from weir.adapters.settings import GenerateSettings, load_price_book
-from weir.adapters.telemetry import Telemetry
-from weir.adapters.transport import make_transport
-from weir.adapters.upstream import Upstream
-from weir.core.account import Invocation
-from weir.core.cors import cors_headers
-from weir.core.facts import front_of
-from weir.core.outcomes import Outcome
-from weir.core.problems import Problem
-from weir.usecases.generate import Generate
+from weir.generate.service import Generate
+from weir.generate.telemetry import Telemetry
+from weir.generate.validator_process import Judge
+from weir.ledger.facts import event_source_of
+from weir.outcomes import Outcome
+from weir.problems import Problem
+from weir.providers.secret import Secret
+from weir.providers.transport import make_transport
+from weir.providers.upstream import Upstream
+from weir.settings import GenerateSettings, load_price_book
 
 
 class App:
@@ -114,7 +114,7 @@ class App:
         invocation = Invocation(
             request_id=request_id,
             function_arn=context.invoked_function_arn if context is not None else None,
-            front=front_of(scope.get("aws.event")),
+            front=event_source_of(scope.get("aws.event")),
             started_ns=started_ns,
             init_ms=init_ms,
             restored=self._restored,
@@ -171,7 +171,7 @@ class App:
 
     async def _describe(self, send: Send, headers: Headers) -> int:
         # It builds a dozen models: nobody but its readers pays for them.
-        from weir.core.openapi import openapi_json
+        from weir.generate.openapi import openapi_json
 
         document = openapi_json()
         await answer(send, 200, [("content-type", "application/json"), *headers], document)

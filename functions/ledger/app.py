@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from weir.adapters.embedded_metrics import embedded_metrics
-from weir.adapters.store import Store
-from weir.core.facts import instant
-from weir.usecases.ingest import ingest
+from weir.embedded_metrics import embedded_metrics
+from weir.ledger.facts import instant
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
 
 _MAX_REASONS = 20  # each can be of its own, and a line that CloudWatch cuts is no metric
 

@@ -36,7 +36,7 @@ GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 # The layer's packages; everything else in shared/ is for building it.
-OUR_PACKAGES = ("asgiric", "weir")
+OUR_PACKAGES = ("asgiric", "pydantic_streaming", "weir")
 
 # botocore describes 400 services in 25 MB. generate asks for a key; the others read and write the ledger's bucket;
 # finance also asks Athena and starts the books, which count in generate's log.
@@ -44,7 +44,7 @@ AWS_SERVICES = {
     "generate": ("secretsmanager", "ssm"),
     "ledger": ("s3",),
     "finance": ("athena", "lambda", "s3"),
-    "books": ("logs", "s3"),
+    "ledger_jobs": ("logs", "s3"),
 }
 
 # Large parts of packages that none of the functions imports. A test imports what each of them does import.

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from weir.adapters.settings import SettingsError
-from weir.adapters.store import StoreError
-from weir.core.bills.lines import BillError
-from weir.core.ledger.layout import MonthError
-from weir.core.pricing.prices import PriceBookError
-from weir.usecases.asked import EXPORT_FORMATS, FieldError
-from weir.usecases.close import CloseError
-from weir.usecases.engine import TooBig
-from weir.usecases.export import ExportError
+from infra.costs.bills.lines import BillError
+from weir.ledger.close import CloseError
+from weir.ledger.s3_keys import MonthError
+from weir.ledger.store import StoreError
+from weir.pricing.price_book import PriceBookError
+from weir.reports.engine import TooBig
+from weir.reports.export import ExportError
+from weir.reports.params import EXPORT_FORMATS, FieldError
+from weir.settings import SettingsError
 
 from . import commands
 from .dashboard import dashboard

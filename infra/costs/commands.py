@@ -10,18 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from weir.adapters.bill_files import read_bill
-from weir.adapters.settings import usd
-from weir.usecases.asked import by_of, zone_of
-from weir.usecases.close import close as close_month
-from weir.usecases.close import verify
-from weir.usecases.compact import compact as compact_days
-from weir.usecases.engine import DuckEngine
-from weir.usecases.export import ExportRequest, export_range
-from weir.usecases.reconcile import reconcile as compare
-from weir.usecases.report import LedgerReader
-from weir.usecases.reprice import reprice as price_again
-from weir.usecases.rowfiles import RowFiles
+from infra.costs.bills.bill_files import read_bill
+from infra.costs.bills.reconcile import reconcile as compare
+from weir.ledger.close import close as close_month
+from weir.ledger.close import verify
+from weir.ledger.compact import compact as compact_days
+from weir.ledger.reprice import reprice as price_again
+from weir.reports.engine import DuckEngine
+from weir.reports.export import ExportRequest, export_range
+from weir.reports.params import by_of, zone_of
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.report import LedgerReader
+from weir.settings import usd
 
 from .filters import filters_of, span_of
 from .ledger import Ledger, UsageError

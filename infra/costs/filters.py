@@ -4,9 +4,9 @@ import argparse
 from dataclasses import replace
 from datetime import datetime
 
-from weir.core.outcomes import Outcome
-from weir.usecases.asked import range_of, tags_of, zone_of
-from weir.usecases.report import Filters
+from weir.outcomes import Outcome
+from weir.reports.params import range_of, tags_of, zone_of
+from weir.reports.report import Filters
 
 from .ledger import UsageError
 

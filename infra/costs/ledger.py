@@ -7,9 +7,9 @@ from typing import Any
 
 import boto3
 
-from weir.adapters.settings import load_price_book
-from weir.adapters.store import Store
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.settings import load_price_book
 
 _OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl"}
 

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from weir.core.pricing.prices import PriceBook
+from weir.pricing.price_book import PriceBook
 
 type Export = Literal["cur", "focus"]
 _HOUR = timedelta(hours=1)

@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     TARGET.write_text(json.dumps(document, indent=1) + "\n")
     sys.path.insert(0, str(ROOT / "shared"))  # run as a script, before anything of ours is installed
-    from weir.core.pricing.prices import PriceBook
+    from weir.pricing.price_book import PriceBook
 
     changed = sum(model not in old["models"] for model in models)
     print(

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 
 from tests.bench.tables import Bound, Table
 from tests.made_ledger import made_ledger
-from weir.adapters.duck import open_ledger, write_query
-from weir.core.ledger.queries import Filters
-from weir.core.ledger.table import COLUMNS
-from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
-from weir.usecases.export import ExportContext, ExportRequest, export
+from weir.ledger.duck import open_ledger, write_query
+from weir.ledger.table import COLUMNS
+from weir.reports.export import ExportContext, ExportRequest, export
+from weir.reports.params import EXPORT_FORMATS, ExportFormat
+from weir.reports.queries import Filters
 
 REQUESTS = 1_000_000
 JOINED = 20_000

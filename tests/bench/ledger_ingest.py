@@ -13,12 +13,12 @@ from typing import Any
 
 from tests import log_lines as lines
 from tests.bench.tables import Bound, Table, spread
-from weir.adapters.store import Store
-from weir.core.ledger.join import join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.table import flat
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.ingest import ingest
+from weir.ledger.ingest import ingest
+from weir.ledger.join import join
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.store import Store
+from weir.ledger.table import flat
+from weir.pricing.price_book import PriceBook
 
 REQUESTS = 4_000
 REQUESTS_IN_A_BATCH = 200

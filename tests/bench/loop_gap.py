@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_streaming import StreamedValidator
 from tests.bench.documents import BlogPost, prose, tokens
 from tests.bench.tables import Bound, Table, percentile
-from weir.adapters.judge import Judge, close
-from weir.core.validation import StreamedValidator
+from weir.generate.validator_process import Judge, close
 
 SIZE = 10_000_000
 PIECE_CHARS = 4096

@@ -16,12 +16,12 @@ from functools import partial
 
 from pydantic import BaseModel
 
+from pydantic_streaming import StreamedValidator, WholeText
+from pydantic_streaming.whole import INLINE_MAX_BYTES
 from tests.bench.documents import BlogPost, Dense, dense, prose, tokens
 from tests.bench.tables import Bound, Table
 from tests.bench.validation_peers import against_the_libraries, memory, stopping
-from weir.adapters.judge import Judge
-from weir.core.validation import StreamedValidator, WholeText
-from weir.core.validation.whole import INLINE_MAX_BYTES
+from weir.generate.validator_process import Judge
 
 ROUNDS = int(os.environ.get("BENCH_VALIDATION_ROUNDS", "5"))
 KB, MB = 1_000, 1_000_000

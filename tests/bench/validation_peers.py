@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pydantic_streaming import StreamedValidator, Violation
 from tests.bench.artifacts import PEERS, ROOT
 from tests.bench.documents import BlogPost, Dense, dense, prose, tokens
 from tests.bench.tables import Bound, Table
-from weir.core.validation import StreamedValidator, Violation
 
 KB, MB = 1_000, 1_000_000
 PEER_PYTHON = os.environ.get("BENCH_PEER_PYTHON", str(ROOT / ".venv-peers/bin/python"))
@@ -26,7 +26,7 @@ _RESIDENT = """
 import sys
 from pathlib import Path
 from tests.bench.documents import BlogPost, Dense
-from weir.core.validation import StreamedValidator
+from pydantic_streaming import StreamedValidator
 what, name, path = sys.argv[1:]
 streams = what != "model"
 model = {"BlogPost": BlogPost, "Dense": Dense}[name]

@@ -42,7 +42,7 @@ def task(aws: LocalAws, event: dict[str, Any]) -> dict[str, Any]:
     """What boto3 gets for a task, over the Lambda API."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     client = boto3.client("lambda", endpoint_url=aws.lambda_endpoint, **keys)
-    answer = client.invoke(FunctionName="BooksFunction", Payload=json.dumps(event))
+    answer = client.invoke(FunctionName="LedgerJobsFunction", Payload=json.dumps(event))
     done: dict[str, Any] = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, done
     return done
@@ -60,7 +60,7 @@ async def test_a_day_is_compacted_once_counted_and_reported() -> None:
         assert (counted["reports_in_log"], counted["reports_stored"]) == (2, 2)
         again = (await client.get("/api/report")).json()
         assert again["totals"] == first["totals"]
-        lines = [event.record or {} for event in aws.log_events("BooksFunction")]
+        lines = [event.record or {} for event in aws.log_events("LedgerJobsFunction")]
         assert [line["CompletenessPercent"] for line in lines if "CompletenessPercent" in line] == [100.0]
         assert all("PriceBookAgeDays" in line for line in lines if line.get("message") == "books.compact")
 

@@ -22,13 +22,13 @@ FUNCTIONS = {
     "GenerateFunction": "generate",
     "LedgerFunction": "ledger",
     "FinanceFunction": "finance",
-    "BooksFunction": "books",
+    "LedgerJobsFunction": "ledger_jobs",
 }
 AWS_CLIENTS = {
     "generate": ("secretsmanager", "ssm"),
     "ledger": ("s3",),
     "finance": ("athena", "lambda", "s3"),
-    "books": ("logs", "s3"),
+    "ledger_jobs": ("logs", "s3"),
 }
 # Of a function and its layers, unpacked. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_UNPACKED_BYTES = 250 * 1024 * 1024
@@ -193,12 +193,12 @@ parameters.SecretsProvider(), parameters.SSMProvider()
     assert json.loads(done.stdout)["Ok"] == [1.0]
 
 
-@pytest.mark.parametrize("name", ["FinanceFunction", "BooksFunction"])
+@pytest.mark.parametrize("name", ["FinanceFunction", "LedgerJobsFunction"])
 def test_duckdb_reads_and_writes_parquet_with_what_was_kept(
     name: str, on_lambda: Callable[[str], Path], python_3_13: str, tmp_path: Path
 ) -> None:
     code = f"""
-from weir.adapters.duck import connect
+from weir.ledger.duck import connect
 with connect() as connection:
     path = {str(tmp_path / "one.parquet")!r}
     connection.execute(f"COPY (SELECT TIMESTAMP '2026-11-22 12:00:00' AS at_utc) TO '{{path}}' (FORMAT parquet)")
@@ -210,7 +210,7 @@ with connect() as connection:
     assert done.stdout.strip() == "[(13,)]"
 
 
-@pytest.mark.parametrize("name", ["FinanceFunction", "BooksFunction"])
+@pytest.mark.parametrize("name", ["FinanceFunction", "LedgerJobsFunction"])
 def test_time_zones_are_known_whatever_the_system_has(
     name: str, on_lambda: Callable[[str], Path], python_3_13: str
 ) -> None:

@@ -20,8 +20,8 @@ from botocore.config import Config
 from infra.local.sam.template import Template
 from infra.local.simulator import Script, Simulator
 from infra.local.stack import ROOT, LocalAws, LocalAwsConfig
-from weir.core.openapi import EVENTS
-from weir.core.sse import SSEDecoder
+from weir.generate.openapi import EVENTS
+from weir.providers.sse import SSEDecoder
 
 EVENTS_FOLDER = Path(__file__).parents[1] / "events"
 SCRIPTS = [

@@ -246,7 +246,7 @@ def test_sam_local_invoke_loads_the_books_with_what_they_carry(sam: Sam, tmp_pat
     # No bucket is at hand: what is no task is refused after everything has been imported.
     event = tmp_path / "event.json"
     event.write_text('{"task": "none"}')
-    answer = invoke(sam, event, "BooksFunction")
+    answer = invoke(sam, event, "LedgerJobsFunction")
     assert answer["errorType"] == "TaskError", answer
     assert "expected a task of compact" in answer["errorMessage"]
 

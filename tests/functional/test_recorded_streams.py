@@ -17,9 +17,7 @@ import pytest
 
 from infra.local.replay import Replay, cut
 from tests.corpora import corpus
-from weir.adapters.secret import Secret
-from weir.adapters.upstream import Upstream
-from weir.core.chat_completions import (
+from weir.providers.chat_completions import (
     ChatCompletionsDecoder,
     Finished,
     ModelNamed,
@@ -28,6 +26,8 @@ from weir.core.chat_completions import (
     TextDelta,
     UsageReported,
 )
+from weir.providers.secret import Secret
+from weir.providers.upstream import Upstream
 
 RECORDED = 31
 CHUNKINGS = ("whole", "lines", "random-1", "random-2", "random-3", "7")

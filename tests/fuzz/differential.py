@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from weir.core.validation import Document, InvalidDocument, StreamedValidator, Value, Violation, plan_for
+from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation, plan_for
 
 # Of a text that the parser refuses Pydantic says nothing else.
 NOT_JSON = (((), "json_invalid"), ((), "string_unicode"))

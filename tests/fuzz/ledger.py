@@ -14,11 +14,11 @@ from random import Random
 
 from tests.fuzz.ledger_oracle import Expected, expected
 from tests.fuzz.ledger_worlds import HOUR_MS, Line, World, deliveries, make_world
-from weir.core.ledger import join as joining
-from weir.core.ledger.rawrecords import Poison, RawRecord
-from weir.core.ledger.rows import Row
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.ingest import ingest
+from weir.ledger import join as joining
+from weir.ledger.ingest import ingest
+from weir.ledger.log_records import Poison, RawRecord
+from weir.ledger.row import Row
+from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
 AGAIN = PriceBook.load()

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.fuzz.ledger_worlds import HOUR_MS, Line, World
 
-_DATA = Path(__file__).parents[2] / "shared" / "weir" / "core" / "pricing" / "data"
+_DATA = Path(__file__).parents[2] / "shared" / "weir" / "pricing" / "data"
 _MIB = 1024**2
 UNITS = 10**15
 

@@ -21,16 +21,16 @@ from tests import log_lines as lines
 from tests.fuzz.ledger import AGAIN, BOOK, DAY, MIDNIGHT, same
 from tests.fuzz.ledger_oracle import Expected, expected
 from tests.fuzz.ledger_worlds import HOUR_MS, Line, World, deliveries, make_world
-from weir.adapters.duck import open_ledger
-from weir.adapters.log_groups import FoundEvent
-from weir.adapters.store import Store
-from weir.core.ledger import layout
-from weir.usecases.close import close, correct, verify
-from weir.usecases.compact import build_day, compact, is_rows
-from weir.usecases.completeness import reconcile_completeness
-from weir.usecases.ingest import ingest
-from weir.usecases.reprice import reprice
-from weir.usecases.rowfiles import RowFiles
+from weir.ledger import s3_keys
+from weir.ledger.close import close, correct, verify
+from weir.ledger.compact import build_day, compact, is_rows
+from weir.ledger.completeness import reconcile_completeness
+from weir.ledger.duck import open_ledger
+from weir.ledger.ingest import ingest
+from weir.ledger.log_groups import FoundEvent
+from weir.ledger.reprice import reprice
+from weir.ledger.store import Store
+from weir.reports.parquet_cache import RowFiles
 
 MONTH = "2026-10"
 WORLDS = 20
@@ -136,12 +136,12 @@ class _Life:
         compact(self.store, BOOK, FIRST, LAST, self.folder)
         if self.random.random() < 0.5:
             same("P7: compaction again", compact(self.store, AGAIN, FIRST, LAST, self.folder).days, [])
-        days = [layout.day_of(entry.key) for entry in self.store.row_objects(FIRST, LAST) if is_rows(entry)]
+        days = [s3_keys.day_of(entry.key) for entry in self.store.row_objects(FIRST, LAST) if is_rows(entry)]
         for day in self.random.sample(days, min(len(days), 1)):
             assert day is not None
             again, stored = self.folder / "again.parquet", self.folder / "stored.parquet"
             build_day(self.store, AGAIN, day, again, shard_bytes=self.random.choice((300, 10**6)))
-            self.store.download(layout.rows_key(day), stored)
+            self.store.download(s3_keys.rows_key(day), stored)
             same(f"P7: bytes of {day}", again.read_bytes() == stored.read_bytes(), True)
 
     def close(self) -> None:

@@ -15,10 +15,10 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pydantic_streaming import cutter, plan_for, streamed
 from tests.fuzz.differential import check
 from tests.fuzz.documents import chopped, document
 from tests.fuzz.models import model
-from weir.core.validation import cutter, plan_for, streamed
 
 BATCH = 50
 # Small enough that values of a few characters are cut as huge ones are, and that looks are rare as in long texts.

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from weir.adapters.embedded_metrics import embedded_metrics
+from weir.embedded_metrics import embedded_metrics
 
 
 def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 # Not before the first byte: frameworks, AWS's SDK, metrics, the OpenAPI models, httpx's own engine and its loops.
 AFTER_THE_FIRST_BYTE = {
     "fastapi", "starlette", "mangum", "boto3", "botocore", "aws_lambda_powertools", "httpcore", "anyio", "sniffio",
-    "weir.core.openapi", "weir.adapters.store", "weir.schemas.blog_post", "jsonschema", "yaml",
+    "weir.generate.openapi", "weir.ledger.store", "weir.schemas.blog_post", "jsonschema", "yaml",
 }  # fmt: skip
 
 

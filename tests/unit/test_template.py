@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.unit.cloudformation import ROOT, TEMPLATES, load, resources, walk
-from weir.core.ledger.table import COLUMNS
-from weir.core.outcomes import Outcome
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.table import COLUMNS
+from weir.outcomes import Outcome
+from weir.pricing.price_book import PriceBook
 
 TEMPLATE = load("template.yaml")
 OBSERVABILITY = load("infra/observability.yaml")
@@ -80,10 +80,10 @@ def test_nobody_who_writes_the_books_reads_its_own_log() -> None:
         filter["LogGroupName"] for filter in resources(TEMPLATE, "AWS::Logs::SubscriptionFilter").values()
     ]
     assert read == [{"Ref": "GenerateLogGroup"}]
-    for name in ("LedgerFunction", "BooksFunction", "FinanceFunction"):
+    for name in ("LedgerFunction", "LedgerJobsFunction", "FinanceFunction"):
         own = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]
         assert own not in read, f"each line that {name} wrote would call the ledger again"
-    assert FUNCTIONS["BooksFunction"]["Environment"]["Variables"]["WEIR_LOG_GROUPS"] == read[0]
+    assert FUNCTIONS["LedgerJobsFunction"]["Environment"]["Variables"]["WEIR_LOG_GROUPS"] == read[0]
 
 
 def test_every_generate_writes_to_the_log_group_that_the_ledger_reads() -> None:
@@ -167,7 +167,7 @@ def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
 
 
 def test_the_books_are_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
-    assert granted("BooksFunction") == {
+    assert granted("LedgerJobsFunction") == {
         "s3:GetObject": FACTS | BOOKS,
         "s3:PutObject": FACTS | BOOKS | in_the_bucket("poison/v1/*"),
         "s3:ListBucket": BUCKET,
@@ -189,7 +189,7 @@ def test_whoever_reads_the_books_writes_nothing_but_the_answers_of_athena() -> N
         "s3:PutObject": ANSWERS,
         "s3:AbortMultipartUpload": ANSWERS,
         "s3:ListMultipartUploadParts": ANSWERS,
-        "lambda:InvokeFunction": {"BooksFunction.Arn"},
+        "lambda:InvokeFunction": {"LedgerJobsFunction.Arn"},
         **{f"athena:{name}": workgroup for name in queries},
         **{f"glue:{name}": catalogue for name in ("GetDatabase", "GetTable", "GetPartitions")},
     }
@@ -248,8 +248,8 @@ def test_nobody_gets_round_the_ceiling_of_a_query() -> None:
 
 
 def test_each_scheduled_task_is_one_that_the_books_know() -> None:
-    books = FUNCTIONS["BooksFunction"]
-    code = (ROOT / "functions/books/app.py").read_text()
+    books = FUNCTIONS["LedgerJobsFunction"]
+    code = (ROOT / "functions/ledger_jobs/app.py").read_text()
     for event in books["Events"].values():
         assert event["Type"] == "ScheduleV2"
         assert f'"{json.loads(event["Properties"]["Input"])["task"]}"' in code
@@ -262,7 +262,7 @@ def test_a_budget_warns_three_times() -> None:
 
 
 def test_a_task_of_the_books_that_fails_twice_wakes_somebody() -> None:
-    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["BooksErrors"]
+    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["LedgerJobsErrors"]
     # One event and its repetition a minute later, and nothing until the next schedule.
     assert (alarm["EvaluationPeriods"], alarm["Period"] > 60) == (1, True)
     assert alarm["Threshold"] < 2 and alarm["ComparisonOperator"] == "GreaterThanThreshold"
@@ -375,11 +375,11 @@ def test_dashboard_and_alarms_read_metrics_that_the_code_writes() -> None:
     for _, _, value in walk(OBSERVABILITY):
         if isinstance(value, dict) and value.get("Namespace") == "Weir":
             read.add(value["MetricName"])
-    telemetry = (ROOT / "shared/weir/adapters/telemetry.py").read_text()
+    telemetry = (ROOT / "shared/weir/generate/telemetry.py").read_text()
     written = {outcome.metric for outcome in Outcome} | set(
         re.findall(r'"([A-Z]\w+)", MetricUnit', telemetry)
     )
-    for name in ("ledger", "books"):
+    for name in ("ledger", "ledger_jobs"):
         code = (ROOT / f"functions/{name}/app.py").read_text()
         written |= set(re.findall(r'"([A-Z]\w+)"\]?(?::| =) \("', code))
     assert read <= written

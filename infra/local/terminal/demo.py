@@ -246,7 +246,7 @@ def main(argv: list[str]) -> int:
 async def _run_task(aws: LocalAws, task: dict[str, Any]) -> dict[str, Any]:
     """Let the books do one task, after all that was logged has been booked. Raises Unexpected."""
     await aws.settled()
-    invocation = aws.functions["BooksFunction"].invoke(Invocation(json.dumps(task).encode()))
+    invocation = aws.functions["LedgerJobsFunction"].invoke(Invocation(json.dumps(task).encode()))
     body = await invocation.answer.body()
     if invocation.answer.error is not None:
         raise Unexpected(f"books: expected {task['task']} to be done, got {invocation.answer.error.details}")

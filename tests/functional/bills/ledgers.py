@@ -6,13 +6,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from infra.costs.bills.reconcile import Ask
 from tests import log_lines as lines
-from weir.adapters.duck import open_ledger, write_rows
-from weir.core.ledger.join import join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.rows import Row
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.reconcile import Ask
+from weir.ledger.duck import open_ledger, write_rows
+from weir.ledger.join import join
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.row import Row
+from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
 ARM = "arn:aws:lambda:us-east-1:123456789012:function:generate"

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infra.costs.bills.bill_files import read_bill
+from infra.costs.bills.lines import BillError, Charge
 from infra.local import bill as bills
 from tests.corpora import corpus
 from tests.functional.bills.ledgers import ARM, BOOK, utc
-from weir.adapters.bill_files import read_bill
-from weir.core.bills.lines import BillError, Charge
 
 START = utc(2026, 11, 1)
 INVOCATIONS = [

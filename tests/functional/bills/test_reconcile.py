@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlglot
 
+from infra.costs.bills.bill_files import read_bill
+from infra.costs.bills.compare import Reason, Status
+from infra.costs.bills.ledger_lines import LEDGER_LINES
+from infra.costs.bills.reconcile import Ask, Reconciliation, reconcile
 from infra.local import bill as bills
 from tests.functional.bills.ledgers import ARM, BOOK, X86, ledger, rows_of, utc
-from weir.adapters.bill_files import read_bill
-from weir.adapters.duck import connect, open_ledger, write_rows
-from weir.core.bills.compare import Reason, Status
-from weir.core.bills.ledger_lines import LEDGER_LINES
-from weir.usecases.reconcile import Ask, Reconciliation, reconcile
+from weir.ledger.duck import connect, open_ledger, write_rows
 
 # In Berlin the clocks go back at 01:00 UTC of the middle day.
 HOUR = timedelta(hours=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.buckets import prepare_bucket
-from weir.adapters.store import Store
+from weir.ledger.store import Store
 
 
 @pytest.fixture

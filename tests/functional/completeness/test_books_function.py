@@ -13,9 +13,9 @@ from infra.local.logs.log_groups import LogEvent
 from infra.local.stack import LocalAws
 from tests import log_lines as lines
 from tests.buckets import facts_of
-from weir.adapters.store import Store
-from weir.core.ledger.join import join
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.join import join
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
 
 
 def client(service: str, endpoint: str) -> Any:
@@ -36,7 +36,9 @@ async def test_lines_that_no_subscription_delivered_are_brought_in_once() -> Non
         task = json.dumps({"task": "reconcile_completeness", "hours": 1, "settle_minutes": 0})
         answers = []
         for _ in range(2):
-            answer = await asyncio.to_thread(functions.invoke, FunctionName="BooksFunction", Payload=task)
+            answer = await asyncio.to_thread(
+                functions.invoke, FunctionName="LedgerJobsFunction", Payload=task
+            )
             answers.append(json.loads(answer["Payload"].read()))
         s3 = client("s3", aws.moto_endpoint)
         (bucket,) = [entry["Name"] for entry in (await asyncio.to_thread(s3.list_buckets))["Buckets"]]

@@ -17,12 +17,12 @@ from infra.local.fronts.logs_api import logs_api
 from infra.local.logs.log_groups import LogEvent, LogGroups
 from tests import log_lines as lines
 from tests.buckets import facts_of
-from weir.adapters.log_groups import FoundEvent, LogReader, LogsError
-from weir.adapters.store import Store
-from weir.core.ledger.join import join
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.completeness import Completeness, Logs, reconcile_completeness
-from weir.usecases.ingest import ingest
+from weir.ledger.completeness import Completeness, Logs, reconcile_completeness
+from weir.ledger.ingest import ingest
+from weir.ledger.join import join
+from weir.ledger.log_groups import FoundEvent, LogReader, LogsError
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
 NOW = datetime.now(UTC).replace(minute=40, second=0, microsecond=0)  # CloudWatch takes no lines of last month

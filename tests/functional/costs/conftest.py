@@ -10,8 +10,8 @@ import pytest
 from infra.costs.__main__ import main
 from tests import log_lines
 from tests.buckets import prepare_bucket
-from weir.adapters.store import Store
-from weir.usecases.ingest import ingest
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
 
 type Costs = Callable[..., tuple[int, str, str]]
 

@@ -19,10 +19,10 @@ from infra.costs.__main__ import parser
 from infra.local import bill
 from tests.unit.cloudformation import ROOT
 from tests.unit.test_packaging import commands
-from weir.adapters.store import Store
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.engine import DuckEngine
-from weir.usecases.rowfiles import RowFiles
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.engine import DuckEngine
+from weir.reports.parquet_cache import RowFiles
 
 from .conftest import SPAN, Costs, book
 

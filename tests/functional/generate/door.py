@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from functions.generate.app import App
-from weir.core.openapi import EVENTS, ErrorEvent
-from weir.core.sse import SSEDecoder
+from weir.generate.openapi import EVENTS, ErrorEvent
+from weir.providers.sse import SSEDecoder
 
 BLOG_POST = {
     "title": "On streams",

@@ -21,7 +21,7 @@ from tests.functional.generate.scripted import (
     status,
     text,
 )
-from weir.usecases.generate import Limits
+from weir.generate.service import Limits
 
 INVALID = json.dumps(BLOG_POST | {"slug": "Not A Slug"})
 
@@ -464,7 +464,7 @@ async def test_what_a_provider_worked_on_is_not_asked_again_in_silence(
 
 async def test_a_stalled_refusal_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
     head = b"HTTP/1.1 429 X\r\ncontent-length: 99\r\nretry-after: 3\r\n\r\n{"
-    monkeypatch.setattr("weir.adapters.upstream._ERROR_BODY_S", 0.1)
+    monkeypatch.setattr("weir.providers.upstream._ERROR_BODY_S", 0.1)
     async with provider([head, "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "x"})
     assert answer.status == 429 and answer.headers["retry-after"] == "3"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from weir.adapters.token_timer import TokenTimer
+from weir.generate.token_timer import TokenTimer
 
 
 async def test_no_token_in_time_ends_the_wait() -> None:

@@ -21,7 +21,7 @@ from tests.functional.generate.scripted import (
     status,
     text,
 )  # fmt: skip
-from weir.adapters.transport import IDLE_S, StreamTransport, make_transport
+from weir.providers.transport import IDLE_S, StreamTransport, make_transport
 
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 

@@ -19,13 +19,13 @@ from starlette.testclient import TestClient
 
 from functions.finance import app as finance
 from tests import log_lines as lines
-from weir.adapters.athena import AthenaEngine, AthenaError, AthenaRunning, literal, value
-from weir.adapters.store import Store
-from weir.core.ledger import layout
-from weir.core.ledger.queries import Query
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.compact import compact
-from weir.usecases.engine import DuckEngine
+from weir.ledger import s3_keys
+from weir.ledger.compact import compact
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.athena import AthenaEngine, AthenaError, AthenaRunning, literal, value
+from weir.reports.engine import DuckEngine
+from weir.reports.queries import Query
 
 DAY = date(2026, 11, 22)
 # What DuckDB calls Athena's types.
@@ -119,7 +119,7 @@ def stored(bucket: str, context: Any, tmp_path: Path) -> Path:
     folder = tmp_path / f"dt={DAY}"
     folder.mkdir()
     path = folder / "rows.parquet"
-    boto3.client("s3").download_file(bucket, layout.rows_key(DAY), str(path))
+    boto3.client("s3").download_file(bucket, s3_keys.rows_key(DAY), str(path))
     return path
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests import log_lines as lines
-from weir.adapters.duck import open_ledger
-from weir.adapters.store import Store
-from weir.core.ledger import layout
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.close import CloseError, close, correct, verify
-from weir.usecases.compact import build_day, compact
-from weir.usecases.ingest import ingest
-from weir.usecases.reprice import reprice
-from weir.usecases.rowfiles import RowFiles
+from weir.ledger import s3_keys
+from weir.ledger.close import CloseError, close, correct, verify
+from weir.ledger.compact import build_day, compact
+from weir.ledger.duck import open_ledger
+from weir.ledger.ingest import ingest
+from weir.ledger.reprice import reprice
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.parquet_cache import RowFiles
 
 BOOK = PriceBook.load()
 DEARER = PriceBook.load(
@@ -223,7 +223,7 @@ def test_two_compactions_at_once_leave_the_rows_of_one_of_them(store: Store, tmp
 
 def test_a_month_is_closed_once_it_is_over_and_compacted(store: Store, tmp_path: Path) -> None:
     log(store, "r1")
-    with pytest.raises(layout.MonthError, match="expected a month YYYY-MM, got 'November'"):
+    with pytest.raises(s3_keys.MonthError, match="expected a month YYYY-MM, got 'November'"):
         close(store, "November", AFTER, tmp_path)
     with pytest.raises(CloseError, match=r"can be closed from 2026-12-02T00:00:00.000Z on"):
         close(store, MONTH, datetime(2026, 12, 1, 23, tzinfo=UTC), tmp_path)
@@ -320,7 +320,7 @@ def test_a_correction_is_booked_once_and_finished_if_it_was_cut_off(store: Store
 
 def test_what_overwrites_a_closed_day_is_found_and_put_back(store: Store, tmp_path: Path) -> None:
     closed(store, tmp_path)
-    stray, strange = layout.rows_key(DAY), layout.rows_key(DAY + ONE)
+    stray, strange = s3_keys.rows_key(DAY), s3_keys.rows_key(DAY + ONE)
     log(store, "late")
     built = build_day(store, BOOK, DAY, tmp_path / "built.parquet")
     for key in (stray, strange):

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.fuzz import ledger_store
-from weir.adapters import duck
-from weir.core.ledger import closing, layout
-from weir.usecases import compact, rowfiles
+from weir.ledger import compact, corrections, duck, s3_keys
+from weir.reports import parquet_cache
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -21,19 +20,19 @@ def test_every_property_holds_through_the_life_of_a_month(seed: int, monkeypatch
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:
     """Days joined without the days around them: requests over midnight fall apart."""
-    patch.setattr(layout, "MARGIN", timedelta(0))
+    patch.setattr(s3_keys, "MARGIN", timedelta(0))
 
 
 def late_facts_unseen(patch: pytest.MonkeyPatch) -> None:
     """A tail that trusts its compaction."""
-    patch.setattr(rowfiles, "is_stale", lambda objects, known: known is None and bool(objects))
+    patch.setattr(parquet_cache, "is_stale", lambda objects, known: known is None and bool(objects))
 
 
 def dimensions_not_kept_apart(patch: pytest.MonkeyPatch) -> None:
     """One difference a request, booked under what it is now: sums by outcome drift."""
-    told = (name for name in closing._KEPT_APART if name != "region")
-    patch.setattr(closing, "_TOLD", (*closing._TOLD, *told))
-    patch.setattr(closing, "_KEPT_APART", ("region",))
+    told = (name for name in corrections._KEPT_APART if name != "region")
+    patch.setattr(corrections, "_TOLD", (*corrections._TOLD, *told))
+    patch.setattr(corrections, "_KEPT_APART", ("region",))
 
 
 def closed_days_written(patch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
-from functions.books import app as books
+from functions.ledger_jobs import app as books
 from tests import log_lines as lines
-from weir.adapters.store import Store
-from weir.usecases.close import CloseError
-from weir.usecases.ingest import ingest
+from weir.ledger.close import CloseError
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
 
 NOW = lines.NOON + timedelta(hours=1)
 

@@ -23,17 +23,16 @@ from hypothesis import strategies as st
 
 from tests import focus_judge
 from tests.made_ledger import OCTOBER_END, made_ledger, made_records, write_corrections, write_days
-from weir.adapters import xlsx
-from weir.adapters.duck import duck_type, open_ledger
-from weir.adapters.export_files import FORMULA_STARTS
-from weir.core.ledger import queries
-from weir.core.ledger.join import join
-from weir.core.ledger.queries import Filters
-from weir.core.ledger.table import COLUMNS, COMPONENTS, PHASES
-from weir.core.pricing.prices import PriceBook
-from weir.usecases import export as exports
-from weir.usecases.asked import EXPORT_FORMATS, ExportFormat
-from weir.usecases.export import ExportContext, ExportError, ExportRequest, export
+from weir.ledger.duck import duck_type, open_ledger
+from weir.ledger.join import join
+from weir.ledger.table import COLUMNS, COMPONENTS, PHASES
+from weir.pricing.price_book import PriceBook
+from weir.reports import export as exports
+from weir.reports import queries, xlsx
+from weir.reports.export import ExportContext, ExportError, ExportRequest, export
+from weir.reports.export_files import FORMULA_STARTS
+from weir.reports.params import EXPORT_FORMATS, ExportFormat
+from weir.reports.queries import Filters
 
 COUNT = 600
 CORRECTIONS = 12

@@ -18,12 +18,12 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
-from functions.books import app as books
 from functions.finance import app as finance
 from functions.ledger import app as ledger
+from functions.ledger_jobs import app as books
 from tests import log_lines as lines
-from weir.adapters.web import PageFiles
-from weir.core.outcomes import Outcome
+from weir.outcomes import Outcome
+from weir.reports.web import PageFiles
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -292,7 +292,7 @@ class Books:
 @pytest.fixture
 def exporting(client: TestClient, context: Any, monkeypatch: pytest.MonkeyPatch) -> Books:
     function = Books(context)
-    monkeypatch.setenv("WEIR_BOOKS_FUNCTION", "books")
+    monkeypatch.setenv("WEIR_LEDGER_JOBS_FUNCTION", "books")
     monkeypatch.setattr(finance, "_lambda", lambda: function)
     return function
 
@@ -387,7 +387,7 @@ def test_a_page_of_another_site_cannot_start_an_export(
 
 def test_without_a_function_that_writes_them_there_are_no_exports(client: TestClient) -> None:
     answer = client.post("/api/exports", json={"format": "csv"})
-    assert (answer.status_code, "WEIR_BOOKS_FUNCTION" in answer.json()["detail"]) == (503, True)
+    assert (answer.status_code, "WEIR_LEDGER_JOBS_FUNCTION" in answer.json()["detail"]) == (503, True)
 
 
 def url_event(path: str, query: str = "") -> dict[str, Any]:

@@ -12,10 +12,10 @@ from tests import log_lines as lines
 from tests.buckets import facts_of
 from tests.functional.generate.door import BLOG_POST, Answer, door
 from tests.functional.generate.scripted import DONE, END, HEAD, USAGE, Step, chunk, provider, status
-from weir.adapters.store import Store
-from weir.core.ledger.join import join
-from weir.core.ledger.rows import Row
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.join import join
+from weir.ledger.row import Row
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
 
 FUNCTION_URL = lines.json.loads((Path(__file__).parents[2] / "events" / "url_generate.json").read_text())
 DOCUMENT = lines.json.dumps(BLOG_POST)

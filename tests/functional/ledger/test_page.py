@@ -18,9 +18,9 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from functions.books import app as books
 from functions.finance import app as finance
 from functions.ledger import app as ledger
+from functions.ledger_jobs import app as books
 from tests import log_lines as lines
 from tests.bench import ledger_export
 from tests.browser import PATIENCE_S, Browser, Page, find_chromium

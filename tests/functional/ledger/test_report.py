@@ -16,13 +16,13 @@ from functions.finance import app as finance
 from functions.ledger import app as ledger
 from tests import log_lines as lines
 from tests.buckets import facts_of
-from weir.adapters.store import Store
-from weir.core.ledger.join import join
-from weir.core.ledger.rows import Row
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.close import close, correct
-from weir.usecases.compact import compact
-from weir.usecases.engine import DuckEngine, TooBig
+from weir.ledger.close import close, correct
+from weir.ledger.compact import compact
+from weir.ledger.join import join
+from weir.ledger.row import Row
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.engine import DuckEngine, TooBig
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 OUTCOMES = ["ok", "ok", "ok", "invalid_output", "client_disconnected", "stopped", "upstream_error"]
@@ -327,7 +327,7 @@ def test_a_report_needs_no_folder_that_can_be_written_but_its_own(
             super().__init__(files, **settings)
             opened.append({"folder": self.query("SELECT current_setting('temp_directory')")[0][0]})
 
-    monkeypatch.setattr("weir.usecases.report.DuckEngine", Seen)
+    monkeypatch.setattr("weir.reports.report.DuckEngine", Seen)
     report(client)
     assert all(Path(entry["folder"]).is_relative_to(gettempdir()) for entry in opened) and opened
 
@@ -335,7 +335,7 @@ def test_a_report_needs_no_folder_that_can_be_written_but_its_own(
 def test_a_range_that_is_too_big_for_the_memory_is_a_503_that_says_what_to_do(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weir.usecases.report._MEMORY", "1MB")
+    monkeypatch.setattr("weir.reports.report._MEMORY", "1MB")
     answer = client.get("/api/report", params={"from": "2026-10-01", "to": "2026-11-22"})
     assert (answer.status_code, "AthenaOverMegabytes" in answer.json()["detail"]) == (503, True)
 

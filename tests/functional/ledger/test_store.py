@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from tests import log_lines as lines
 from tests.buckets import facts_of
-from weir.adapters.store import Store, StoreError
-from weir.core.ledger.join import join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.rawrecords import Poison
-from weir.core.pricing.prices import PriceBook
-from weir.usecases.ingest import ingest
+from weir.ledger.ingest import ingest
+from weir.ledger.join import join
+from weir.ledger.log_records import Poison
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.store import Store, StoreError
+from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
 DAY = lines.NOON.date()

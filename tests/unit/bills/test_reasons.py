@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from weir.core.bills.compare import Comparison, Reason, Status, compare, status_of
-from weir.core.bills.ledger_lines import LedgerLine, LedgerSide
-from weir.core.bills.lines import Bill, BillLine, Charge
-from weir.core.bills.reasons import explain
-from weir.core.bills.usage_types import (
+from infra.costs.bills.compare import Comparison, Reason, Status, compare, status_of
+from infra.costs.bills.ledger_lines import LedgerLine, LedgerSide
+from infra.costs.bills.lines import Bill, BillLine, Charge
+from infra.costs.bills.reasons import explain
+from infra.costs.bills.usage_types import (
     CACHE,
     DURATION,
     PROVISIONED,
@@ -24,7 +24,7 @@ from weir.core.bills.usage_types import (
     usage_type,
     usage_type_of,
 )
-from weir.core.pricing.prices import PriceBook
+from weir.pricing.price_book import PriceBook
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:generate"

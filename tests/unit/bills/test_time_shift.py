@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from weir.core.bills.time_shift import Figures, shifted_hours
+from infra.costs.bills.time_shift import Figures, shifted_hours
 
 START = datetime(2026, 10, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)

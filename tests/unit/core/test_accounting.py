@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core import events
-from weir.core.outcomes import Outcome
-from weir.core.problems import Problem
-from weir.core.requests import parse_request
-from weir.core.sse import SSEDecoder
-from weir.core.timing import RequestTiming
-from weir.core.usage import Usage, estimate_usage
+from weir.generate import events
+from weir.generate.requests import parse_request
+from weir.generate.timing import RequestTiming
+from weir.outcomes import Outcome
+from weir.pricing.usage import Usage, estimate_usage
+from weir.problems import Problem
+from weir.providers.sse import SSEDecoder
 
 MS = 1_000_000
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core.chat_completions import (
+from weir.pricing.usage import Usage
+from weir.providers.chat_completions import (
     ChatCompletionsDecoder,
     Finished,
     ModelNamed,
@@ -17,7 +18,6 @@ from weir.core.chat_completions import (
     TextDelta,
     UsageReported,
 )
-from weir.core.usage import Usage
 
 OBJECT = "stream chunk: expected a JSON object"
 

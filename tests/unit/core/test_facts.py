@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from weir.adapters.settings import function_from_environment
-from weir.core.facts import front_of
+from weir.ledger.facts import event_source_of
+from weir.settings import function_from_environment
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -23,7 +23,7 @@ EVENTS = Path(__file__).parents[2] / "events"
     ],
 )
 def test_the_shape_of_an_event_tells_what_it_came_through(name: str, front: str | None) -> None:
-    assert front_of(json.loads((EVENTS / f"{name}.json").read_text())) == front
+    assert event_source_of(json.loads((EVENTS / f"{name}.json").read_text())) == front
 
 
 HTTP_API = {"version": "2.0", "requestContext": {"domainName": "a1b2.execute-api.eu-central-1.amazonaws.com"}}
@@ -41,7 +41,7 @@ HTTP_API = {"version": "2.0", "requestContext": {"domainName": "a1b2.execute-api
     ids=["none, as in a container", "an HTTP API", "a list", "text", "a payload with a member of that name"],
 )
 def test_an_event_of_another_shape_is_a_payload_or_unknown(event: Any, front: str | None) -> None:
-    assert front_of(event) == front
+    assert event_source_of(event) == front
 
 
 def test_a_function_knows_its_storage_from_the_template_alone() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, model_validator
 
-from weir.core.retry import Splice, completed_members, plan_retry
-from weir.core.validation import StreamedValidator, Violation
+from pydantic_streaming import StreamedValidator, Violation
+from weir.generate.retry import Splice, completed_members, plan_retry
 from weir.schemas import load_schema
 
 JSON = st.recursive(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpora import corpus
-from weir.core.sse import ServerSentEvent, SSEDecoder, encode_event
+from weir.providers.sse import ServerSentEvent, SSEDecoder, encode_event
 
 
 def decode(data: bytes, size: int, **options: int) -> tuple[list[ServerSentEvent], SSEDecoder]:

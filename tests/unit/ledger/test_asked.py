@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core.ledger.cursors import CursorError, cursor_after, position_of
-from weir.usecases.asked import FieldError, by_of, range_of, tags_of, zone_of
+from weir.reports.cursors import CursorError, cursor_after, position_of
+from weir.reports.params import FieldError, by_of, range_of, tags_of, zone_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from weir.core.ledger.budget import budget, first_day
+from weir.reports.budget import budget, first_day
 
 MONTH = date(2026, 11, 1)
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import sqlglot
 from sqlglot import exp
 
-from weir.core.ledger import focus
-from weir.core.ledger.queries import Filters
-from weir.core.ledger.table import COMPONENTS, MONEY
-from weir.core.pricing.cost import Components
+from weir.ledger.table import COMPONENTS, MONEY
+from weir.pricing.cost import Components
+from weir.reports import focus
+from weir.reports.queries import Filters
 
 FILTERS = Filters(
     start=datetime(2026, 11, 1, tzinfo=UTC),

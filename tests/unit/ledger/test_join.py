@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests import log_lines as lines
-from weir.adapters.duck import write_rows
-from weir.core.ledger.join import distinct, join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.rawrecords import RawRecord
-from weir.core.ledger.rows import JoinStatus, Row
-from weir.core.pricing.prices import PriceBook
+from weir.ledger.duck import write_rows
+from weir.ledger.join import distinct, join
+from weir.ledger.log_records import RawRecord
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.row import JoinStatus, Row
+from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
 FACTS = Path(__file__).parent / "facts"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core.ledger import layout
-from weir.core.ledger.logbatch import KINDS
+from weir.ledger import s3_keys
+from weir.ledger.log_subscription import KINDS
 
 days = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 
@@ -15,34 +15,34 @@ days = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 @given(days)
 def test_every_key_with_a_day_tells_it(day: date) -> None:
     keys = [
-        *(f"{layout.facts_folder(kind, day)}/{'a' * 64}.ndjson.gz" for kind in KINDS),
-        f"{layout.poison_folder(day)}/{'a' * 64}.json.gz",
-        layout.rows_key(day),
-        layout.correction_copy_key(day, "2026-10", 12, "ab" * 32),
-        layout.closed_day_key(day, "ab" * 32),
-        layout.completeness_key(day),
+        *(f"{s3_keys.facts_folder(kind, day)}/{'a' * 64}.ndjson.gz" for kind in KINDS),
+        f"{s3_keys.poison_folder(day)}/{'a' * 64}.json.gz",
+        s3_keys.rows_key(day),
+        s3_keys.correction_copy_key(day, "2026-10", 12, "ab" * 32),
+        s3_keys.closed_day_key(day, "ab" * 32),
+        s3_keys.completeness_key(day),
     ]
-    assert {layout.day_of(key) for key in keys} == {day}
-    assert layout.day_of(layout.close_key("2026-10")) is None
+    assert {s3_keys.day_of(key) for key in keys} == {day}
+    assert s3_keys.day_of(s3_keys.close_key("2026-10")) is None
 
 
 @given(days)
 def test_a_months_days_are_those_that_name_it(day: date) -> None:
-    first, last = layout.month_days(layout.month_of(day))
+    first, last = s3_keys.month_days(s3_keys.month_of(day))
     assert first.day == 1 and first <= day <= last and (last + timedelta(days=1)).day == 1
-    assert {layout.month_of(inner) for inner in layout.days(first, last)} == {layout.month_of(day)}
+    assert {s3_keys.month_of(inner) for inner in s3_keys.days(first, last)} == {s3_keys.month_of(day)}
 
 
 @pytest.mark.parametrize(
     "month", ["", "2026", "2026-13", "2026-1", "2026-10-01", "0000-10", "2026-10\n", "../..-10"]
 )
 def test_what_is_no_month_is_refused(month: str) -> None:
-    with pytest.raises(layout.MonthError, match="expected a month YYYY-MM, got"):
-        layout.month_days(month)
+    with pytest.raises(s3_keys.MonthError, match="expected a month YYYY-MM, got"):
+        s3_keys.month_days(month)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1), unique=True))
 def test_a_fingerprint_is_that_of_the_names_in_any_order(keys: list[str]) -> None:
     shuffled = [*reversed(keys), *keys[:2]]
-    assert layout.fingerprint(shuffled) == layout.fingerprint(keys)
-    assert layout.fingerprint([*keys, "one more\x00"]) != layout.fingerprint(keys)
+    assert s3_keys.fingerprint(shuffled) == s3_keys.fingerprint(keys)
+    assert s3_keys.fingerprint([*keys, "one more\x00"]) != s3_keys.fingerprint(keys)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import log_lines as lines
-from weir.core.ledger.logbatch import LogBatch, _members, inflate, read_batch
-from weir.core.ledger.rawrecords import RawRecord
+from weir.ledger.log_records import RawRecord
+from weir.ledger.log_subscription import LogBatch, _members, inflate, read_batch
 
 GOOD = lines.request("r1")
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests import log_lines as lines
-from weir.core.ledger.join import join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.rows import Row
-from weir.core.pricing.cost import UsageQuantities, price_request
-from weir.core.pricing.prices import PriceBook
-from weir.core.usage import Usage
+from weir.ledger.join import join
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.row import Row
+from weir.pricing.cost import UsageQuantities, price_request
+from weir.pricing.price_book import PriceBook
+from weir.pricing.usage import Usage
 
 BOOK = PriceBook.load()
 START = lines.platform("start", "r1", version="$LATEST")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tests import log_lines as lines
 from tests.fuzz import ledger
 from tests.fuzz.ledger_oracle import expected
-from weir.core.ledger import join as joining
-from weir.core.ledger import logbatch
-from weir.core.ledger.halves import Halves
-from weir.core.ledger.join import join
-from weir.core.ledger.logbatch import read_batch
-from weir.core.ledger.rawrecords import RawRecord
+from weir.ledger import join as joining
+from weir.ledger import log_subscription
+from weir.ledger.join import join
+from weir.ledger.log_records import RawRecord
+from weir.ledger.log_subscription import read_batch
+from weir.ledger.request_log import Halves
 
 
 @settings(max_examples=150, deadline=None)
@@ -87,7 +87,7 @@ def cancelled_is_free(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgeries_believed(patch: pytest.MonkeyPatch) -> None:
-    original = logbatch._kind
+    original = log_subscription._kind
 
     def kind(members: Any) -> Any:
         record = members.get("record")
@@ -95,18 +95,18 @@ def forgeries_believed(patch: pytest.MonkeyPatch) -> None:
             return "platform.report", record.get("requestId"), record
         return original(members)
 
-    patch.setattr(logbatch, "_kind", kind)
+    patch.setattr(log_subscription, "_kind", kind)
 
 
 def poison_stops_its_batch(patch: pytest.MonkeyPatch) -> None:
-    original = logbatch._read_events
+    original = log_subscription._read_events
 
     def read(events: Any, *where: Any) -> Any:
         batch = original(events, *where)
         first = batch.poison[0].offset if batch.poison else None
         return batch if first is None else replace(batch, records=batch.records[:first])
 
-    patch.setattr(logbatch, "_read_events", read)
+    patch.setattr(log_subscription, "_read_events", read)
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.optimizer.qualify import qualify
 
-from weir.adapters.duck import connect, duck_type, open_ledger
-from weir.core.ledger import queries, rowqueries
-from weir.core.ledger.buckets import Unit, bucket_sql, buckets, local_day, spans
-from weir.core.ledger.queries import BREAKDOWNS, OTHER, TOP_GROUPS, TOP_NAMES, UNKNOWN, Filters, Query
-from weir.core.ledger.table import COLUMNS
+from weir.ledger.duck import connect, duck_type, open_ledger
+from weir.ledger.table import COLUMNS
+from weir.reports import queries, row_queries
+from weir.reports.queries import BREAKDOWNS, OTHER, TOP_GROUPS, TOP_NAMES, UNKNOWN, Filters, Query
+from weir.reports.time_buckets import Unit, bucket_sql, buckets, local_day, spans
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # https://trino.io/docs/current/functions/list.html; what is not a function in the texts is a word of the grammar.
@@ -64,10 +64,10 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.reasons(filters)
     yield queries.hours(filters)
     yield queries.spending(filters, day)
-    yield rowqueries.page(filters, "newest", 50)
-    yield rowqueries.page(filters, "newest", 50, ["2026-10-02 00:00:00.000", "r1", "request", "0.1"])
-    yield rowqueries.page(filters, "cost", 50, ["0.1", "2026-10-02 00:00:00.000", "r1", "request"])
-    yield rowqueries.one(filters, "r1")
+    yield row_queries.page(filters, "newest", 50)
+    yield row_queries.page(filters, "newest", 50, ["2026-10-02 00:00:00.000", "r1", "request", "0.1"])
+    yield row_queries.page(filters, "cost", 50, ["0.1", "2026-10-02 00:00:00.000", "r1", "request"])
+    yield row_queries.one(filters, "r1")
 
 
 QUERIES = list(every_query(CHANGING, BERLIN))
@@ -316,7 +316,7 @@ def test_every_reason_is_counted_once_for_each_request() -> None:
 
 
 @pytest.mark.parametrize("sort", ["newest", "cost"])
-def test_pages_give_every_row_once_even_where_keys_are_equal(sort: rowqueries.Sort) -> None:
+def test_pages_give_every_row_once_even_where_keys_are_equal(sort: row_queries.Sort) -> None:
     costs = [Decimal("0.0000001"), Decimal(0), Decimal("-0.5"), Decimal("0.5")]
     rows = [
         {"at_utc": f"2026-11-17 12:00:00.{n % 3:03d}", "total": costs[n % 4], "request_id": f"r{n % 6}",
@@ -325,10 +325,10 @@ def test_pages_give_every_row_once_even_where_keys_are_equal(sort: rowqueries.So
     ]  # fmt: skip
     rows = list({tuple(row.values()): row for row in rows}.values())
     ledger = ledger_of(rows)
-    whole = ask(ledger, rowqueries.page(RANGE, sort, 100))
+    whole = ask(ledger, row_queries.page(RANGE, sort, 100))
     paged: list[dict[str, Any]] = []
     while part := ask(
-        ledger, rowqueries.page(RANGE, sort, 5, rowqueries.position(paged[-1], sort) if paged else None)
+        ledger, row_queries.page(RANGE, sort, 5, row_queries.position(paged[-1], sort) if paged else None)
     ):
         paged += part
     assert paged == whole

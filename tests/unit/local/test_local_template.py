@@ -101,7 +101,7 @@ def test_our_own_template_is_understood_whole():
         "GenerateManagedFunction",
         "LedgerFunction",
         "FinanceFunction",
-        "BooksFunction",
+        "LedgerJobsFunction",
     }
     generate, ledger = functions["GenerateFunction"], functions["LedgerFunction"]
     assert generate.url is not None

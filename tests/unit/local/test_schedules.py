@@ -26,8 +26,8 @@ def test_anything_else_is_refused_by_name(expression: str) -> None:
 def test_the_templates_schedules_start_the_books_alone() -> None:
     functions = Template(ROOT / "template.yaml", region="eu-central-1").functions
     scheduled = {name: config.schedules for name, config in functions.items() if config.schedules}
-    assert set(scheduled) == {"BooksFunction"}
-    payloads = {schedule.payload: schedule.every_s for schedule in scheduled["BooksFunction"]}
+    assert set(scheduled) == {"LedgerJobsFunction"}
+    payloads = {schedule.payload: schedule.every_s for schedule in scheduled["LedgerJobsFunction"]}
     assert payloads['{"task": "compact"}'] == 900
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from infra.local.bill import line_cost
 from tests.corpora import corpus
-from weir.core.pricing.cost import (
+from weir.pricing.cost import (
     API_GATEWAY_METERED_BYTES,
     FREE_STREAMED_BYTES,
     Cost,
@@ -22,9 +22,9 @@ from weir.core.pricing.cost import (
     price_request,
     price_saved,
 )
-from weir.core.pricing.money import charge, plain, split
-from weir.core.pricing.prices import PriceBook
-from weir.core.usage import Usage
+from weir.pricing.money import charge, plain, split
+from weir.pricing.price_book import PriceBook
+from weir.pricing.usage import Usage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOOK = PriceBook.load()

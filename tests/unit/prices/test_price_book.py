@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weir.core.pricing.prices import PriceBook, PriceBookError
+from weir.pricing.price_book import PriceBook, PriceBookError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOOK = PriceBook.load()
@@ -199,7 +199,7 @@ def test_every_price_names_its_source_and_every_file_its_day() -> None:
     found = BOOK.token_price("output", model="gpt-4o", at=NOW)
     assert found is not None
     assert "genai-prices" in found.source
-    for path in sorted(Path(__file__).parents[3].glob("shared/weir/core/pricing/data/*.json")):
+    for path in sorted(Path(__file__).parents[3].glob("shared/weir/pricing/data/*.json")):
         document = json.loads(path.read_text())
         assert date.fromisoformat(document["as_of"])
         assert document["source"]["name"] and document["source"]["url"].startswith("https://")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, RootModel
 
+from pydantic_streaming import InvalidDocument, StreamedValidator
 from tests.corpora import corpus
-from weir.core.validation import InvalidDocument, StreamedValidator
 
 
 class AnyValue(BaseModel):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
-from weir.core.validation import Document, StreamedValidator
-from weir.core.validation.locations import path_of
-from weir.core.validation.values import pointer
+from pydantic_streaming import Document, StreamedValidator
+from pydantic_streaming.locations import path_of
+from pydantic_streaming.values import pointer
 
 
 class Text(BaseModel):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError, model_validator
 
-from weir.adapters.judge import Judge, close
-from weir.core.validation import InvalidDocument, StreamedValidator, Value
+from pydantic_streaming import InvalidDocument, StreamedValidator, Value
+from weir.generate.validator_process import Judge, close
 from weir.schemas import load_schema
 
 pytestmark = pytest.mark.anyio
@@ -143,7 +143,7 @@ async def test_the_child_ends_with_its_parent() -> None:
         sys.executable,
         "-c",
         "import asyncio, sys; sys.path[:] = sys.argv[1:]\n"
-        "from weir.adapters.judge import Judge\n"
+        "from weir.generate.validator_process import Judge\n"
         "async def main():\n"
         "    judge = Judge(); await judge.start(); print(judge._child.pid, flush=True); await asyncio.sleep(60)\n"
         "asyncio.run(main())",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from weir.core.validation import Document, InvalidDocument, StreamedValidator, WholeText
+from pydantic_streaming import Document, InvalidDocument, StreamedValidator, WholeText
 
 
 class Loose(BaseModel):

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from weir.core.validation import StreamedValidator, plan_for
+from pydantic_streaming import StreamedValidator, plan_for
 
 
 class Line(BaseModel):

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.core.validation.scanner import MEMBER_RUN, RUN, TOO_DEEP, Slot, split
+from pydantic_streaming.scanner import MEMBER_RUN, RUN, TOO_DEEP, Slot, split
 
 TEXT = st.text(st.sampled_from('ab"\\{}[],: \n😀'), max_size=8)
 JSON = st.recursive(

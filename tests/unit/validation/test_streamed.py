@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from weir.core.validation import InvalidDocument, StreamedValidator, Value, Violation
+from pydantic_streaming import InvalidDocument, StreamedValidator, Value, Violation
 
 
 class Note(BaseModel):

@@ -13,7 +13,7 @@ import httpx
 from fastapi import FastAPI, HTTPException
 from mangum import Mangum
 
-from weir.core.requests import GenerationRequest
+from weir.generate.requests import GenerationRequest
 from weir.schemas import load_schema, response_format
 
 app = FastAPI()

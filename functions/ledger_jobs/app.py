@@ -1,0 +1,193 @@
+"""The books: what is done to the ledger on a schedule, or takes longer than somebody waits for.
+
+    {"task": "compact"}                                      the last three days, and closed months' late facts
+    {"task": "compact", "days": 40}                          as many; or "first" and "last", both included
+    {"task": "reconcile_completeness", "hours": 26}          counts reports in the log groups, and brings in what is
+                                                             missing; not yet the last "settle_minutes" (15)
+    {"task": "export", "job": "...", ...}                    writes files of rows under exports/, and how far it is
+    {"task": "close", "month": "2026-10"}                    the month's immutable snapshot
+
+Every task may be repeated: Lambda delivers an asynchronous event at least once.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
+
+from weir.embedded_metrics import embedded_metrics
+from weir.ledger.close import close, closed_months, correct
+from weir.ledger.compact import compact
+from weir.ledger.completeness import SETTLE, reconcile_completeness
+from weir.ledger.facts import instant
+from weir.ledger.log_groups import LogReader
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.export import ExportError, ExportRequest, export_range
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.report import LedgerReader
+from weir.settings import load_price_book, usd
+
+_OPEN_DAYS = 3
+_MAX_DAYS = 400
+
+type Metrics = Mapping[str, tuple[str, float]]  # name: CloudWatch's unit, value
+
+
+class TaskError(ValueError):
+    """An event that names no task, or asks for what cannot be; says what was expected and what came."""
+
+
+@cache
+def _store() -> Store:
+    # Kept between invocations for its connection; made at the first, so that importing reads nothing.
+    return Store(os.environ["WEIR_LEDGER_BUCKET"])
+
+
+@cache
+def _book() -> PriceBook:
+    return load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", ""))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _row_files() -> RowFiles:
+    return RowFiles(_store(), _book(), Path(gettempdir()) / "weir-rows", _now)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Do one task; the answer is for whoever invokes by hand.
+
+    Raises TaskError, and what the task raises; Lambda then tries an asynchronous event again.
+    """
+    task = _TASKS.get(str(event.get("task")))
+    if task is None:
+        raise TaskError(f"expected a task of {', '.join(_TASKS)}, got {str(event.get('task'))[:40]!r}")
+    with TemporaryDirectory() as folder:
+        done, metrics = task(event, Path(folder))
+    now = _now()
+    line = {
+        "level": "INFO",
+        "timestamp": instant(now),
+        "requestId": context.aws_request_id,
+        "message": f"books.{event['task']}",
+        "done": done,
+        **embedded_metrics("books", now, metrics),
+    }
+    print(json.dumps(line), flush=True)
+    return done
+
+
+def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    first, last = _days(event)
+    done = compact(_store(), _book(), first, last, folder)
+    corrected = [
+        correct(_store(), _book(), month, _now(), folder) for month in closed_months(_store(), first, last)
+    ]
+    metrics: dict[str, tuple[str, float]] = {
+        "DaysCompacted": ("Count", len(done.days)),
+        "RowsCompacted": ("Count", done.rows),
+        "CorrectionRows": ("Count", sum(entry.rows for entry in corrected)),
+        "PriceBookAgeDays": ("Count", _book().age(_now()).days),
+    }
+    budget = usd("WEIR_MONTHLY_BUDGET_USD", os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""))
+    reader = LedgerReader(_store(), _book(), _row_files(), _now, budget=budget)
+    if (percent := reader.budget_used_percent()) is not None:
+        metrics["BudgetUsedPercent"] = ("Percent", percent)
+    return {**done.as_json(), "corrections": [entry.as_json() for entry in corrected]}, metrics
+
+
+def _reconcile_completeness(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    hours = _number(event, "hours", 26, 1, 24 * _MAX_DAYS)
+    settle = timedelta(minutes=_number(event, "settle_minutes", SETTLE // timedelta(minutes=1), 0, 24 * 60))
+    groups = [name for name in os.environ.get("WEIR_LOG_GROUPS", "").split(",") if name]
+    if not groups:
+        raise TaskError("WEIR_LOG_GROUPS: expected the names of the log groups, got none")
+    counted = reconcile_completeness(
+        groups,
+        LogReader(),
+        _store(),
+        now=_now(),
+        hours=hours,
+        settle=settle,
+        region=os.environ.get("AWS_REGION"),
+    )
+    # Where no report was expected nothing is missing, and nothing is known: then there is no point in the metric.
+    known = counted.percent is not None
+    metrics: Metrics = {"CompletenessPercent": ("Percent", float(counted.percent or 0))} if known else {}
+    return counted.as_json(), metrics
+
+
+def _export(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    job, began = str(event.get("job", "")), _now()
+    if not job or not set(job) <= set("0123456789abcdefghijklmnopqrstuvwxyz-"):
+        raise TaskError(f"job: expected an id of small letters, digits and hyphens, got {job[:40]!r}")
+    store = _store()
+
+    def tell(status: str, **members: Any) -> dict[str, Any]:
+        document = {"id": job, "status": status, "began_at": instant(began), "error": None, **members}
+        store.put_export_status(job, document)
+        return document
+
+    tell("running")
+    try:
+        files = export_range(store, _book(), _row_files(), ExportRequest.of(event), folder, began)
+    except ExportError as error:
+        # The caller's, and no other try would end otherwise.
+        return tell("failed", error=str(error), ended_at=instant(_now())), {"ExportsFailed": ("Count", 1)}
+    except Exception as error:
+        tell(
+            "failed", error=f"{type(error).__name__}, which is ours: the log has it", ended_at=instant(_now())
+        )
+        raise
+    for path in files:
+        store.put_export_file(job, path)
+    names = [{"name": path.name, "bytes": path.stat().st_size} for path in files]
+    return tell("done", files=names, ended_at=instant(_now())), {"ExportsDone": ("Count", 1)}
+
+
+def _close(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    document = close(_store(), str(event.get("month", "")), _now(), folder)
+    return document, {"MonthsClosed": ("Count", 1)}
+
+
+_TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metrics]]] = {
+    "compact": _compact,
+    "reconcile_completeness": _reconcile_completeness,
+    "export": _export,
+    "close": _close,
+}
+
+
+def _days(event: Mapping[str, Any]) -> tuple[date, date]:
+    today = _now().date()
+    days = _number(event, "days", _OPEN_DAYS, 1, _MAX_DAYS)
+    # Tomorrow too: a log line's clock may run ahead of this one.
+    last = _day(event, "last", today + timedelta(days=1))
+    first = _day(event, "first", today - timedelta(days=days - 1))
+    if not timedelta(0) <= last - first <= timedelta(days=_MAX_DAYS):
+        raise TaskError(f"first, last: expected up to {_MAX_DAYS} days in order, got {first} to {last}")
+    return first, last
+
+
+def _number(event: Mapping[str, Any], name: str, otherwise: int, least: int, most: int) -> int:
+    value = event.get(name, otherwise)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise TaskError(f"{name}: expected a number from {least} to {most}, got {str(value)[:40]!r}")
+    return value
+
+
+def _day(event: Mapping[str, Any], name: str, otherwise: date) -> date:
+    value = event.get(name)
+    if value is None:
+        return otherwise
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise TaskError(f"{name}: expected a day YYYY-MM-DD, got {str(value)[:40]!r}") from None

@@ -1,0 +1,70 @@
+"""The events that a caller receives, and their bytes.
+
+`delta` and `value` are encoded here by hand: they are the hot path, and a value's JSON was serialised once, by the
+validator, and is joined and not parsed again. Every stream ends with exactly one `done` or `error`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from weir.outcomes import Outcome
+from weir.problems import Problem
+from weir.providers.sse import encode_event
+
+RESULT_PART_BYTES = 32_000
+"""Half of the 64 KB that an event may have: as a JSON string within the event, its quotes are escaped."""
+
+
+def dumps(value: Any) -> bytes:
+    """Compact JSON; a lone surrogate, which has no UTF-8, stays the escape that it came as."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def delta(attempt: int, text: str) -> bytes:
+    """Text of the model, the moment it came."""
+    return b'event: delta\ndata: {"attempt":%d,"text":%b}\n\n' % (attempt, dumps(text))
+
+
+def value(attempt: int, path: str, json_bytes: bytes) -> bytes:
+    """A completed, validated part of the document; `path` is a JSON Pointer into the result."""
+    return b'event: value\ndata: {"attempt":%d,"path":%b,"value":%b}\n\n' % (attempt, dumps(path), json_bytes)
+
+
+def retry(attempt: int, reason: str, discarded_paths: Iterable[str]) -> bytes:
+    """A new attempt begins: earlier deltas are void, and so are the values named."""
+    members = {"attempt": attempt, "reason": reason, "discarded_paths": list(discarded_paths)}
+    return encode_event("retry", dumps(members))
+
+
+def result(attempt: int, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The whole document, in parts that a client joins: `json` holds a piece of its text.
+
+    `parts` are byte strings of at most RESULT_PART_BYTES; a character that a boundary cuts moves to the next part.
+    """
+    from codecs import getincrementaldecoder
+
+    decoder = getincrementaldecoder("utf-8")()
+    pieces = iter(parts)
+    piece = next(pieces, b"")
+    number = 0
+    while True:
+        following = next(pieces, None)
+        text = decoder.decode(piece, final=following is None)
+        members = {"attempt": attempt, "part": number, "last": following is None, "json": text}
+        yield encode_event("result", dumps(members))
+        if following is None:
+            return
+        piece = following
+        number += 1
+
+
+def done(attempt: int, account: dict[str, Any]) -> bytes:
+    """The final event of a request that gave what was asked; `account` holds usage, timing and cost."""
+    return encode_event("done", dumps({"attempt": attempt, "outcome": Outcome.OK, **account}))
+
+
+def error(attempt: int, problem: Problem, account: dict[str, Any]) -> bytes:
+    """The final event of every other request that began."""
+    members = {**problem.as_json(), "attempt": attempt, "outcome": problem.outcome, **account}
+    return encode_event("error", dumps(members))

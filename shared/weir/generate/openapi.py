@@ -1,0 +1,281 @@
+"""generate's OpenAPI 3.1 document, from the Pydantic models of its request and of its events.
+
+The models of what is sent live here and not on the hot path, which writes bytes; a test reads real events back
+through them, so that the document and the stream cannot part.
+https://spec.openapis.org/oas/v3.1.1
+"""
+
+import json
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from weir.generate.requests import MAX_BODY_BYTES, GenerationRequest
+from weir.outcomes import Outcome
+
+type Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="USD, in plain notation.")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class UsageCounts(_Model):
+    """Tokens, summed over the attempts; null is unknown."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
+    total_tokens: int | None
+    source: Literal["provider", "estimated", "none"]
+
+
+class LoopGapTimes(_Model):
+    """How late the event loop was during the request, in ms."""
+
+    p99: float
+    max: float
+
+
+class Timing(_Model):
+    """Where the time went, in ms; null where a phase was not reached."""
+
+    duration_ms: float
+    wait_ms: float | None
+    stream_ms: float | None
+    validate_ms: float | None
+    ttft_ms: float | None
+    ttlt_ms: float | None
+    event_loop_gap_ms: LoopGapTimes | None
+
+
+class CostComponents(_Model):
+    """The charges; null is unpriced."""
+
+    lambda_duration: Money | None
+    lambda_request: Money | None
+    lambda_streamed_bytes: Money | None
+    lambda_ephemeral_storage: Money | None
+    lambda_restore: Money | None
+    api_gateway: Money | None
+    logs: Annotated[Money | None, Field(description="Known to the ledger only: no line is written yet.")]
+    input_tokens: Money | None
+    cached_input_tokens: Money | None
+    output_tokens: Money | None
+
+
+class CostPhases(_Model):
+    """The Lambda duration's charge by what the time went to."""
+
+    cold_start: Money | None
+    waiting: Money | None
+    streaming: Money | None
+    validating: Money | None
+    rest: Money | None
+
+
+class CostEstimate(_Model):
+    """What the request cost, as far as can be known before it is over: the ledger has the final row."""
+
+    components: CostComponents
+    phases: CostPhases
+    total: Money
+    currency: Literal["USD"]
+    price_book_version: str
+    unpriced: list[str]
+    is_estimate: Literal[True]
+
+
+class _Event(_Model):
+    attempt: Annotated[int, Field(ge=1)]
+
+
+class DeltaEvent(_Event):
+    """Text of the model, the moment it came."""
+
+    text: str
+
+
+class ValueEvent(_Event):
+    """A completed, validated part of the document; provisional until `done`."""
+
+    path: Annotated[str, Field(description="A JSON Pointer into the result.")]
+    value: Any
+
+
+class RetryEvent(_Event):
+    """A new attempt begins; deltas of earlier attempts are void, values not named stay."""
+
+    reason: str
+    discarded_paths: list[str]
+
+
+class ResultEvent(_Event):
+    """A part of the document's JSON text; join `json` of all parts in order."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    part: int
+    last: bool
+    json_: Annotated[str, Field(alias="json")]
+
+
+class _Account(_Event):
+    usage: UsageCounts
+    timing: Timing
+    cost: CostEstimate | None
+
+
+class DoneEvent(_Account):
+    """The final event of a request that gave what was asked."""
+
+    outcome: Literal[Outcome.OK]
+
+
+class ViolationItem(_Model):
+    """Where the text broke the schema, in Pydantic's words; a union's loc is no pointer."""
+
+    path: str | None
+    loc: list[int | str]
+    type: str
+    message: str
+
+
+class ErrorItem(_Model):
+    """A field of the request that is wrong."""
+
+    pointer: str
+    detail: str
+
+
+class ProviderStatus(_Model):
+    """What the provider answered."""
+
+    status: int
+    code: str | None
+
+
+class ErrorEvent(_Account):
+    """The final event of every other request; before the stream begins, the problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    outcome: Outcome
+    violations: list[ViolationItem] | None = None
+    errors: list[ErrorItem] | None = None
+    provider: ProviderStatus | None = None
+
+
+class TextAnswer(DoneEvent):
+    """The buffered answer to a request without a schema."""
+
+    text: str
+
+
+class DocumentAnswer(DoneEvent):
+    """The buffered answer to a request with a schema."""
+
+    document: Any
+
+
+EVENTS: dict[str, type[BaseModel]] = {
+    "delta": DeltaEvent,
+    "value": ValueEvent,
+    "retry": RetryEvent,
+    "result": ResultEvent,
+    "done": DoneEvent,
+    "error": ErrorEvent,
+}
+
+_PROBLEMS = {
+    400: "The body is not JSON, or the provider found the request wrong",
+    405: "The method is not allowed",
+    413: f"The body is over {MAX_BODY_BYTES} bytes",
+    415: "The body is not application/json",
+    422: "A field is wrong; `errors` names it",
+    429: "The provider limits the rate",
+    500: "An error of our own",
+    502: "The provider failed",
+    503: "The quota is used up, or the request was stopped",
+    504: "The provider, or the function's time, did not last",
+}
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The document as JSON values."""
+    models: list[type[BaseModel]] = [GenerationRequest, *EVENTS.values(), TextAnswer, DocumentAnswer]
+    _, definitions = models_json_schema(
+        [(model, "validation" if model is GenerationRequest else "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
+
+    def ref(model: type[BaseModel]) -> dict[str, str]:
+        return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+    problem = {"application/problem+json": {"schema": ref(ErrorEvent)}}
+    stream = "\n".join(f"- `{name}`: {(model.__doc__ or '').strip()}" for name, model in EVENTS.items())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "weir generate",
+            "version": "1",
+            "description": "Stream a validated document from a language model, with what it cost.",
+        },
+        "paths": {
+            "/v1/generations": {
+                "post": {
+                    "operationId": "generate",
+                    "summary": "Generate a document or text",
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": ref(GenerationRequest)}},
+                    },
+                    "responses": {
+                        "200": {
+                            "description": f"The stream of events, or one object.\n\n{stream}",
+                            "content": {
+                                "text/event-stream": {
+                                    "schema": {
+                                        "description": "The data of each event, by its type.",
+                                        "anyOf": [ref(model) for model in EVENTS.values()],
+                                    }
+                                },
+                                "application/json": {
+                                    "schema": {"anyOf": [ref(TextAnswer), ref(DocumentAnswer)]}
+                                },
+                            },
+                        },
+                        **{
+                            str(code): {"description": text, "content": problem}
+                            for code, text in _PROBLEMS.items()
+                        },
+                    },
+                }
+            },
+            "/openapi.json": {
+                "get": {
+                    "operationId": "describe",
+                    "summary": "This document",
+                    "responses": {
+                        "200": {
+                            "description": "OpenAPI 3.1",
+                            "content": {"application/json": {"schema": {"type": "object"}}},
+                        }
+                    },
+                }
+            },
+        },
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+@cache
+def openapi_json() -> bytes:
+    """The document as bytes."""
+    return json.dumps(openapi_document(), indent=1).encode()

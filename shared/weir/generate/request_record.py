@@ -1,0 +1,182 @@
+"""The account of one request: what happened, as it is told to the caller, the log and the ledger.
+
+One object collects it from the first byte to the last; its facts and its cost are readings of that one state, so the
+final event, the log line and the metrics cannot disagree.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from weir.generate.attempt import Attempt
+from weir.generate.requests import GenerationRequest
+from weir.generate.timing import RequestTiming
+from weir.generate.usage_estimator import Experience
+from weir.ledger.facts import Function, Kind, fact, instant
+from weir.outcomes import Outcome
+from weir.pricing.cost import UsageQuantities, price_request
+from weir.pricing.price_book import PriceBook
+from weir.pricing.quantities import EventSource
+from weir.pricing.usage import Usage
+from weir.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the platform says of one request.
+
+    `started_ns` is the monotonic clock's; `init_ms` is this process's own start, None where the environment was
+    warm; `restored` says that it was restored from a snapshot for this request; `interrupted` names why the request's
+    task was cancelled.
+    """
+
+    request_id: str
+    function_arn: str | None
+    front: EventSource | None
+    started_ns: int
+    init_ms: float | None
+    restored: bool = False
+    deadline: datetime | None = None
+    interrupted: Callable[[], Outcome | None] = lambda: None
+
+
+class Account:
+    """One request's state; `now_ns` is the monotonic clock's, `at` the wall clock's in UTC."""
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        function: Function,
+        default_model: str,
+        experience: Experience,
+        streams: bool,
+    ) -> None:
+        self.invocation = invocation
+        self.request: GenerationRequest | None = None
+        self.attempts: list[Attempt] = []
+        self.timing = RequestTiming(invocation.started_ns)
+        self.opened = False
+        self.sent_bytes = 0
+        self._function = function
+        self._default_model = default_model
+        self._experience = experience
+        self._streams = streams
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for."""
+        return (self.request.model if self.request else None) or self._default_model
+
+    def settle(self, attempt: Attempt) -> None:
+        """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
+        if attempt.usage.source == "none" and attempt.deltas:
+            attempt.usage = self._experience.estimate(attempt)
+
+    def started(self, at: datetime) -> dict[str, Any]:
+        """The fact that is on record before the provider is called."""
+        return self._fact("request.started", at, **self._asked())
+
+    def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
+        """The fact that is left of a request which is killed."""
+        usage = [
+            attempt.usage if attempt.usage.source == "provider" else self._experience.estimate(attempt)
+            for attempt in self.attempts
+        ]
+        timing = self.timing.as_json(now_ns, loop_gap)
+        return self._fact("request.progress", at, usage=Usage.total(usage).as_json(), timing=timing)
+
+    def summary(
+        self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None, book: PriceBook | None
+    ) -> dict[str, Any]:
+        """Usage, timing and cost, as a final event has them; without a price book, no cost."""
+        timing = self.timing.as_json(now_ns, loop_gap)
+        return {
+            "usage": Usage.total([attempt.usage for attempt in self.attempts]).as_json(),
+            "timing": timing,
+            "cost": self._estimate_cost(at, timing, book) if book else None,
+        }
+
+    def completed(self, at: datetime, summary: dict[str, Any], problem: Problem | None) -> dict[str, Any]:
+        """The fact that every request leaves, whatever its outcome."""
+        outcome = problem.outcome if problem else Outcome.OK
+        last = self.attempts[-1] if self.attempts else None
+        if last and last.outcome is None:  # interrupted on the way to its own verdict
+            last.outcome = outcome
+        schema = self.request.schema_name if self.request else None
+        saved = self._experience.not_bought(self.attempts[0], schema) if schema and self.attempts else None
+        for attempt in self.attempts:
+            self._experience.learn(attempt, schema)
+        cost = summary["cost"]
+        return self._fact(
+            "request.completed",
+            at,
+            **self._asked(),
+            outcome=outcome,
+            http_status=200 if self.opened or problem is None else problem.status,
+            model_returned=last.model_returned if last else None,
+            attempts=[
+                attempt.as_json(timing)
+                for attempt, timing in zip(self.attempts, self.timing.attempts, strict=True)
+            ],
+            streamed_bytes=self.sent_bytes,
+            violations=sum(len(attempt.violations) for attempt in self.attempts),
+            validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
+            saved=saved,
+            price_book_version=cost["price_book_version"] if cost else None,
+            **summary,
+        )
+
+    def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: PriceBook) -> dict[str, Any]:
+        # The platform's own time, before, between and after, is not known yet, nor are the log's lines: the ledger's
+        # row has them.
+        init_ms = self.invocation.init_ms or 0.0
+        quantities = UsageQuantities(
+            at=at,
+            billed_ms=math.ceil(init_ms + timing["duration_ms"]),
+            memory_mb=self._function.memory_mb,
+            architecture=self._function.architecture,
+            region=self._function.region,
+            initialization_type=self._function.initialization_type,
+            ephemeral_storage_mb=self._function.ephemeral_storage_mb,
+            max_concurrency=self._function.max_concurrency,
+            front=self.invocation.front,
+            duration_ms=timing["duration_ms"],
+            init_ms=init_ms,
+            restores=int(self.invocation.restored),
+            wait_ms=timing["wait_ms"],
+            stream_ms=timing["stream_ms"],
+            validate_ms=timing["validate_ms"],
+            streamed_bytes=self.sent_bytes,
+            tokens=[(attempt.answering_model, attempt.usage) for attempt in self.attempts],
+            is_estimate=True,
+        )
+        return price_request(quantities, book).as_json()
+
+    def _asked(self) -> dict[str, Any]:
+        if self.request is None:
+            return {}
+        deadline = self.invocation.deadline
+        return {
+            "schema": self.request.schema_name,
+            "on_violation": self.request.on_violation,
+            "stream": self._streams,
+            "deadline_at": instant(deadline) if deadline else None,
+        }
+
+    def _fact(self, kind: Kind, at: datetime, **members: Any) -> dict[str, Any]:
+        return fact(
+            kind,
+            at,
+            self._function,
+            request_id=self.invocation.request_id,
+            attempt=max(len(self.attempts), 1),
+            tenant=None,
+            tags=self.request.tags if self.request else {},
+            function_arn=self.invocation.function_arn,
+            front=self.invocation.front,
+            cold_start=self.invocation.init_ms is not None,
+            model=self.model if self.request else None,
+            **members,
+        )

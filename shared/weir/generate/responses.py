@@ -1,0 +1,146 @@
+"""The caller at the other end of an ASGI connection: one who reads a stream, or one who waits for an answer.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from weir.generate import events
+from weir.generate.requests import MAX_BODY_BYTES, body_too_large
+from weir.generate.result import Ending
+from weir.outcomes import Outcome
+from weir.problems import CONTENT_TYPE, Problem
+
+type Scope = dict[str, Any]
+type Receive = Callable[[], Awaitable[dict[str, Any]]]
+type Send = Callable[[dict[str, Any]], Awaitable[None]]
+type Headers = Iterable[tuple[str, str]]
+
+
+class EventStream:
+    """Reads server-sent events. `headers` is asked when they go out, since they tell how long that took."""
+
+    streams = True
+
+    def __init__(self, send: Send, headers: Callable[[], Headers]) -> None:
+        self.finished = False  # from then on it does not matter whether the caller is still there
+        self._send = send
+        self._headers = headers
+        self._opened = False
+
+    async def open(self) -> None:
+        """Send the status and headers, once."""
+        if self._opened:
+            return
+        self._opened = True
+        headers = [("content-type", "text/event-stream; charset=utf-8"), *self._headers()]
+        await self._send({"type": "http.response.start", "status": 200, "headers": _encode(headers)})
+
+    async def send(self, data: bytes) -> None:
+        """Send whole events."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def encode(self, ending: Ending) -> bytes:
+        """The final event; where no stream began, the problem document."""
+        if ending.problem is None:
+            return events.done(ending.attempt, ending.account)
+        if self._opened:
+            return events.error(ending.attempt, ending.problem, ending.account)
+        return _problem_document(ending)
+
+    async def finish(self, ending: Ending, data: bytes) -> None:
+        """Send the last bytes and end the response."""
+        self.finished = True
+        if self._opened or ending.problem is None:
+            await self.open()
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        else:
+            await _refuse(self._send, ending.problem, data, self._headers())
+
+
+class BufferedAnswer:
+    """Waits for one JSON object: the document or text with its account, or the problem."""
+
+    streams = False
+
+    def __init__(self, send: Send, headers: Callable[[], Headers]) -> None:
+        self.finished = False
+        self._send = send
+        self._headers = headers
+
+    async def open(self) -> None:
+        """Nothing goes out before the end."""
+
+    async def send(self, data: bytes) -> None:
+        """Nothing goes out before the end."""
+
+    def encode(self, ending: Ending) -> bytes:
+        """The one object; a document's bytes were serialised as it arrived and are joined here."""
+        if ending.problem is not None:
+            return _problem_document(ending)
+        account = events.dumps({"outcome": Outcome.OK, "attempt": ending.attempt, **ending.account})
+        if ending.document is None:
+            return b'{"text":%b,%b' % (events.dumps(ending.text), account[1:])
+        document = b"".join(ending.document.json_parts(events.RESULT_PART_BYTES))
+        return b'{"document":%b,%b' % (document, account[1:])
+
+    async def finish(self, ending: Ending, data: bytes) -> None:
+        """Send it, with the status of the outcome."""
+        self.finished = True
+        if ending.problem is None:
+            await answer(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
+        else:
+            await _refuse(self._send, ending.problem, data, self._headers())
+
+
+async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a whole response."""
+    headers = [*headers, ("content-length", str(len(body)))]
+    await send({"type": "http.response.start", "status": status, "headers": _encode(headers)})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read the request's body, and no more of it than is allowed.
+
+    Raises:
+        Problem: 413 as soon as it is over MAX_BODY_BYTES; client_disconnected when the caller leaves before its end.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(
+                Outcome.CLIENT_DISCONNECTED, "the caller hung up before the end of the request's body"
+            )
+        body = message.get("body", b"")
+        size += len(body)
+        if size > MAX_BODY_BYTES:
+            raise body_too_large()
+        parts.append(body)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the caller hangs up, where the server can see it; on Lambda nobody can, and this never returns."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _problem_document(ending: Ending) -> bytes:
+    assert ending.problem is not None
+    problem = ending.problem
+    return events.dumps(
+        {**problem.as_json(), "outcome": problem.outcome, "attempt": ending.attempt, **ending.account}
+    )
+
+
+async def _refuse(send: Send, problem: Problem, body: bytes, headers: Headers) -> None:
+    await answer(send, problem.status, [("content-type", CONTENT_TYPE), *headers, *problem.headers], body)
+
+
+def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]

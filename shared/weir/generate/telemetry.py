@@ -1,0 +1,74 @@
+"""What a request leaves behind: its facts as JSON lines and its metrics as CloudWatch's embedded metric format.
+
+Powertools' `Metrics` is one object per process, which would merge concurrent requests; `EphemeralMetrics` is one
+per request. It is imported when the first request ends, not before the first byte. Both go to stdout, which is
+what Lambda collects.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from weir.embedded_metrics import NAMESPACE
+from weir.outcomes import Outcome
+
+
+class Telemetry:
+    """Writes log lines and metrics of this process; `service` is the metrics' only dimension."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+
+    def fact(self, fact: Mapping[str, Any]) -> None:
+        """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
+        self._line("INFO", fact["at"], fact["request_id"], fact["kind"], fact=fact)
+
+    def failure(self, at: str, request_id: str, error: BaseException) -> None:
+        """Write an error of our own: its type and where it was raised, but not its text, which may quote content."""
+        frames: list[str] = []
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            frames.append(f"{code.co_filename}:{trace.tb_lineno} in {code.co_qualname}")
+            trace = trace.tb_next
+        self._line(
+            "ERROR",
+            at,
+            request_id,
+            "internal error",
+            error={"type": type(error).__name__, "frames": frames[-8:]},
+        )
+
+    def metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> None:
+        """Flush the metrics of one request, read off its usage and timing; what is unknown is left out."""
+        from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
+        usage, timing = summary["usage"], summary["timing"]
+        gap = timing["event_loop_gap_ms"] or {}
+        cost = summary["cost"]
+        for name, unit, value in (
+            ("ColdStart", MetricUnit.Count, int(cold_start)),
+            ("TimeToFirstToken", MetricUnit.Milliseconds, timing["ttft_ms"]),
+            ("TimeToLastToken", MetricUnit.Milliseconds, timing["ttlt_ms"]),
+            ("InvocationLatency", MetricUnit.Milliseconds, timing["duration_ms"]),
+            ("ValidationTime", MetricUnit.Milliseconds, timing["validate_ms"]),
+            ("EventLoopGap", MetricUnit.Milliseconds, gap.get("max")),
+            ("InputTokenCount", MetricUnit.Count, usage["input_tokens"]),
+            ("OutputTokenCount", MetricUnit.Count, usage["output_tokens"]),
+            # US dollars, for the alarm on cost per 1,000 requests; the ledger's rows are exact.
+            ("EstimatedCost", MetricUnit.NoUnit, float(cost["total"]) if cost else None),
+            (outcome.metric, MetricUnit.Count, 1),
+        ):
+            if value is not None:
+                metrics.add_metric(name=name, unit=unit, value=value)
+        metrics.flush_metrics()
+        sys.stdout.flush()
+
+    def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
+        line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
+        # One write of a whole line: concurrent requests must not interleave theirs.
+        # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
+        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,117 @@
+"""DuckDB over the ledger's Parquet: writes rows as files, and runs the same SQL that Athena runs.
+
+The SQL is Trino's; what Trino calls by another name is a macro here, so the text is the same for both engines.
+https://duckdb.org/docs/stable/data/parquet/overview
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+
+from weir.ledger.row import Row
+from weir.ledger.sql import text_literal
+from weir.ledger.table import COLUMNS, flat
+
+# Trino's names for what DuckDB has under others.
+_MACROS = (
+    "CREATE MACRO approx_percentile(value, share) AS quantile_cont(value, share)",
+    "CREATE MACRO element_at(map, key) AS map[key]",
+    "CREATE MACRO json_format(value) AS CAST(value AS VARCHAR)",
+)
+
+
+def duck_type(trino: str) -> str:
+    """A column's type in DuckDB's words."""
+    words = {
+        "timestamp(3)": "TIMESTAMP",
+        "map(varchar,varchar)": "MAP(VARCHAR, VARCHAR)",
+        "array(varchar)": "VARCHAR[]",
+    }
+    return words.get(trino, trino.upper())
+
+
+def connect(memory: str = "700MB", threads: int = 2, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A database in memory that installs nothing, keeps times in UTC, and spills to `spill` if that is given."""
+    config: dict[str, Any] = {"memory_limit": memory, "threads": threads}
+    if spill is not None:
+        config["temp_directory"] = str(spill)
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET autoinstall_known_extensions = false")
+    for macro in _MACROS:
+        connection.execute(macro)
+    return connection
+
+
+def write_rows(path: Path, rows: Iterable[Row], metadata: Mapping[str, str]) -> int:
+    """Write rows, by time and id, as one Parquet file with `metadata` as its key-values; returns how many.
+
+    The same rows in any order give the same bytes; they are never all in memory.
+    """
+    with TemporaryDirectory(dir=path.parent) as folder:
+        lines = Path(folder) / "rows.ndjson"
+        written = 0
+        with lines.open("w") as file:
+            for row in rows:
+                file.write(json.dumps(flat(row), separators=(",", ":")) + "\n")
+                written += 1
+        columns = ", ".join(f'"{column.name}": {text_literal(duck_type(column.type))}' for column in COLUMNS)
+        source = (
+            f"read_json({text_literal(str(lines))}, format = 'newline_delimited', columns = {{{columns}}})"
+        )
+        with connect(threads=1, spill=Path(folder)) as connection:
+            write_query(connection, path, f"SELECT * FROM {source} ORDER BY at_utc, request_id", metadata)
+    return written
+
+
+def write_query(
+    connection: duckdb.DuckDBPyConnection, path: Path, sql: str, metadata: Mapping[str, str]
+) -> None:
+    """Write what a query gives as one Parquet file with `metadata` as its key-values."""
+    values = ", ".join(
+        f"{text_literal(name)}: {text_literal(value)}" for name, value in sorted(metadata.items())
+    )
+    connection.execute(
+        f"COPY ({sql}) TO {text_literal(str(path))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{values}}})"
+    )
+
+
+def key_values(files: Sequence[Path], key: str) -> list[str]:
+    """The value of one metadata key in each of the Parquet files that has it."""
+    if not files:
+        return []
+    listed = ", ".join(text_literal(str(file)) for file in files)
+    sql = f"SELECT value FROM parquet_kv_metadata([{listed}]) WHERE key = CAST(? AS BLOB) ORDER BY file_name"
+    return [value.decode() for (value,) in _reader().cursor().execute(sql, [key]).fetchall()]
+
+
+@cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    # Opening a database takes longer than reading a file's footer.
+    return duckdb.connect(":memory:")
+
+
+def parquet(files: Sequence[Path], options: str = "hive_partitioning = false") -> str:
+    """The SQL that names the rows of some files; without any, no rows of the same columns."""
+    if files:
+        return f"read_parquet([{', '.join(text_literal(str(file)) for file in files)}], {options})"
+    empty = ", ".join(f'CAST(NULL AS {duck_type(column.type)}) AS "{column.name}"' for column in COLUMNS)
+    return f"(SELECT {empty} WHERE false)"
+
+
+def open_ledger(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnection:
+    """A connection whose view `ledger` holds the rows of `files`, with `dt`, the partition, as Athena has it."""
+    connection = connect(**settings)
+    names = ", ".join(f'"{column.name}"' for column in COLUMNS)
+    if files and all(file.parent.name.startswith("dt=") for file in files):
+        # From the folder's name, so that a condition on it passes over whole files, as Athena does.
+        dt, source = "dt", parquet(files, "hive_partitioning = true, hive_types = {'dt': VARCHAR}")
+    else:
+        dt, source = "CAST(day AS VARCHAR) AS dt", parquet(files)
+    connection.execute(f"CREATE VIEW ledger AS SELECT {names}, {dt} FROM {source}")
+    return connection

@@ -1,0 +1,99 @@
+"""The facts that a request leaves in the log, from which the ledger is joined.
+
+One JSON object a line, versioned; never prompts, outputs, headers or the environment. `request.started` is written
+before the upstream is called, so that a request which is killed can still be attributed. Within a version members are
+only added, and a reader takes an absent one for unknown: facts stay in the bucket for ever.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from weir.pricing.quantities import EventSource
+
+SCHEMA_VERSION = 1
+
+type Kind = Literal["request.started", "request.progress", "request.completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The Lambda function that runs, as far as its environment tells; sizes in MB.
+
+    `max_concurrency` is how many requests share one environment, on managed instances; elsewhere 1.
+    """
+
+    name: str
+    region: str
+    memory_mb: int | None
+    architecture: str
+    initialization_type: str
+    ephemeral_storage_mb: int | None
+    max_concurrency: int
+
+
+def event_source_of(event: object) -> EventSource | None:
+    """What a request came through, by the shape of Lambda's event; None (no event, too) is none that we price.
+
+    A function URL and an HTTP API send the same version 2.0, from different domains. What has no request context
+    is the payload of a direct invocation.
+    https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
+    """
+    if event is None:
+        return None
+    context = event.get("requestContext") if isinstance(event, Mapping) else None
+    if not isinstance(event, Mapping) or not isinstance(context, Mapping):
+        return "direct"
+    if event.get("version") == "2.0":
+        return None if ".execute-api." in str(context.get("domainName")) else "function_url"
+    return (
+        "rest_api" if "httpMethod" in event and "resource" in event else None
+    )  # a load balancer has no resource
+
+
+def fact(
+    kind: Kind,
+    at: datetime,
+    function: Function,
+    *,
+    request_id: str,
+    attempt: int,
+    tenant: str | None,
+    tags: Mapping[str, str],
+    function_arn: str | None,
+    front: EventSource | None,
+    cold_start: bool,
+    model: str | None,
+    **members: Any,
+) -> dict[str, Any]:
+    """One fact at `at` (UTC): what every kind says, and the kind's own `members`.
+
+    `tenant` is null until somebody is authenticated, `model` is the one asked for.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "at": instant(at),
+        "request_id": request_id,
+        "attempt": attempt,
+        "tenant": tenant,
+        "tags": dict(tags),
+        "function": function.name,
+        "function_arn": function_arn,
+        "region": function.region,
+        "memory_mb": function.memory_mb,
+        "architecture": function.architecture,
+        "initialization_type": function.initialization_type,
+        "ephemeral_storage_mb": function.ephemeral_storage_mb,
+        "max_concurrency": function.max_concurrency,
+        "front": front,
+        "cold_start": cold_start,
+        "model": model,
+        **members,
+    }
+
+
+def instant(at: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, as CloudWatch writes it: `2026-11-22T18:46:31.123Z`."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

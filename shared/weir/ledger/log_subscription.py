@@ -1,0 +1,261 @@
+"""One CloudWatch Logs subscription event in, raw records out: nothing lost, nothing forged believed.
+
+A batch is base64 of gzip (or zlib) of one JSON object. It is inflated in steps under a cap, because 194 KB
+can hold 200 MB, and a cut batch is refused: `zlib.decompressobj` hands its data over without a word, with
+`eof` false. What cannot be read is set aside whole, as poison with a reason; a single bad record is set aside
+with its offset, and its neighbours are kept.
+
+Two kinds of record count. Facts of the application are lines whose `message` names the fact and whose `fact`
+holds it. Platform records are taken only where the line itself is one, with exactly the members `time`,
+`type`, `record`: our functions never print such an object, and text that a model or a caller made is always
+nested under `message`.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
+"""
+
+import binascii
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from weir.ledger.log_records import Poison, RawRecord
+
+MAX_BATCH_BYTES = 64 * 1024**2
+_MAX_NUMBER = 10**15  # a count beyond this is no count: it would be priced, and break the arithmetic
+_FACTS = ("request.started", "request.progress", "request.completed")
+_PLATFORM = ("platform.start", "platform.runtimeDone", "platform.report")
+KINDS = (*_FACTS, *_PLATFORM, "platform.logsDropped")
+_SCHEMA_VERSION = 1
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+_REPORT_NUMBERS = (
+    "billedDurationMs",
+    "durationMs",
+    "initDurationMs",
+    "memorySizeMB",
+    "maxMemoryUsedMB",
+    "restoreDurationMs",
+    "billedRestoreDurationMs",
+)
+
+
+class BatchError(ValueError):
+    """A batch that cannot be read as a whole; the message is the reason it is set aside with."""
+
+
+class _PoisonError(ValueError):
+    """A record that cannot be kept as a fact; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """What one subscription event held; `ignored` counts the lines that are no facts, by kind."""
+
+    records: tuple[RawRecord, ...] = ()
+    poison: tuple[Poison, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_batch(
+    event: Mapping[str, Any], *, region: str | None = None, max_bytes: int = MAX_BATCH_BYTES
+) -> LogBatch:
+    """Read `{"awslogs": {"data": ...}}` of a log group in `region`; whatever is wrong with it becomes poison."""
+    awslogs = event.get("awslogs")
+    data = awslogs.get("data") if isinstance(awslogs, Mapping) else None
+    if not isinstance(data, str):
+        raw = json.dumps(event, sort_keys=True, default=str)
+        return LogBatch(
+            poison=(Poison("not a CloudWatch Logs event: no awslogs.data", None, None, None, raw),)
+        )
+    try:
+        batch = _document(data, max_bytes)
+    except BatchError as error:
+        return LogBatch(poison=(Poison(str(error), None, None, None, data),))
+    if batch.get("messageType") == "CONTROL_MESSAGE":
+        return LogBatch(ignored={"control_message": 1})
+    events = batch.get("logEvents")
+    if batch.get("messageType") != "DATA_MESSAGE" or not isinstance(events, list):
+        reason = f"expected a DATA_MESSAGE with logEvents, got {str(batch.get('messageType'))[:40]!r}"
+        return LogBatch(poison=(Poison(reason, None, None, None, data),))
+    log_group, log_stream = str(batch.get("logGroup", "")), str(batch.get("logStream", ""))
+    return _read_events(events, log_group, log_stream, region)
+
+
+def inflate(data: bytes, max_bytes: int) -> bytes:
+    """Decompress gzip or zlib, whole or not at all. Raises BatchError: not that, cut, or over `max_bytes`."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, by the header
+    try:
+        text = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise BatchError(f"neither gzip nor zlib: {error}") from error
+    if len(text) > max_bytes:
+        raise BatchError(f"over {max_bytes} bytes when inflated, from {len(data)}")
+    if not inflater.eof:
+        raise BatchError(f"truncated: {len(data)} compressed bytes end before their end marker")
+    if inflater.unused_data:
+        raise BatchError(f"{len(inflater.unused_data)} bytes after the compressed data")
+    return text
+
+
+def _document(data: str, max_bytes: int) -> dict[str, Any]:
+    try:
+        compressed = binascii.a2b_base64(data, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise BatchError(f"not base64: {error}") from error
+    try:
+        document = _loads(inflate(compressed, max_bytes).decode())
+    except UnicodeDecodeError as error:
+        raise BatchError(f"not UTF-8: {error.reason} at byte {error.start}") from error
+    except _PoisonError as error:
+        raise BatchError(str(error)) from error
+    if not isinstance(document, dict):
+        raise BatchError(f"expected a JSON object, got {type(document).__name__}")
+    return document
+
+
+def _refuse(constant: str) -> None:
+    raise _PoisonError(f"not JSON: {constant}")
+
+
+# Kept, because json.loads with arguments makes a decoder for each call.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_BODY = re.compile(r'[{,][ \t\r\n]*"(fact|record)"[ \t\r\n]*:[ \t\r\n]*')
+
+
+def _members(line: str) -> tuple[Any, str | None]:
+    """A line's JSON and, of its `fact` or `record`, the text as it stands there; None where that is not certain.
+
+    The body is parsed where it begins and the rest without it, so every byte is parsed once. A quote in a string is
+    escaped: what the pattern finds is a member, if only of an object within; then, or where there are two of the
+    name, the rest shows it and the line is parsed as a whole.
+    """
+    found = _BODY.search(line)
+    if found is None:
+        return _loads(line), None
+    start = found.end()
+    try:
+        body, end = _DECODER.raw_decode(line, start)
+        rest = f"{line[:start]}null{line[end:]}"
+        members, rest_end = _DECODER.raw_decode(rest)
+    except (ValueError, RecursionError):
+        return _loads(line), None  # and says what is wrong with it
+    name, text = found[1], line[start:end]
+    alone = rest_end == len(rest) and members.get(name, 0) is None and not _BODY.search(line, end)
+    if not alone or "\\u" in rest:  # an escape can write the name in a way that the pattern does not see
+        return _loads(line), None
+    members[name] = body
+    return members, text if text.isascii() and "\n" not in text and "\r" not in text else None
+
+
+def _loads(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as error:
+        raise _PoisonError("JSON nested too deeply") from error
+    except _PoisonError:
+        raise
+    except ValueError as error:
+        raise _PoisonError(f"not JSON: {error}") from error
+
+
+def _read_events(events: list[Any], log_group: str, log_stream: str, region: str | None) -> LogBatch:
+    records: list[RawRecord] = []
+    poison: list[Poison] = []
+    ignored: dict[str, int] = {}
+    for offset, event in enumerate(events):
+        event_id = event.get("id") if isinstance(event, dict) else None
+        try:
+            record = _record(event, log_group, log_stream, region)
+        except _PoisonError as error:
+            raw = json.dumps(event, sort_keys=True)
+            known_id = event_id if isinstance(event_id, str) else None
+            poison.append(Poison(str(error), offset, known_id, log_group, raw))
+            continue
+        if isinstance(record, RawRecord):
+            records.append(record)
+        else:
+            ignored[record] = ignored.get(record, 0) + 1
+    return LogBatch(tuple(records), tuple(poison), ignored)
+
+
+def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> RawRecord | str:
+    """The record of one log event, or the kind of line that it is where it holds no fact."""
+    if not isinstance(event, dict):
+        raise _PoisonError(f"expected a log event, got {type(event).__name__}")
+    event_id, timestamp, message = event.get("id"), event.get("timestamp"), event.get("message")
+    if not isinstance(event_id, str) or not event_id:
+        raise _PoisonError("log event without an id")
+    if (
+        not isinstance(timestamp, int)
+        or isinstance(timestamp, bool)
+        or not 0 <= timestamp < 253_402_300_800_000
+    ):
+        raise _PoisonError(f"expected a timestamp in epoch milliseconds, got {str(timestamp)[:40]!r}")
+    if not isinstance(message, str):
+        raise _PoisonError("log event without a message")
+    line = message.strip()
+    if not line.startswith("{"):
+        return "text"
+    try:
+        members, text = _members(line)
+    except _PoisonError:
+        # A cut or broken line: it counts as lost only if it set out to be one of the records we keep.
+        if any(f'"{kind}"' in line for kind in KINDS):
+            raise
+        return "text"
+    kind, request_id, body = _kind(members)
+    if body is None:
+        return kind
+    _check(kind, request_id, body, members)
+    size = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
+    return RawRecord(log_group, log_stream, event_id, timestamp, kind, request_id, region, body, size, text)
+
+
+def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
+    """Kind, request id and body of a line; the body is None where the line is no fact."""
+    if "_aws" in members:
+        return "emf", None, None
+    kind = members.get("type")
+    if isinstance(kind, str) and kind.startswith("platform."):
+        if members.keys() != {"time", "type", "record"}:
+            return "forged_platform", None, None
+        body = members["record"]
+        if kind not in KINDS:
+            return "platform_other", None, None
+        return kind, body.get("requestId") if isinstance(body, dict) else None, body
+    message = members.get("message")
+    if isinstance(message, str) and message in _FACTS and "fact" in members:
+        body = members["fact"]
+        return message, body.get("request_id") if isinstance(body, dict) else None, body
+    return "application", None, None
+
+
+def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) -> None:
+    if not isinstance(body, dict):
+        raise _PoisonError(f"{kind}: expected an object, got {type(body).__name__}")
+    if kind == "platform.logsDropped":
+        return
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        raise _PoisonError(f"{kind}: expected a request id, got {str(request_id)[:40]!r}")
+    if kind in _FACTS:
+        if body.get("schema_version") != _SCHEMA_VERSION:
+            raise _PoisonError(
+                f"{kind}: expected schema_version 1, got {str(body.get('schema_version'))[:40]!r}"
+            )
+        if body.get("kind") != kind or members.get("requestId", request_id) != request_id:
+            raise _PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
+    elif kind == "platform.report":
+        metrics = body.get("metrics")
+        if not isinstance(metrics, dict):
+            raise _PoisonError("platform.report: expected metrics")
+        for name in _REPORT_NUMBERS:
+            value = metrics.get(name)
+            if value is not None and not _is_count(value):
+                raise _PoisonError(
+                    f"platform.report: expected {name} as a number >= 0, got {str(value)[:40]!r}"
+                )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_NUMBER

@@ -1,0 +1,279 @@
+"""The ledger's bucket: raw facts written once and read as a stream, and objects that are read, replaced or closed.
+
+Where things lie is core.ledger.layout's to say. A fact's name comes from its content and every write of one is
+conditional (`If-None-Match: *`), so a batch that is delivered twice, or retried after it was written in part, finds its
+objects there: S3 answers 412, and that is success. Every other failure is raised: Lambda then delivers the batch again.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+import gzip
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from weir.ledger import s3_keys
+from weir.ledger.log_records import Poison, RawRecord
+from weir.ledger.log_subscription import KINDS, BatchError, inflate
+
+_MAX_OBJECT_BYTES = 256 * 1024**2
+_READERS = 8
+
+
+class StoreError(Exception):
+    """The bucket cannot be read or written; names the failure, and nothing of what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object as a listing shows it; `size` in bytes, `modified` UTC."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Store:
+    """One bucket; `client` is boto3's for S3, made at first use unless given."""
+
+    def __init__(self, bucket: str, client: Any = None) -> None:
+        self.bucket = bucket
+        self._client = client
+
+    @property
+    def client(self) -> Any:
+        """The S3 client."""
+        if self._client is None:
+            import boto3  # heavy: not before it is needed
+            from botocore.config import Config
+
+            # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
+            self._client = boto3.client("s3", config=Config(signature_version="s3v4"))
+        return self._client
+
+    # Facts
+
+    def write_facts(self, kind: str, day: date, records: Iterable[RawRecord]) -> bool:
+        """Write one kind and day as one object; False if it was there. Raises botocore's errors."""
+        lines = sorted({record.line() for record in records})
+        return self._write_once(s3_keys.facts_folder(kind, day), b"\n".join(lines) + b"\n", "ndjson")
+
+    def write_poison(self, poison: Poison, day: date | None) -> bool:
+        """Set one poison aside; False if it was there. Raises botocore's errors."""
+        return self._write_once(s3_keys.poison_folder(day), poison.line() + b"\n", "json")
+
+    def fact_objects(self, first: date, last: date, kinds: Sequence[str] = KINDS) -> list[Stored]:
+        """The objects with facts of the days `first` to `last`, both included, by key. Raises StoreError."""
+        between = partial(self._between, first=first, last=last)
+        with _answers(), ThreadPoolExecutor(_READERS) as pool:
+            found = [entry for listed in pool.map(between, map(s3_keys.fact_days, kinds)) for entry in listed]
+        return sorted(found, key=lambda entry: entry.key)
+
+    def lines(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[tuple[bytes, RawRecord]]:
+        """Each raw record of some objects with its line, a few objects in memory at a time. Raises StoreError.
+
+        The keys of objects that are not what they should be are appended to `unreadable`.
+        """
+        ahead: deque[Future[list[tuple[bytes, RawRecord]] | None]] = deque()
+        with _answers(), ThreadPoolExecutor(_READERS) as pool:
+            try:
+                for number, key in enumerate(keys):
+                    while len(ahead) < 2 * _READERS and number + len(ahead) < len(keys):
+                        ahead.append(pool.submit(self._read_facts, keys[number + len(ahead)]))
+                    lines = ahead.popleft().result()
+                    if lines is None:
+                        unreadable.append(key)
+                    else:
+                        yield from lines
+            finally:
+                for waiting in ahead:
+                    waiting.cancel()
+
+    def records(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[RawRecord]:
+        """Each raw record of some objects, as `lines` does."""
+        return (record for _, record in self.lines(keys, unreadable))
+
+    def count_poison(self) -> int:
+        """How many records and batches are set aside. Raises StoreError."""
+        return sum(1 for _ in self.objects(s3_keys.POISON))
+
+    # Rows, closed months, completeness
+
+    def row_objects(self, first: date, last: date) -> list[Stored]:
+        """Compacted rows, and corrections found, on the days `first` to `last`, by key. Raises StoreError."""
+        with _answers():
+            return self._between(s3_keys.ROW_DAYS, first, last)
+
+    def closed(self, month: str) -> dict[str, Any] | None:
+        """The document that closes a month; None while it is open. Raises StoreError."""
+        return self.read_json(s3_keys.close_key(month))
+
+    def put_completeness(self, day: date, document: Mapping[str, Any]) -> None:
+        """Replace the day's independent count. Raises StoreError."""
+        self.write_json(s3_keys.completeness_key(day), document)
+
+    def completeness(self, first: date, last: date) -> dict[date, dict[str, Any]]:
+        """The counts of the days `first` to `last` that were counted. Raises StoreError."""
+        with _answers():
+            listed = self._between(s3_keys.COMPLETENESS_DAYS, first, last)
+        found = ((s3_keys.day_of(entry.key), self.read_json(entry.key)) for entry in listed)
+        return {day: document for day, document in found if day is not None and document is not None}
+
+    # Exports
+
+    def put_export_status(self, job: str, document: Mapping[str, Any]) -> None:
+        """Say how far an export is. Raises StoreError."""
+        self.write_json(s3_keys.export_key(job, "status.json"), document)
+
+    def export_status(self, job: str) -> dict[str, Any] | None:
+        """How far an export is; None if there is none of that id. Raises StoreError."""
+        return self.read_json(s3_keys.export_key(job, "status.json"))
+
+    def put_export_file(self, job: str, path: Path) -> None:
+        """Upload one file of an export under its own name. Raises StoreError."""
+        self.upload(s3_keys.export_key(job, path.name), path)
+
+    def presign(self, key: str, seconds: int) -> str:
+        """A link to one object for whoever holds it, for `seconds`; it downloads under the object's own name."""
+        name = key.rpartition("/")[2]
+        asked = {
+            "Bucket": self.bucket,
+            "Key": key,
+            "ResponseContentDisposition": f'attachment; filename="{name}"',
+        }
+        return str(self.client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds))
+
+    # Objects
+
+    def objects(self, prefix: str, start_after: str = "") -> Iterator[Stored]:
+        """What lies under a prefix, in order of key. Raises StoreError."""
+        with _answers():
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+            )
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield Stored(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
+
+    def metadata(self, key: str) -> dict[str, str] | None:
+        """An object's own metadata with its `etag`; None if it is not there. Raises StoreError."""
+        with _answers():
+            answer = self._found(self.client.head_object, Bucket=self.bucket, Key=key)
+        return None if answer is None else {**answer["Metadata"], "etag": answer["ETag"].strip('"')}
+
+    def download(self, key: str, path: Path) -> None:
+        """Bring an object to `path`, whole or not at all. Raises StoreError."""
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")  # two readers may bring the same one
+        try:
+            with _answers(), part.open("wb") as file:
+                body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+                for chunk in body.iter_chunks(1024**2):
+                    file.write(chunk)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def upload(
+        self,
+        key: str,
+        path: Path,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        once: bool = False,
+        replaces: str | None = None,
+    ) -> bool:
+        """Write a file as one object. Raises StoreError.
+
+        False, and nothing is written, if `once` and it is there, or if its ETag is no longer `replaces`.
+        """
+        with path.open("rb") as file:
+            return self._put(key, file, metadata or {}, once, replaces)
+
+    def read_json(self, key: str) -> dict[str, Any] | None:
+        """An object that holds a JSON object; None if it is not there. Raises StoreError."""
+        with _answers():
+            answer = self._found(self.client.get_object, Bucket=self.bucket, Key=key)
+            content = None if answer is None else answer["Body"].read()
+        if content is None:
+            return None
+        try:
+            document = json.loads(content)
+        except ValueError as error:
+            raise StoreError(f"{key}: expected JSON, got {error}") from error
+        if not isinstance(document, dict):
+            raise StoreError(f"{key}: expected a JSON object, got {type(document).__name__}")
+        return document
+
+    def write_json(self, key: str, document: Mapping[str, Any], *, once: bool = False) -> bool:
+        """Write a JSON object; False if `once` and it is there. Raises StoreError."""
+        content = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+        return self._put(key, content, {}, once, None)
+
+    def _between(self, prefix: str, first: date, last: date) -> list[Stored]:
+        # One listing, from the first day on, however many days: keys come in order.
+        end = f"{prefix}{last + timedelta(days=1)}"
+        return list(takewhile(lambda entry: entry.key < end, self.objects(prefix, f"{prefix}{first}")))
+
+    def _read_facts(self, key: str) -> list[tuple[bytes, RawRecord]] | None:
+        body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        try:
+            lines = inflate(body, _MAX_OBJECT_BYTES).splitlines()
+            return [(line, RawRecord.from_line(line)) for line in lines if line]
+        except (BatchError, ValueError):
+            return None
+
+    def _write_once(self, folder: str, content: bytes, extension: str) -> bool:
+        key = f"{folder}/{sha256(content).hexdigest()}.{extension}.gz"
+        # Level 3: the ledger function's time is billed, and level 9 takes much of it for little size.
+        return self._conditional(key, gzip.compress(content, 3, mtime=0), IfNoneMatch="*")
+
+    def _put(
+        self, key: str, body: Any, metadata: Mapping[str, str], once: bool, replaces: str | None
+    ) -> bool:
+        conditions = {"IfNoneMatch": "*"} if once else {"IfMatch": f'"{replaces}"'} if replaces else {}
+        with _answers():
+            return self._conditional(key, body, Metadata=dict(metadata), **conditions)
+
+    def _conditional(self, key: str, body: Any, **asked: Any) -> bool:
+        from botocore.exceptions import ClientError  # as heavy as boto3
+
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **asked)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
+                return False
+            raise
+        return True
+
+    def _found(self, call: Any, **asked: Any) -> Any:
+        from botocore.exceptions import ClientError
+
+        try:
+            return call(**asked)
+        except ClientError as error:
+            # HEAD has no body, so its 404 has no name; a bucket that is missing is not an object that is.
+            if error.response["Error"].get("Code") in ("NoSuchKey", "404"):
+                return None
+            raise
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise StoreError(f"S3 answered {error.response['Error'].get('Code', 'an error')}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"S3 cannot be reached: {type(error).__name__}") from error

@@ -1,0 +1,1 @@
+"""LLM providers: their wire protocols, and the HTTP client that speaks them."""

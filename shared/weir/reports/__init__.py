@@ -1,0 +1,1 @@
+"""What finance reads: reports, rows and exports of the ledger."""

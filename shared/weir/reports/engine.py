@@ -1,0 +1,66 @@
+"""Who answers a query: DuckDB over files at hand, or Athena over the bucket. The SQL is the same.
+
+DuckDB is quicker as long as a range's Parquet fits a function's memory and disk, and sees what arrived a second ago;
+Athena has no such limit, knows what was compacted, and takes its time. The size of the stored rows decides.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import duckdb
+
+from weir.ledger.duck import open_ledger
+from weir.reports.queries import Query
+
+
+class TooBig(Exception):
+    """A range's rows do not fit the memory that DuckDB may use; says what to do."""
+
+
+class Engine(Protocol):
+    """Runs Trino's SQL over the view `ledger`."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+
+    def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several statements."""
+
+
+class DuckEngine:
+    """DuckDB over Parquet files; close it, or use it as a context manager."""
+
+    name = "duckdb"
+
+    def __init__(self, files: Sequence[Path], **settings: Any) -> None:
+        self._connection = open_ledger(files, **settings)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one statement. Raises TooBig, and duckdb.Error."""
+        try:
+            return self._connection.execute(sql, list(parameters)).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            # Sorts spill to the disk, percentiles cannot.
+            raise TooBig(
+                "the range has more rows than fit in memory: ask for fewer days, or let Athena answer "
+                "(AthenaOverMegabytes)"
+            ) from error
+
+    def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+        """The rows of several statements, one after the other: each uses all processors. Raises as `query`."""
+        return [self.query(query.text, query.parameters) for query in queries]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()

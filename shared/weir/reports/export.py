@@ -1,0 +1,429 @@
+"""A range of the ledger as a file for somebody else's program, with what is needed to trust it later.
+
+Every file has a sidecar, `<file>.json`: filter, time zone, price-book versions, completeness, how many rows and their
+exact total, and the file's SHA-256. Parquet holds the same in its key-values, a workbook in Summary and Assumptions.
+
+- `csv` and `xlsx`: the ledger's table, with each row's time and day in the reader's time zone beside UTC.
+- `parquet`: the ledger's table as it is.
+- `focus`, `focus-csv`: one line a charge, in FOCUS 1.2 (core/ledger/focus.py).
+
+Correction rows are rows, so a range's sum is what its report says, in any time zone.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from shutil import disk_usage
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from weir.ledger import compact
+from weir.ledger.duck import open_ledger
+from weir.ledger.facts import instant
+from weir.ledger.store import Store
+from weir.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
+from weir.pricing.money import plain
+from weir.pricing.price_book import PriceBook
+from weir.reports import focus, xlsx
+from weir.reports.export_files import Progress, digest, write_csv, write_parquet
+from weir.reports.params import EXPORT_FORMATS, ExportFormat
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.queries import BREAKDOWNS, Filters, name_sql, where
+from weir.reports.time_buckets import local_sql, spans
+
+XLSX_MAX_ROWS = 2_000_000  # two sheets; cell by cell, more would not end in Lambda's 15 minutes
+# A row's XML lies on disk twice before it is packed; a generous estimate.
+_XLSX_ROW_BYTES = 8_000
+_BATCH = 5_000
+
+ASSUMPTIONS = (
+    ("Currency", "USD. Amounts are decimal, rounded once per component, half-even, to 15 places."),
+    (
+        "Unknown",
+        "An empty cell is unknown, and never 0. Where `unpriced` has reasons, the total is a lower bound.",
+    ),
+    (
+        "Prices",
+        "List prices of the price book, or the contract's where one is set; first tier, no free tier, no plan.",
+    ),
+    (
+        "Not a bill",
+        "Tiers, free tiers, savings plans and taxes belong to an account's month, not to a request.",
+    ),
+    ("Tokens", "Input includes the cached tokens, output the reasoning tokens, as the provider counts them."),
+    ("Phases", "They split the Lambda duration's charge, and are in it: do not add them to the components."),
+    (
+        "Corrections",
+        "Rows with entry `correction` came after their month was closed: differences, part of every sum.",
+    ),
+)
+_XLSX_ASSUMPTIONS = (
+    (
+        "Precision",
+        "Excel holds 15 significant digits. The exact amounts are in the CSV and the Parquet export.",
+    ),
+    ("Long text", f"Excel ends a cell at {32_767:,} characters; a text that was cut ends in an ellipsis."),
+)
+_FOCUS_ASSUMPTIONS = (
+    ("Costs", "BilledCost, EffectiveCost, ListCost and ContractedCost are one amount, the ledger's."),
+    ("Unit prices", "Cost by quantity, rounded to the places of a price list; null in corrections."),
+    (
+        "Lines",
+        "A charge that is unknown has no line: `x_Unpriced` says what the lines of its request leave out.",
+    ),
+    ("Accounts", "The AWS account is the function's. The account at a model's provider is not recorded."),
+)
+
+
+class ExportError(ValueError):
+    """An export that cannot be made as asked; the message is meant for whoever asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What to export; `time_zone` is an IANA name. Raises ExportError."""
+
+    format: ExportFormat
+    filters: Filters
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if self.format not in EXPORT_FORMATS:
+            raise ExportError(f"format: expected one of {', '.join(EXPORT_FORMATS)}, got {self.format!r}")
+        start, end = self.filters.start, self.filters.end
+        if start >= end:
+            raise ExportError(
+                f"from, to: expected from before to, got {start.isoformat()} and {end.isoformat()}"
+            )
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise ExportError(f"time_zone: expected an IANA name, got {self.time_zone!r}") from error
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Self:
+        """Read a job's event: `format`, `from`, `to` (ISO instants), `time_zone`, and filters. Raises ExportError."""
+        texts = {name: _text(event, name) for name in ("outcome", "model", "tenant", "function")}
+        tags = event.get("tags") or []
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise ExportError(f"tags: expected a list of name=value, got {tags!r}")
+        filters = Filters(start=_instant(event, "from"), end=_instant(event, "to"), tags=tuple(tags), **texts)
+        return cls(event.get("format", ""), filters, _text(event, "time_zone") or "UTC")
+
+    @property
+    def name(self) -> str:
+        """The file's name: what it is and which range it holds, in the reader's days."""
+        zone = ZoneInfo(self.time_zone)
+        first, last = (
+            at.astimezone(zone).strftime("%Y%m%dT%H%M%S").removesuffix("T000000")
+            for at in (self.filters.start, self.filters.end)
+        )
+        kind = "focus-1.2" if self.format.startswith("focus") else "ledger"
+        suffix = {"focus": "parquet", "focus-csv": "csv"}.get(self.format, self.format)
+        return f"{kind}_{first}_{last}.{suffix}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The filter, as the sidecar has it."""
+        filters = self.filters
+        return {
+            "from": instant(filters.start),
+            "to": instant(filters.end),
+            "time_zone": self.time_zone,
+            **{name: getattr(filters, name) for name in ("outcome", "model", "tenant", "function")},
+            "tags": list(filters.tags),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportContext:
+    """What the rows do not say: the price book of today, when this is, and how complete the range is.
+
+    `as_of` is when the oldest of the files was made (None: now); `completeness` is any JSON object; `provider_of` names
+    who provides a model, by the name that answered, or None.
+    """
+
+    price_book_version: str
+    generated_at: datetime
+    as_of: datetime | None = None
+    completeness: Mapping[str, Any] | None = None
+    provider_of: Callable[[str], str | None] = lambda model: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """What a range holds, summed exactly; a sum is None where no row knows the amount."""
+
+    rows: int
+    corrections: int
+    unpriced_rows: int
+    total: Decimal
+    amounts: dict[str, Decimal | None]
+    versions: list[str]
+    without_charge: int  # rows of which no component is known, or all are 0
+
+
+def export_range(
+    store: Store,
+    book: PriceBook,
+    rows: RowFiles,
+    request: ExportRequest,
+    folder: Path,
+    now: datetime,
+    on_progress: compact.Progress = compact.silent,
+) -> list[Path]:
+    """Write what `request` asks of a ledger into `folder`, with how complete it is; returns as `export` does.
+
+    Raises StoreError, and what `export` raises.
+    """
+    opened = rows.files(*request.filters.days, on_progress)
+    counted = store.completeness(*request.filters.days)
+    context = ExportContext(
+        price_book_version=book.version,
+        generated_at=now,
+        as_of=opened.as_of,
+        completeness={
+            "unreadable_objects": opened.unreadable,
+            "hours": {str(day): found for day, found in counted.items()},
+        },
+        provider_of=book.provider,
+    )
+    return export(
+        opened.files,
+        request,
+        folder,
+        context,
+        lambda done, of: on_progress(f"write {request.format}", done, of),
+    )
+
+
+def export(
+    files: Sequence[Path],
+    request: ExportRequest,
+    folder: Path,
+    context: ExportContext,
+    on_progress: Progress | None = None,
+) -> list[Path]:
+    """Write the rows of `files` that `request` asks for into `folder`; returns the file and its sidecar.
+
+    `on_progress(done, of)` is called now and then with rows. A range without rows makes a file with headings only.
+
+    Raises ExportError (a workbook too large), OSError, duckdb.Error.
+    """
+    report = on_progress or (lambda done, of: None)
+    path = folder / request.name
+    with TemporaryDirectory(dir=folder) as spill, open_ledger(files, spill=Path(spill)) as connection:
+        totals = _totals(connection, request.filters)
+        about = _about(request, context, totals)
+        lines = _write(connection, path, request, context, totals, about, report)
+    sidecar = path.with_name(path.name + ".json")
+    described = {
+        **about,
+        "file": {"name": path.name, "rows": lines, "bytes": path.stat().st_size, "sha256": digest(path)},
+    }
+    sidecar.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    return [path, sidecar]
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    request: ExportRequest,
+    context: ExportContext,
+    totals: _Totals,
+    about: Mapping[str, Any],
+    on_progress: Progress,
+) -> int:
+    """Write the file, and return how many rows it has."""
+    if request.format == "xlsx":
+        _write_xlsx(connection, path, request, totals, about, on_progress)
+        return totals.rows
+    if request.format.startswith("focus"):
+        models = connection.execute(*focus.models_sql(request.filters)).fetchall()
+        sql, values = focus.focus_sql(request.filters, (model for (model,) in models), context.provider_of)
+        if request.format == "focus-csv":
+            return write_csv(connection, path, sql, values, totals.rows, on_progress)
+        # Lines have no order of their own, and keeping one takes time and memory. (CSV without one is out of
+        # memory at a single row, in DuckDB 2.0.0.)
+        connection.execute("SET preserve_insertion_order = false")
+        return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)
+    if request.format == "csv":
+        sql, values = _ledger_sql(request.filters, request.time_zone)
+        return write_csv(connection, path, sql, values, totals.rows, on_progress)
+    condition, values = where(request.filters)
+    names = ", ".join(column.name for column in COLUMNS)
+    sql = f"SELECT {names} FROM ledger WHERE {condition}"
+    return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, filters: Filters) -> _Totals:
+    condition, values = where(filters)
+    amounts = (*COMPONENTS, *PHASES)
+    charged = " + ".join(f"CASE WHEN {name} <> 0 THEN 1 ELSE 0 END" for name in COMPONENTS)
+    found = connection.execute(
+        f"SELECT count(*), count(*) FILTER (WHERE entry = 'correction'), "
+        f"count(*) FILTER (WHERE element_at(unpriced, 1) IS NOT NULL), coalesce(sum(total), 0), "
+        f"array_agg(DISTINCT price_book_version), "
+        f"count(*) FILTER (WHERE {charged} = 0), {', '.join(f'sum({name})' for name in amounts)} "
+        f"FROM ledger WHERE {condition}",
+        values,
+    ).fetchall()[0]
+    rows, corrections, unpriced, total, versions, without, *sums = found
+    return _Totals(
+        rows=rows,
+        corrections=corrections,
+        unpriced_rows=unpriced,
+        total=Decimal(total),
+        amounts=dict(zip(amounts, sums, strict=True)),
+        versions=sorted(version for version in versions or () if version is not None),
+        without_charge=without,
+    )
+
+
+def _about(request: ExportRequest, context: ExportContext, totals: _Totals) -> dict[str, Any]:
+    """What the sidecar says but the file itself."""
+    extra = {"xlsx": _XLSX_ASSUMPTIONS, "focus": _FOCUS_ASSUMPTIONS, "focus-csv": _FOCUS_ASSUMPTIONS}
+    return {
+        "format": request.format,
+        "filter": request.as_json(),
+        "generated_at": instant(context.generated_at.astimezone(UTC)),
+        "as_of": None if context.as_of is None else instant(context.as_of.astimezone(UTC)),
+        "currency": "USD",
+        "total": plain(totals.total),
+        "ledger_rows": totals.rows,
+        "correction_rows": totals.corrections,
+        "unpriced_rows": totals.unpriced_rows,
+        "rows_without_charge": totals.without_charge,
+        "price_book": {"version": context.price_book_version, "versions_in_rows": totals.versions},
+        "completeness": None if context.completeness is None else dict(context.completeness),
+        "assumptions": dict((*ASSUMPTIONS, *extra.get(request.format, ()))),
+    }
+
+
+def _key_values(about: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        f"weir.{name}": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in about.items()
+    }
+
+
+def _ledger_sql(filters: Filters, time_zone: str) -> tuple[str, list[str]]:
+    """The table with each row's time and day in the reader's zone, after UTC's."""
+    condition, values = where(filters)
+    # Not by the engine's own time zones, which are of another edition than those that the report's days are cut by.
+    local = local_sql(spans(filters.start, filters.end, ZoneInfo(time_zone)))
+    selected = []
+    for column in COLUMNS:
+        selected.append(column.name)
+        if column.name == "at_utc":
+            selected += [f"{local} AS at_local", f"CAST(({local}) AS date) AS day_local"]
+    return f"SELECT {', '.join(selected)} FROM ledger WHERE {condition}", values
+
+
+# ---- The workbook ----------------------------------------------------------------------------------------------------
+
+
+def _write_xlsx(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    request: ExportRequest,
+    totals: _Totals,
+    about: Mapping[str, Any],
+    on_progress: Progress,
+) -> None:
+    most = min(XLSX_MAX_ROWS, disk_usage(path.parent).free // _XLSX_ROW_BYTES)
+    if totals.rows > most:
+        raise ExportError(
+            f"xlsx: expected at most {most:,} rows here, got {totals.rows:,}: "
+            "ask for csv or parquet, or for a shorter range"
+        )
+    sql, values = _ledger_sql(request.filters, request.time_zone)
+    summary = [*_about_lines(about), *_breakdowns(connection, request.filters, totals)]
+    columns, selected = _xlsx_columns(connection, sql, values)
+    rows = _rows(connection.execute(f"SELECT {selected} FROM ({sql})", values), totals.rows, on_progress)
+    assumptions = [["Assumptions"], *map(list, about["assumptions"].items())]
+    xlsx.write_workbook(path, summary, columns, rows, assumptions)
+
+
+def _xlsx_columns(
+    connection: duckdb.DuckDBPyConnection, sql: str, values: Sequence[str]
+) -> tuple[list[xlsx.Column], str]:
+    """Columns of Detail, and how they are selected: Excel knows doubles and text alone."""
+    money = {column.name for column in COLUMNS if column.type == MONEY}
+    selected = []
+    described = connection.execute(f"DESCRIBE {sql}", values).fetchall()
+    for name, kind, *_ in described:
+        if name in money:
+            selected.append(f"CAST({name} AS double)")
+        elif kind.startswith("MAP") or kind.endswith("[]"):
+            selected.append(f"json_format(CAST({name} AS json))")
+        else:
+            selected.append(name)
+    return [xlsx.Column(name, name in money) for name, *_ in described], ", ".join(selected)
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, total: int, on_progress: Progress) -> Iterator[tuple[Any, ...]]:
+    done = 0
+    on_progress(0, total)
+    while batch := cursor.fetchmany(_BATCH):
+        yield from batch
+        done += len(batch)
+        on_progress(done, total)
+
+
+def _about_lines(about: Mapping[str, Any]) -> Iterator[list[Any]]:
+    chosen = {name: value for name, value in about["filter"].items() if value not in (None, [])}
+    yield ["Export of the ledger"]
+    for name, value in chosen.items():
+        yield [name, ", ".join(value) if isinstance(value, list) else value]
+    for name in ("generated_at", "as_of", "currency", "ledger_rows", "correction_rows", "unpriced_rows"):
+        yield [name, about[name]]
+    yield ["price_book_version", about["price_book"]["version"]]
+    yield ["price_book_versions_in_rows", ", ".join(about["price_book"]["versions_in_rows"])]
+    for name, value in (about["completeness"] or {"completeness": "not known"}).items():
+        yield [name, value if isinstance(value, str | int | float) else json.dumps(value)]
+
+
+def _breakdowns(
+    connection: duckdb.DuckDBPyConnection, filters: Filters, totals: _Totals
+) -> Iterator[list[Any]]:
+    yield ["Totals, USD"]
+    yield ["", "amount", "exact"]
+    yield ["total", totals.total, plain(totals.total)]
+    for name, amount in totals.amounts.items():
+        yield [name, amount, None if amount is None else plain(amount)]
+    condition, values = where(filters)
+    for dimension in BREAKDOWNS:
+        yield [f"By {dimension}"]
+        yield [dimension, "amount", "exact", "requests"]
+        name = name_sql(dimension)
+        found = connection.execute(
+            f"SELECT {name}, sum(total), count(*) FILTER (WHERE entry = 'request') FROM ledger WHERE {condition} "
+            "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50",
+            values,
+        ).fetchall()
+        for group, amount, requests in found:
+            yield [group, amount, plain(amount), requests]
+
+
+def _text(event: Mapping[str, Any], name: str) -> str | None:
+    value = event.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ExportError(f"{name}: expected text, got {value!r}")
+    return value
+
+
+def _instant(event: Mapping[str, Any], name: str) -> datetime:
+    value = _text(event, name)
+    try:
+        found = datetime.fromisoformat(value or "")
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ExportError(f"{name}: expected an ISO 8601 instant with its zone, got {value!r}")
+    return found

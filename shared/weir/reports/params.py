@@ -1,0 +1,108 @@
+"""What a reader asked for, from text: a range in a time zone, filters, an order; what is wrong names its field."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from weir.reports.queries import BREAKDOWNS, Filters
+from weir.reports.time_buckets import local_day
+
+DEFAULT_RANGE = timedelta(days=7)
+MAX_RANGE = timedelta(days=400)  # thirteen months
+_YEARS = (2000, 2999)  # a calendar's ends leave no room for the margin with which a day is joined
+_NAME = r"[A-Za-z0-9._:/@-]{1,64}"
+_TAG = re.compile(rf"{_NAME}(={_NAME})?")
+_BY = re.compile(rf"component|{'|'.join(BREAKDOWNS)}|tag:{_NAME}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
+
+
+type ExportFormat = Literal["csv", "parquet", "xlsx", "focus", "focus-csv"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ExportFormat.__value__.__args__
+
+
+class FieldError(ValueError):
+    """A parameter that is not valid, by itself or with the others."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+@lru_cache(64)
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises FieldError."""
+    try:
+        if _ZONE.fullmatch(name):
+            return ZoneInfo(name)
+    except (
+        KeyError,
+        ValueError,
+        OSError,
+    ):  # ZoneInfoNotFoundError is a KeyError; a folder's name is an OSError
+        pass
+    raise FieldError("tz", f"expected an IANA time zone such as Europe/Berlin, got {name[:80]!r}")
+
+
+def range_of(start: str | None, end: str | None, zone: ZoneInfo, now: datetime) -> Filters:
+    """A range from two texts, each a day of `zone` or an instant with its zone; by default the last seven days.
+
+    Raises FieldError.
+    """
+    # To the end of this minute: what was just reported is in it, and whoever is told to ask again asks the same.
+    this_minute = now.replace(second=0, microsecond=0)
+    until = this_minute + timedelta(minutes=1) if end is None else _instant("to", end, zone)
+    since = until - DEFAULT_RANGE if start is None else _instant("from", start, zone)
+    if since >= until:
+        raise FieldError("from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}")
+    if until - since > MAX_RANGE:
+        raise FieldError("from", f"expected at most {MAX_RANGE.days} days, got {(until - since).days}")
+    return Filters(start=since, end=until)
+
+
+def tags_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Tags as they are asked for. Raises FieldError."""
+    for tag in given:
+        if not _TAG.fullmatch(tag):
+            raise FieldError(
+                "tag", f"expected name=value or name, of letters, digits and . _ : / @ -, got {tag[:140]!r}"
+            )
+    return tuple(given)
+
+
+def by_of(given: str) -> str:
+    """What a series is split by. Raises FieldError."""
+    if not _BY.fullmatch(given):
+        names = ", ".join(BREAKDOWNS)
+        raise FieldError("by", f"expected component, {names} or tag:NAME, got {given[:80]!r}")
+    return given
+
+
+def _instant(field: str, text: str, zone: ZoneInfo) -> datetime:
+    try:
+        if _DAY.fullmatch(text):
+            day = date.fromisoformat(text)
+            _check_year(field, day.year)
+            # Noon is on the day wherever the clock is changed.
+            return local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone).astimezone(UTC)
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        if isinstance(error, FieldError):
+            raise
+        raise FieldError(field, _EXPECTED.format(f"{text[:80]!r}")) from None
+    if instant.tzinfo is None:
+        raise FieldError(field, _EXPECTED.format(f"{text[:80]!r}, which has no zone"))
+    _check_year(field, instant.year)
+    return instant.astimezone(UTC)
+
+
+_EXPECTED = "expected a day (2026-11-22) or an instant with its zone (2026-11-22T12:00:00Z), got {}"
+
+
+def _check_year(field: str, year: int) -> None:
+    if not _YEARS[0] <= year <= _YEARS[1]:
+        raise FieldError(field, f"expected a year from {_YEARS[0]} to {_YEARS[1]}, got {year}")

@@ -1,0 +1,158 @@
+"""Which Parquet files a range of days is: compacted ones from S3, and the open tail joined at read.
+
+Compacted days are fetched once and kept by their ETag. The last days (`TAIL`), whose facts still arrive, are compared
+with their facts: where those have changed since the compaction, the day is joined here and now by the same `build_day`,
+so a late half completes its row at the next look; compaction is that join's cache. A day that was never compacted is
+joined in the same way. Where a tail is too big to be joined while somebody waits, its last compaction is used, and
+`as_of` says when that was. Older days show what came late after their next compaction.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from weir.ledger import s3_keys
+from weir.ledger.compact import Progress, around, build_day, fingerprint_of, is_rows, is_stale, silent
+from weir.ledger.duck import key_values
+from weir.ledger.store import Store, Stored
+from weir.pricing.price_book import PriceBook
+
+TAIL = timedelta(days=2)  # today and the two days before it
+JOIN_AT_READ_BYTES = 24 * 1024**2  # of stored facts: what somebody may wait for
+_READERS = 8
+CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an export need room beside it
+
+
+@dataclass(slots=True)
+class Opened:
+    """A range's files. Nothing that had arrived by `as_of` is missing; `unreadable` names objects of facts.
+
+    `as_of` is None where there are no files.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    as_of: datetime | None = None
+    unreadable: list[str] = field(default_factory=list)
+
+
+class RowFiles:
+    """Files of rows as `<cache_folder>/dt=<day>/<name>.parquet`; the folder may be thrown away between two calls."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: PriceBook,
+        cache_folder: Path,
+        now: Callable[[], datetime],
+        *,
+        join_at_read_bytes: int = JOIN_AT_READ_BYTES,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._cache = cache_folder
+        self._now = now
+        self._join_at_read_bytes = join_at_read_bytes
+        self._cache_bytes = cache_bytes
+
+    @property
+    def spill(self) -> Path:
+        """A folder beside the files, for what does not fit the memory of whoever reads them."""
+        return self._cache / "spill"
+
+    def files(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
+        """The rows of the UTC days `first` to `last`, both included, with corrections. Raises StoreError."""
+        tell = on_progress or silent
+        self._cache.mkdir(parents=True, exist_ok=True)
+        now = self._now()
+        opened = Opened()
+        listed = self._store.row_objects(first, last)
+        rows = {s3_keys.day_of(entry.key): entry for entry in listed if is_rows(entry)}
+        stale = self._stale(first, last, now.date(), rows)
+        wanted = [entry for entry in listed if s3_keys.day_of(entry.key) not in stale or not is_rows(entry)]
+        as_of = now
+        steps = len(wanted) + len(stale)
+        for number, (day, (objects, known)) in enumerate(sorted(stale.items())):
+            if known and sum(entry.size for entry in objects) > self._join_at_read_bytes:
+                wanted.append(known)
+                as_of = min(as_of, known.modified)
+                continue
+            tell(f"join {day}", number, steps)
+            opened.files.append(self._joined(day, objects))
+        with ThreadPoolExecutor(_READERS) as pool:
+            for number, path in enumerate(pool.map(self._fetched, wanted), steps - len(wanted)):
+                tell(f"fetch {path.parent.name.removeprefix('dt=')}", number, steps)
+                opened.files.append(path)
+        tell("rows", steps, steps)
+        opened.files.sort()
+        opened.as_of = as_of if opened.files else None
+        opened.unreadable = _names(key_values(opened.files, "unreadable"))
+        self._forget(opened.files)
+        return opened
+
+    def _stale(
+        self, first: date, last: date, today: date, rows: dict[date | None, Stored]
+    ) -> dict[date, tuple[Sequence[Stored], Stored | None]]:
+        """The days whose rows are not those of their facts: the facts' objects, and the compaction if there is one."""
+        # Tomorrow too: a clock that runs ahead must not hide a request.
+        asked = list(s3_keys.days(first, min(last, today + timedelta(days=1))))
+        closed = {
+            month: self._store.closed(month) is not None
+            for month in {s3_keys.month_of(day) for day in asked if day >= today - TAIL or day not in rows}
+        }
+        open_days = [day for day in asked if not closed.get(s3_keys.month_of(day))]
+        looked_at = [day for day in open_days if day >= today - TAIL or day not in rows]
+        if not looked_at:
+            return {}
+        facts = self._store.fact_objects(looked_at[0] - s3_keys.MARGIN, looked_at[-1] + s3_keys.MARGIN)
+        stale: dict[date, tuple[Sequence[Stored], Stored | None]] = {}
+        for day in looked_at:
+            objects, known = around(facts, day), rows.get(day)
+            if is_stale(objects, self._store.metadata(known.key) if known else None):
+                stale[day] = (objects, known)
+        return stale
+
+    def _joined(self, day: date, objects: Sequence[Stored]) -> Path:
+        # The prices are part of the name: a process that has been deployed anew must not find the old join.
+        state = s3_keys.fingerprint([fingerprint_of(objects), self._book.version])
+        path = self._cache / f"dt={day}" / f"joined-{state[:32]}.parquet"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+            try:
+                build_day(self._store, self._book, day, part, objects=objects)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        path.touch()
+        return path
+
+    def _fetched(self, entry: Stored) -> Path:
+        day, name = s3_keys.day_of(entry.key), entry.key.rpartition("/")[2].removesuffix(".parquet")
+        path = self._cache / f"dt={day}" / f"{name}-{entry.etag}.parquet"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            self._store.download(entry.key, path)
+        path.touch()
+        return path
+
+    def _forget(self, used: Iterable[Path]) -> None:
+        """Keep the cache within its size: what was not asked for longest goes first, and nothing in use."""
+        keep = set(used)
+        files = sorted(
+            self._cache.glob("dt=*/*.parquet"), key=lambda path: path.stat().st_mtime, reverse=True
+        )
+        size = sum(path.stat().st_size for path in keep)
+        for path in files:
+            if path not in keep:
+                size += path.stat().st_size
+                if size > self._cache_bytes:
+                    path.unlink(missing_ok=True)
+
+
+def _names(lists: Iterable[str]) -> list[str]:
+    return sorted({str(name) for listed in lists for name in json.loads(listed)})

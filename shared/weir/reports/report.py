@@ -1,0 +1,297 @@
+"""What finance reads: a range's report, its rows page by page, and one request.
+
+All of it is asked of the table, in SQL (core.ledger.queries), of DuckDB or of Athena by the size of what is stored.
+What an engine has answered is kept with the state of the rows that it answered about, so the same question costs
+nothing until a row changes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from weir.ledger.compact import Progress
+from weir.ledger.facts import instant
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports import budget as budgets
+from weir.reports import queries, report_math, row_queries
+from weir.reports.athena import AthenaEngine
+from weir.reports.cursors import CursorError, cursor_after, position_of
+from weir.reports.engine import DuckEngine, Engine
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.queries import Filters, Query
+from weir.reports.row_queries import Sort
+from weir.reports.row_view import row_json, timeline
+from weir.reports.time_buckets import Unit, bucket_sql, buckets, local_day, spans
+
+__all__ = ["CursorError", "Filters", "LedgerReader"]
+
+_HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
+_ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
+_KEPT_ANSWERS = 128
+_MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Who answers for some days, and what is known of the rows there: `state` changes when they do."""
+
+    engine: Engine
+    state: str
+    as_of: datetime | None
+    unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What is known beside the rows of how complete they are; `counted` is reports in the log by hour."""
+
+    dropped: int
+    set_aside: int
+    counted: Mapping[str, int]
+    counted_until: str | None
+
+
+class LedgerReader:
+    """Answers from one ledger; `budget` is a month's, in USD, and None if there is none.
+
+    Ranges whose stored rows are bigger than `athena_over_bytes` are asked of `athena`, if there is one. Whatever reads
+    may raise StoreError, TooBig, AthenaError and AthenaRunning.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        book: PriceBook,
+        rows: RowFiles,
+        now: Callable[[], datetime],
+        *,
+        budget: Decimal | None = None,
+        athena: AthenaEngine | None = None,
+        athena_over_bytes: int = 0,
+    ) -> None:
+        self._store = store
+        self._book = book
+        self._rows = rows
+        self._now = now
+        self._budget = budget
+        self._athena = athena
+        self._athena_over_bytes = athena_over_bytes
+        self._kept: OrderedDict[tuple[str, Query], list[tuple[Any, ...]]] = OrderedDict()
+        self._keeping = Lock()
+        # DuckDB uses every processor for one statement, and files in use must not be thrown away for others.
+        self._lock = Lock()
+
+    def report(
+        self, filters: Filters, by: str, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Totals, series, breakdowns and trust of a range; `by` is component, a breakdown, or tag:NAME."""
+        unit = Unit.HOUR if filters.end - filters.start <= _HOURLY else Unit.DAY
+        within = spans(filters.start, filters.end, zone)
+        bucket = bucket_sql(unit, within)
+        asked = {
+            "sums": queries.sums(filters, bucket),
+            "overall": queries.percentiles(filters),
+            "names": queries.breakdowns(filters),
+            "costs": queries.distribution(filters),
+            "reasons": queries.reasons(filters),
+            "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
+        }
+        if by != "component":
+            asked["groups"] = queries.series(filters, bucket, by)
+        first, last = filters.days
+        if self._budget is not None:
+            month = self._month(filters.end, zone)
+            asked["days"] = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+            first, last = min(first, month.days[0]), max(last, month.days[1])
+        with ThreadPoolExecutor(1) as beside:
+            # Listings in S3 take their time, which DuckDB does not need Python for.
+            trust = beside.submit(self._trust, filters)
+            with self._open(first, last, on_progress) as opened:
+                got = self._ask(opened, asked)
+        summed = report_math.add_up(got["sums"], asked["sums"].columns)
+        [overall] = got["overall"]
+        starts = buckets(filters.start, filters.end, zone, unit, within)
+        names, points = report_math.points(starts, got["sums"], got.get("groups"))
+        return {
+            "range": {
+                "from": filters.start.astimezone(zone).isoformat(),
+                "to": filters.end.astimezone(zone).isoformat(),
+                "time_zone": zone.key,
+            },
+            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "engine": opened.engine.name,
+            "currency": "USD",
+            "price_book": self._prices(),
+            "totals": report_math.totals(summed, got["reasons"], overall),
+            "unit_economics": report_math.unit_economics(summed),
+            "waste": report_math.waste(summed),
+            "latency": report_math.latency(summed, overall),
+            "series": {"bucket": unit.value, "by": by, "groups": names, "points": points},
+            "breakdowns": report_math.breakdowns(got["names"], summed["total"]),
+            "distribution": report_math.distribution(got["costs"], overall),
+            "budget": self._spent(filters.end, zone, got["days"]) if "days" in got else None,
+            "completeness": _completeness(filters, summed, opened.unreadable, got["hours"], trust.result()),
+            "corrections": {
+                "rows": summed["corrections"] or 0,
+                "total": report_math.amount(summed["total_corrected"] or Decimal(0)),
+            },
+        }
+
+    def page(self, filters: Filters, sort: Sort, limit: int, cursor: str | None) -> dict[str, Any]:
+        """At most `limit` rows after `cursor`; rows that came since do not shift them. Raises CursorError."""
+        after = None if cursor is None else position_of(cursor, sort)
+        asked = row_queries.page(filters, sort, limit + 1, after)
+        with self._open(*filters.days) as opened:
+            rows = self._ask(opened, {"rows": asked})["rows"]
+        return {
+            "rows": [row_json(row) for row in rows[:limit]],
+            "next_cursor": cursor_after(rows[limit - 1], sort) if len(rows) > limit else None,
+            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "price_book_version": self._book.version,
+            "unreadable_objects": opened.unreadable,
+        }
+
+    def one(self, request_id: str, filters: Filters) -> dict[str, Any] | None:
+        """The row of a request with its timeline and corrections; None if the range has none."""
+        with self._open(*filters.days) as opened:
+            rows = self._ask(opened, {"rows": row_queries.one(filters, request_id)})["rows"]
+        if not rows:
+            return None
+        first, *corrections = rows
+        return {
+            "row": row_json(first),
+            "timeline": timeline(first),
+            "corrections": [row_json(row) for row in corrections],
+        }
+
+    def budget_used_percent(self) -> float | None:
+        """What the running month (UTC) has cost until now, in percent of its budget; None without a budget."""
+        if self._budget is None:
+            return None
+        # A range's end is not in it; this instant is.
+        zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
+        month = self._month(end, zone)
+        query = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+        with self._open(*month.days) as opened:
+            days = self._ask(opened, {"days": query})["days"]
+        return float(self._spent(end, zone, days)["percent"])
+
+    @contextmanager
+    def _open(self, first: date, last: date, on_progress: Progress | None = None) -> Iterator[_Opened]:
+        """The engine for the UTC days `first` to `last`, both included."""
+        if self._athena is not None and self._athena_over_bytes > 0:
+            stored = self._store.row_objects(first, last)
+            if sum(entry.size for entry in stored) > self._athena_over_bytes:
+                state = _digest([f"{entry.key} {entry.etag}" for entry in stored])
+                as_of = max(entry.modified for entry in stored)
+                yield _Opened(self._athena.at(state), state, as_of, 0)
+                return
+        with self._lock:
+            found = self._rows.files(first, last, on_progress)
+            state = _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in found.files])
+            with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
+                yield _Opened(engine, state, found.as_of, len(found.unreadable))
+
+    def _ask(self, opened: _Opened, asked: Mapping[str, Query]) -> dict[str, list[dict[str, Any]]]:
+        """The named rows of each query, of those answers that are kept, or of the engine."""
+        keys = {query: (opened.state, query) for query in asked.values()}
+        with self._keeping:
+            rows = {query: self._kept[key] for query, key in keys.items() if key in self._kept}
+        if new := [query for query in keys if query not in rows]:
+            rows |= zip(new, opened.engine.answers(new), strict=True)
+        with self._keeping:
+            for query, key in keys.items():
+                self._kept[key] = rows[query]
+                self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT_ANSWERS:
+                self._kept.popitem(last=False)
+        return {name: query.named(rows[query]) for name, query in asked.items()}
+
+    def _prices(self) -> dict[str, Any]:
+        age = self._book.age(self._now())
+        return {
+            "version": self._book.version,
+            "as_of": age.as_of.isoformat(),
+            "age_days": age.days,
+            "warning": age.warning,
+        }
+
+    def _budget_day(self, end: datetime, zone: ZoneInfo) -> date:
+        """A day of the month whose budget is shown: that in which the range ends, or this one if it is yet to come."""
+        return min(
+            (end - timedelta(microseconds=1)).astimezone(zone).date(), self._now().astimezone(zone).date()
+        )
+
+    def _month(self, end: datetime, zone: ZoneInfo) -> Filters:
+        """The days whose cost the budget has to know."""
+        month = self._budget_day(end, zone).replace(day=1)
+        start, until = (
+            local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone)
+            for day in (budgets.first_day(month), (month + timedelta(days=32)).replace(day=1))
+        )
+        return Filters(start=start, end=until)
+
+    def _spent(self, end: datetime, zone: ZoneInfo, days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        assert self._budget is not None
+        daily: dict[date, Decimal] = {day["bucket"].date(): day["total"] for day in days}
+        today = self._now().astimezone(zone).date()
+        return budgets.budget(self._budget, self._budget_day(end, zone), today, daily).as_json()
+
+    def _trust(self, filters: Filters) -> _Trust:
+        first, last = filters.days
+        counted = self._store.completeness(first, last)
+        return _Trust(
+            dropped=self._count_dropped(filters),
+            set_aside=self._store.count_poison(),
+            counted={
+                hour: count["reports_in_log"]
+                for day in counted.values()
+                for hour, count in day.get("hours", {}).items()
+            },
+            counted_until=max(
+                (str(day["counted_until"]) for day in counted.values() if day.get("counted_until")),
+                default=None,
+            ),
+        )
+
+    def _count_dropped(self, filters: Filters) -> int:
+        """How often the platform itself said in the range that it lost log lines."""
+        first, last = filters.days
+        listed = self._store.fact_objects(first, last, ["platform.logsDropped"])
+        unreadable: list[str] = []
+        records = self._store.records([entry.key for entry in listed], unreadable)
+        events = {(record.log_group, record.event_id): record.at for record in records}
+        return sum(filters.start <= at < filters.end for at in events.values())
+
+
+def _completeness(
+    filters: Filters,
+    summed: Mapping[str, Any],
+    unreadable: int,
+    booked: Sequence[Mapping[str, Any]],
+    trust: _Trust,
+) -> dict[str, Any]:
+    statuses = ("complete", "bill_only", "usage_only", "started_only", "rows_with_anomalies")
+    return {
+        **{name: summed[name] or 0 for name in statuses},
+        "logs_dropped": trust.dropped,
+        "set_aside": trust.set_aside,
+        "unreadable_objects": unreadable,
+        "hours": report_math.hours(
+            filters, booked, trust.counted, all_of_them=filters.end - filters.start <= _ALL_HOURS
+        ),
+        "counted_until": trust.counted_until,
+    }
+
+
+def _digest(names: Sequence[str]) -> str:
+    return sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -1,0 +1,434 @@
+"""The finance API's answers as Pydantic models: what is documented is what is sent, field by field.
+
+Money and GB-seconds are decimal strings: a JSON number is read as binary floating point. Null is unknown, never 0.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from weir.ledger.row import JoinStatus
+
+type Money = Annotated[str, Field(description="USD, exact", examples=["0.00046086672"])]
+type Instant = Annotated[str, Field(description="ISO 8601", examples=["2026-11-22T12:00:00.000Z"])]
+
+
+class _Answer(BaseModel):
+    # A member that is not documented here fails the test that compares rows with these models.
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ComponentsAnswer(_Answer):
+    """The charges; they sum to the total exactly."""
+
+    lambda_duration: Money | None = Field(description="Billed time by memory, at the first tier's price")
+    lambda_request: Money | None
+    lambda_streamed_bytes: Money | None = Field(description="Beyond 6 MiB of the response")
+    lambda_ephemeral_storage: Money | None = Field(description="/tmp beyond 512 MB")
+    lambda_restore: Money | None = Field(description="SnapStart: restoring the snapshot")
+    api_gateway: Money | None = Field(description="0 for requests that came by a function URL")
+    logs: Money | None = Field(description="CloudWatch Logs, by the bytes of the request's own lines")
+    input_tokens: Money | None = Field(description="Without the cached ones")
+    cached_input_tokens: Money | None = Field(description="Null where the provider reports no cached part")
+    output_tokens: Money | None = Field(description="Reasoning tokens included")
+
+
+class PhasesAnswer(_Answer):
+    """The charge for duration by what the time went to; they sum to it exactly."""
+
+    cold_start: Money | None
+    waiting: Money | None = Field(description="From each upstream call to its first token")
+    streaming: Money | None = Field(description="From the first to the last token, without validation")
+    validating: Money | None
+    rest: Money | None = Field(description="What is left, and what is unknown")
+
+
+class CostAnswer(_Answer):
+    """What a request cost; a lower bound where `unpriced` has reasons."""
+
+    components: ComponentsAnswer
+    phases: PhasesAnswer
+    total: Money
+    currency: Literal["USD"]
+    price_book_version: str
+    unpriced: list[str] = Field(description="Why something is not priced, or not priced in full")
+    is_estimate: bool = Field(description="Tokens were estimated, because the provider's count never came")
+
+
+class UsageAnswer(_Answer):
+    """Tokens over all attempts."""
+
+    input_tokens: int | None = Field(description="Cached ones included")
+    output_tokens: int | None = Field(description="Reasoning tokens included")
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
+    total_tokens: int | None
+    source: Literal["provider", "estimated", "none"]
+
+
+class RowAnswer(_Answer):
+    """One request, or what came of one after its month was closed."""
+
+    request_id: str = Field(description="Lambda's request id, which the caller got as x-request-id")
+    entry: Literal["request", "correction"] = Field(
+        description="A correction's quantities and money are differences to what was booked"
+    )
+    corrects: str | None = Field(description="The closed month, YYYY-MM, that a correction is for")
+    corrects_at: str | None = Field(description="When the corrected request was reported, UTC")
+    at: str = Field(description="When it was reported, or a correction was found; UTC")
+    day: str = Field(description="The UTC day it belongs to")
+    join_status: JoinStatus = Field(
+        description="Which halves are known: the bill, the usage, both or neither"
+    )
+    outcome: str | None = Field(description="Null: no completion arrived, and the platform reports success")
+    http_status: int | None
+    report_status: str | None = Field(description="The platform's word: success, timeout, error, failure")
+    function: str | None
+    function_arn: str | None
+    region: str | None
+    architecture: str | None
+    memory_mb: int | None
+    initialization_type: str | None
+    front: str | None = Field(description="How it came: function_url, rest_api or direct")
+    model: str | None = Field(description="As requested")
+    model_returned: str | None = Field(description="As the provider named it; prices go by this name")
+    document_schema: str | None = Field(alias="schema")
+    tenant: str | None
+    tags: dict[str, str]
+    billed_ms: int | None = Field(description="As reported, summed over the reports; never recomputed")
+    billed_invocations: int = Field(description="Reports: more than one where Lambda retried an event")
+    gb_s: str | None = Field(description="GB-seconds billed")
+    init_ms: float | None = Field(description="Cold start; 0 is a warm one")
+    duration_ms: float | None
+    wait_ms: float | None
+    stream_ms: float | None
+    validate_ms: float | None
+    ttft_ms: float | None = Field(description="From the request's start to the first token")
+    streamed_bytes: int | None
+    log_bytes: int | None = Field(description="Of the log lines that made the row")
+    attempts: int | None = Field(description="Calls of the provider")
+    violations: int | None = Field(description="What validation found wrong")
+    validated_values: int | None = Field(description="Fields and list elements that were valid")
+    saved_tokens: int | None = Field(description="Estimate: output not bought by stopping at a violation")
+    usage: UsageAnswer
+    cost: CostAnswer
+    estimate_total: Money | None = Field(
+        description="What the final event told the caller; without the cost of its own log lines"
+    )
+    saved_total: Money | None = Field(description="Estimate: what those tokens would have cost")
+    records: int = Field(description="Distinct log records that made the row")
+    anomalies: list[str] = Field(description="What contradicts itself in them")
+
+
+class PageAnswer(_Answer):
+    """Rows in the order asked for."""
+
+    rows: list[RowAnswer]
+    next_cursor: str | None = Field(description="Null on the last page")
+    as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
+    price_book_version: str
+    unreadable_objects: int = Field(description="Stored objects that could not be read: rows may be missing")
+
+
+class PhaseSpan(_Answer):
+    """One phase on the clock of what was billed."""
+
+    phase: Literal["cold_start", "waiting", "streaming", "validating", "rest"]
+    start_ms: float
+    end_ms: float
+    cost: Money | None
+
+
+class RequestAnswer(_Answer):
+    """One request with what its time went to."""
+
+    row: RowAnswer
+    timeline: list[PhaseSpan] = Field(
+        description="The known phases, one after the other. Validation runs while the stream does and is placed "
+        "after it; the waits of several attempts are placed before the first token"
+    )
+    corrections: list[RowAnswer] = Field(description="What came after the month was closed")
+
+
+class RangeAnswer(_Answer):
+    """What was asked for, in the reader's zone."""
+
+    from_: Instant = Field(alias="from")
+    to: Instant = Field(description="Not included")
+    time_zone: str
+
+
+class PriceBookAnswer(_Answer):
+    """The prices of this deployment; a row says which version made it."""
+
+    version: str
+    as_of: str = Field(description="The day on which the oldest of its files was checked against its source")
+    age_days: int
+    warning: str | None = Field(description="Said when that is long ago")
+
+
+class TokensAnswer(_Answer):
+    """Sums over the rows that know the count; null where none does."""
+
+    input: int | None = Field(description="Cached ones included")
+    cached_input: int | None
+    output: int | None = Field(description="Reasoning tokens included")
+    reasoning: int | None
+
+
+class SavedAnswer(_Answer):
+    """Estimate: output that stopping at the first violation did not buy."""
+
+    total: Money | None
+    tokens: int | None
+    rows: int
+
+
+class UnpricedAnswer(_Answer):
+    """Rows whose total is a lower bound."""
+
+    rows: int
+    reasons: dict[str, int]
+
+
+class EstimatesAnswer(_Answer):
+    """What callers were told against what it came to, over rows that are fully priced; logs are in neither."""
+
+    rows: int
+    estimated: Money
+    final: Money
+    bias_percent: float | None = Field(description="Of the sums: above 0, callers were told too much")
+    error_p50_percent: float | None = Field(description="Of each request, without its sign")
+    error_p99_percent: float | None
+
+
+class TotalsAnswer(_Answer):
+    """Sums of the range; corrections are in money and quantities, not in counts."""
+
+    requests: int
+    total: Money
+    components: ComponentsAnswer
+    phases: PhasesAnswer
+    tokens: TokensAnswer
+    billed_ms: int | None
+    gb_s: str | None
+    streamed_bytes: int | None
+    saved: SavedAnswer
+    unpriced: UnpricedAnswer
+    estimates: EstimatesAnswer
+
+
+class UnitEconomicsAnswer(_Answer):
+    """What a unit cost, failures included; null where there is no unit."""
+
+    per_1000_requests: Money | None
+    per_validated_document: Money | None = Field(
+        description="All that was spent on requests with a schema, for each that ended in ok"
+    )
+    per_million_output_tokens: Money | None = Field(
+        description="All that was spent, for each million tokens that requests which ended in ok delivered"
+    )
+
+
+class WasteAnswer(_Answer):
+    """Money that gave no document. Parts overlap (a failed request waited, too), so they have no sum."""
+
+    name: Literal["waiting", "cold_start", "failed", "abandoned", "retried", "unknown"] = Field(
+        description="waiting and cold_start are parts of the duration; failed: any outcome but ok and the abandoned; "
+        "abandoned: client_disconnected and stopped; retried: all of requests with more than one attempt; "
+        "unknown: requests without an outcome"
+    )
+    total: Money | None
+    share_percent: float | None = Field(description="Of the range's total")
+
+
+class PercentilesAnswer(_Answer):
+    """Over the requests that know the value."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class LatencyAnswer(_Answer):
+    """How long requests took."""
+
+    ttft_ms: PercentilesAnswer
+    duration_ms: PercentilesAnswer = Field(description="As Lambda reports it, cold start not included")
+    cold_start_percent: float | None
+
+
+class PointAnswer(_Answer):
+    """One bucket of the series."""
+
+    start: Instant = Field(description="Its first instant; a day is one of the zone, of 23 to 25 hours")
+    requests: int
+    total: Money
+    groups: dict[str, Money | None] = Field(description="A name without cost in the bucket is left out")
+    ttft_p50_ms: float | None
+    ttft_p95_ms: float | None
+    duration_p50_ms: float | None
+    duration_p95_ms: float | None
+
+
+class SeriesAnswer(_Answer):
+    """Cost over time: by hour up to three days, then by day."""
+
+    bucket: Literal["hour", "day"]
+    by: str
+    groups: list[str] = Field(description="The most expensive eight, `(other)`; or the components")
+    points: list[PointAnswer]
+
+
+class GroupAnswer(_Answer):
+    """One part of the rows; `(unknown)` has no such value, `(other)` are those beyond the first twenty."""
+
+    name: str
+    requests: int
+    total: Money
+    share_percent: float | None
+
+
+class BreakdownsAnswer(_Answer):
+    """The most expensive names first."""
+
+    outcome: list[GroupAnswer]
+    model: list[GroupAnswer] = Field(description="By the name returned, else by the name requested")
+    tenant: list[GroupAnswer] = Field(description="The tenant, else the tag of that name")
+    feature: list[GroupAnswer] = Field(description="The tag of that name")
+    function: list[GroupAnswer]
+
+
+class CostBucketAnswer(_Answer):
+    """Requests that cost at least `from` and less than `to`."""
+
+    from_: Money = Field(alias="from")
+    to: Money | None
+    requests: int
+
+
+class DistributionAnswer(_Answer):
+    """Cost per request; percentiles have six digits that count."""
+
+    buckets: list[CostBucketAnswer]
+    p50: Money | None
+    p90: Money | None
+    p99: Money | None
+    max: Money | None
+
+
+class BudgetAnswer(_Answer):
+    """A calendar month in the reader's zone, all requests, whatever is filtered."""
+
+    month: str
+    limit: Money
+    spent: Money
+    forecast: Money | None
+    percent: float
+    forecast_percent: float | None
+    level: Literal["ok", "70", "90", "100"] = Field(
+        description="The highest percentage reached by what is spent"
+    )
+    forecast_level: Literal["ok", "70", "90", "100"] | None
+    method: str = Field(description="How the forecast was made, or why there is none")
+
+
+class HourAnswer(_Answer):
+    """One UTC hour, whatever is filtered."""
+
+    hour: Instant
+    reports_in_log: int | None = Field(
+        description="platform.report lines counted in the log; null: not counted"
+    )
+    rows: int = Field(description="Reports that the ledger's rows account for")
+    missing: int | None
+
+
+class CompletenessAnswer(_Answer):
+    """How far the totals can be trusted to be all."""
+
+    complete: int = Field(description="Rows with bill and usage")
+    bill_only: int
+    usage_only: int
+    started_only: int
+    rows_with_anomalies: int
+    logs_dropped: int = Field(description="Times the platform said that it dropped log lines, in the range")
+    set_aside: int = Field(description="Records and batches that could not be read, of any time")
+    unreadable_objects: int
+    hours: list[HourAnswer] = Field(description="Beyond 35 days only those that miss something")
+    counted_until: Instant | None
+
+
+class CorrectionsAnswer(_Answer):
+    """What came after its month was closed, and was found in this range."""
+
+    rows: int
+    total: Money
+
+
+class ReportAnswer(_Answer):
+    """What a range cost, by what, and how far that can be trusted."""
+
+    range: RangeAnswer
+    as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
+    engine: Literal["duckdb", "athena"]
+    currency: Literal["USD"]
+    price_book: PriceBookAnswer
+    totals: TotalsAnswer
+    unit_economics: UnitEconomicsAnswer
+    waste: list[WasteAnswer]
+    latency: LatencyAnswer
+    series: SeriesAnswer
+    breakdowns: BreakdownsAnswer
+    distribution: DistributionAnswer
+    budget: BudgetAnswer | None = Field(description="Null: no budget is set")
+    completeness: CompletenessAnswer
+    corrections: CorrectionsAnswer
+
+
+class RunningAnswer(_Answer):
+    """Athena is still at work: ask for the same URL again."""
+
+    status: Literal["running"]
+    retry_after_s: int
+
+
+class ExportStartedAnswer(_Answer):
+    """An export that has begun."""
+
+    id: str
+    status: Literal["running"]
+    status_url: str
+
+
+class ExportFileAnswer(_Answer):
+    """One file of an export."""
+
+    name: str
+    bytes: int
+    url: str = Field(description="For whoever holds it, for 15 minutes")
+
+
+class ExportAnswer(_Answer):
+    """How far an export is."""
+
+    id: str
+    status: Literal["running", "done", "failed"]
+    files: list[ExportFileAnswer]
+    error: str | None
+
+
+class ProblemAnswer(_Answer):
+    """RFC 9457 problem details."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] = Field([], description="The parameters that are wrong: `field`, `message`")
+
+
+def problem_response(description: str) -> dict[str, Any]:
+    """How OpenAPI describes an answer that is a problem (FastAPI would add application/json to a `model`)."""
+    schema = ProblemAnswer.model_json_schema()
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}

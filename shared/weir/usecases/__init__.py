@@ -1,1 +1,0 @@
-"""What the application does, one module a verb: core decides, adapters act."""
