@@ -79,10 +79,10 @@ class Services:
 
     @property
     def books(self) -> tuple[Any, str]:
-        """boto3's client for Lambda, and the name of the books function. Raises BooksError."""
+        """boto3's client for Lambda, and the name of the books function. Raises LedgerJobsError."""
         name = os.environ.get("WEIR_LEDGER_JOBS_FUNCTION", "")
         if not name:
-            raise export_jobs.BooksError(
+            raise export_jobs.LedgerJobsError(
                 "WEIR_LEDGER_JOBS_FUNCTION is not set: no function writes exports here"
             )
         return _lambda(), name
@@ -316,7 +316,7 @@ def create_app(services: Services) -> FastAPI:
     app.mount("/page", PageFiles(directory=PAGE))
     app.add_middleware(SafeHeaders, files="/page/")
     answer_errors(
-        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, export_jobs.BooksError)
+        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, export_jobs.LedgerJobsError)
     )
 
     @app.exception_handler(FieldError)

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from weir.embedded_metrics import embedded_metrics
+from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
 from weir.ledger.compact import compact
 from weir.ledger.completeness import SETTLE, reconcile_completeness
@@ -38,7 +39,7 @@ _MAX_DAYS = 400
 type Metrics = Mapping[str, tuple[str, float]]  # name: CloudWatch's unit, value
 
 
-class TaskError(ValueError):
+class TaskError(CallerError, ValueError):
     """An event that names no task, or asks for what cannot be; says what was expected and what came."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 
+from weir.errors import CallerError
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
 from weir.settings import load_price_book
@@ -14,7 +15,7 @@ from weir.settings import load_price_book
 _OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl"}
 
 
-class UsageError(Exception):
+class UsageError(CallerError):
     """The command line asks for what cannot be; one line says what was expected and what came."""
 
 

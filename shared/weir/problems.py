@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc9457
 from collections.abc import Mapping
 from typing import Any
 
+from weir.errors import WeirError
 from weir.outcomes import Outcome
 
 CONTENT_TYPE = "application/problem+json"
@@ -29,7 +30,7 @@ _STATUS = {
 }
 
 
-class Problem(Exception):
+class Problem(WeirError):
     """One failure, as the caller is told of it.
 
     `detail` names what was expected, what came and where; it goes to the caller and never to a log. `members` are

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
 from weir.pricing.price_book import PriceBook, PriceBookError
 
 
-class SettingsError(Exception):
+class SettingsError(ConfigurationError):
     """A setting is missing or wrong; the message names it."""
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "shared"
 # The ground floor: words and values that all rooms share. Each may be imported from everywhere.
-GROUND = {"weir.outcomes", "weir.problems", "weir.embedded_metrics"}
+GROUND = {"weir.errors", "weir.outcomes", "weir.problems", "weir.embedded_metrics"}
 # What each room may import of ours, beside itself and the ground floor; the rooms stand from the ground up.
 MAY_IMPORT = {
     "pydantic_streaming": set(),
@@ -32,7 +32,7 @@ ADAPTERS = {
     "weir.pricing.price_book",  # the book's own files
     "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream",
     "weir.ledger.duck", "weir.ledger.log_groups", "weir.ledger.store", "weir.ledger.compact",
-    "weir.ledger.close", "weir.ledger.completeness", "weir.ledger.reprice",
+    "weir.ledger.close", "weir.ledger.reprice",
     "weir.reports.athena", "weir.reports.engine", "weir.reports.export", "weir.reports.export_files",
     "weir.reports.export_jobs", "weir.reports.parquet_cache", "weir.reports.report", "weir.reports.web",
     "weir.reports.xlsx",

@@ -15,12 +15,13 @@ from decimal import Decimal
 from enum import StrEnum
 
 from infra.costs.bills.usage_types import UsageType, unqualified, usage_type_of
+from weir.errors import DataError
 
 _HOUR = timedelta(hours=1)
 _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,40})?([eE][+-]?\d{1,2})?")
 
 
-class BillError(ValueError):
+class BillError(DataError, ValueError):
     """A bill that cannot be trusted; the message names file, line, column, what was expected and what came."""
 
     def __init__(

@@ -29,6 +29,7 @@ from pydantic import BaseModel
 
 from pydantic_streaming import Document, StreamedValidator, Value, Violation, WholeText
 from pydantic_streaming.whole import Report, judge
+from weir.errors import ProcessError
 
 __all__ = ["Judge", "close", "serve"]
 
@@ -131,7 +132,7 @@ class Judge:
         )
 
 
-class ChildFailed(Exception):
+class ChildFailed(ProcessError):
     """The child could not judge: it does not find the model, or a validator raised what Pydantic lets through."""
 
 

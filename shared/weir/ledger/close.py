@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from weir.errors import CallerError
 from weir.ledger import s3_keys
 from weir.ledger.compact import (
     Progress,
@@ -34,7 +35,7 @@ from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
 
 
-class CloseError(ValueError):
+class CloseError(CallerError, ValueError):
     """A month cannot be closed, or be corrected; says why, and what to do."""
 
 

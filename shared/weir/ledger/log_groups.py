@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from weir.errors import StorageError
 from weir.ledger.log_subscription import KINDS
 
 # The kinds that the ledger keeps, as CloudWatch's filter patterns say it.
@@ -18,7 +19,7 @@ PATTERN = "{ " + " || ".join(
 _MAX_ATTEMPTS = 10
 
 
-class LogsError(Exception):
+class LogsError(StorageError):
     """A log group cannot be read; names the group and the failure."""
 
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weir.errors import DataError
 from weir.ledger.log_records import Poison, RawRecord
 
 MAX_BATCH_BYTES = 64 * 1024**2
@@ -40,7 +41,7 @@ _REPORT_NUMBERS = (
 )
 
 
-class BatchError(ValueError):
+class BatchError(DataError, ValueError):
     """A batch that cannot be read as a whole; the message is the reason it is set aside with."""
 
 

@@ -18,13 +18,15 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 
+from weir.errors import CallerError
+
 MARGIN = timedelta(days=1)
 ROWS = "rows.parquet"
 _DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})[-./]")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
-class MonthError(ValueError):
+class MonthError(CallerError, ValueError):
     """What should be a month is none."""
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from weir.errors import StorageError
 from weir.ledger import s3_keys
 from weir.ledger.log_records import Poison, RawRecord
 from weir.ledger.log_subscription import KINDS, BatchError, inflate
@@ -29,7 +30,7 @@ _MAX_OBJECT_BYTES = 256 * 1024**2
 _READERS = 8
 
 
-class StoreError(Exception):
+class StoreError(StorageError):
     """The bucket cannot be read or written; names the failure, and nothing of what it holds."""
 
 

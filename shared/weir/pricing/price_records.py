@@ -13,6 +13,8 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any, Literal
 
+from weir.errors import ConfigurationError
+
 type AwsItem = Literal[
     "duration",
     "request",
@@ -38,7 +40,7 @@ _AWS_ITEMS = frozenset(AwsItem.__value__.__args__)
 _TOKEN_KINDS = frozenset(TokenKind.__value__.__args__)
 
 
-class PriceBookError(ValueError):
+class PriceBookError(ConfigurationError, ValueError):
     """A price file or a contract cannot be trusted; says where, what was expected, what was found."""
 
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from weir.errors import StorageError
 from weir.ledger.sql import text_literal
 from weir.reports.queries import Query
 
@@ -32,11 +33,11 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-class AthenaError(Exception):
+class AthenaError(StorageError):
     """Athena did not answer; says what Athena gave as the reason."""
 
 
-class AthenaRunning(Exception):
+class AthenaRunning(StorageError):
     """Not all statements are done: ask the same again in `retry_after_s`."""
 
     def __init__(self, retry_after_s: int) -> None:

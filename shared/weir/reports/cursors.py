@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from weir.errors import CallerError
 from weir.reports.row_queries import Sort, position, position_types
 
 _AMOUNT = re.compile(r"-?\d{1,23}(\.\d{1,15})?", re.ASCII)  # what DECIMAL(38, 15) holds
 
 
-class CursorError(ValueError):
+class CursorError(CallerError, ValueError):
     """A cursor that no page of this order gave out."""
 
 

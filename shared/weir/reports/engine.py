@@ -10,11 +10,12 @@ from typing import Any, Protocol, Self
 
 import duckdb
 
+from weir.errors import CallerError
 from weir.ledger.duck import open_ledger
 from weir.reports.queries import Query
 
 
-class TooBig(Exception):
+class TooBig(CallerError):
     """A range's rows do not fit the memory that DuckDB may use; says what to do."""
 
 

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from weir.errors import CallerError
 from weir.ledger import compact
 from weir.ledger.duck import open_ledger
 from weir.ledger.facts import instant
@@ -81,7 +82,7 @@ _FOCUS_ASSUMPTIONS = (
 )
 
 
-class ExportError(ValueError):
+class ExportError(CallerError, ValueError):
     """An export that cannot be made as asked; the message is meant for whoever asked."""
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from weir.errors import StorageError
 from weir.ledger import s3_keys
 from weir.ledger.store import Store
 from weir.reports.queries import Filters
@@ -20,12 +21,12 @@ _BEGINS_WITHIN = timedelta(minutes=20)
 _LINK_S = 900
 
 
-class BooksError(Exception):
+class LedgerJobsError(StorageError):
     """The books function could not be started; says what Lambda answered."""
 
 
 def start(client: Any, function: str, kind: str, filters: Filters, time_zone: str, now: datetime) -> str:
-    """Start an export of `kind` through boto3's client for Lambda, and return the job's id. Raises BooksError."""
+    """Start an export of `kind` through boto3's client for Lambda, and return the job's id. Raises LedgerJobsError."""
     from botocore.exceptions import BotoCoreError, ClientError  # as heavy as boto3
 
     job = f"{now.astimezone(UTC):{_TIME}}-{uuid4().hex[:12]}"
@@ -42,9 +43,9 @@ def start(client: Any, function: str, kind: str, filters: Filters, time_zone: st
     try:
         client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
     except ClientError as error:
-        raise BooksError(f"Lambda answered {error.response['Error'].get('Code', 'an error')}") from error
+        raise LedgerJobsError(f"Lambda answered {error.response['Error'].get('Code', 'an error')}") from error
     except BotoCoreError as error:
-        raise BooksError(f"Lambda cannot be reached: {type(error).__name__}") from error
+        raise LedgerJobsError(f"Lambda cannot be reached: {type(error).__name__}") from error
     return job
 
 

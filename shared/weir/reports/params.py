@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from weir.errors import CallerError
 from weir.reports.queries import BREAKDOWNS, Filters
 from weir.reports.time_buckets import local_day
 
@@ -24,7 +25,7 @@ type ExportFormat = Literal["csv", "parquet", "xlsx", "focus", "focus-csv"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = ExportFormat.__value__.__args__
 
 
-class FieldError(ValueError):
+class FieldError(CallerError, ValueError):
     """A parameter that is not valid, by itself or with the others."""
 
     def __init__(self, field: str, message: str) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from weir.errors import CallerError
 
-class UnknownSchema(LookupError):
+
+class UnknownSchema(CallerError, LookupError):
     """No file in this folder has the name that was asked for."""
 
 

@@ -1,0 +1,56 @@
+"""The one tree of errors; its branches say whose fault it is, and its leaves stand beside the code that raises them.
+
+    WeirError
+    ├── Problem               one request failed: what its caller is told, with the outcome (problems.py)
+    ├── CallerError           what was asked cannot be done as it was asked
+    │   ├── FieldError            a parameter of a report (reports/params.py)
+    │   ├── CursorError           a page's cursor (reports/cursors.py)
+    │   ├── ExportError           an export (reports/export.py)
+    │   ├── TooBig                more than one answer holds (reports/engine.py)
+    │   ├── MonthError            a month's name (ledger/s3_keys.py)
+    │   ├── CloseError            a month that cannot be closed (ledger/close.py)
+    │   ├── UnknownSchema         a schema's name (schemas)
+    │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
+    │   └── UsageError            a command line (infra/costs)
+    ├── ConfigurationError    what we were set up with cannot be used
+    │   ├── SettingsError         an environment variable (settings.py)
+    │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)
+    ├── DataError             bytes that came, or were stored, are not what they should be
+    │   ├── BatchError            a log subscription's batch (ledger/log_subscription.py)
+    │   └── BillError             a bill's file (infra/costs)
+    ├── StorageError          what keeps or reads the ledger did not answer, or refused
+    │   ├── StoreError            S3 (ledger/store.py)
+    │   ├── LogsError             CloudWatch Logs (ledger/log_groups.py)
+    │   ├── AthenaError           Athena; AthenaRunning where it only takes longer (reports/athena.py)
+    │   ├── DuckError             DuckDB (ledger/duck.py)
+    │   └── LedgerJobsError       the function of the ledger's jobs (reports/export_jobs.py)
+    └── ProcessError          a child process of ours
+        └── ChildFailed           the validator's (generate/validator_process.py)
+
+A message says what was expected, what came and where. The two distributions beside weir have trees of their own:
+they can be installed without it.
+"""
+
+
+class WeirError(Exception):
+    """Any error of ours; the command line and finance's API catch this."""
+
+
+class CallerError(WeirError):
+    """What was asked cannot be done as it was asked: the one who asks can mend it."""
+
+
+class ConfigurationError(WeirError):
+    """What we were set up with cannot be used: whoever deploys can mend it."""
+
+
+class DataError(WeirError):
+    """Bytes that came, or were stored, are not what they should be."""
+
+
+class StorageError(WeirError):
+    """What keeps or reads the ledger did not answer, or refused; it may later."""
+
+
+class ProcessError(WeirError):
+    """A child process of ours ended or answered nonsense."""
