@@ -66,7 +66,7 @@ USED = (
 UNUSED_WITHOUT_FASTAPI = ("pydantic/v1",)
 
 NOT_CODE = ("Makefile", "requirements.in", "requirements.txt", "package.json", "package-lock.json", ".npmrc",
-            "screenshots", "README.md", "*.pyc", "__pycache__")  # fmt: skip
+            "pyproject.toml", "screenshots", "README.md", "*.pyc", "__pycache__")  # fmt: skip
 NEVER_IMPORTED = ("bin", "**/tests", "**/test", "**/__pycache__", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c",
                   "**/py.typed", "**/.agents", "boto3/examples", "boto3/data")  # fmt: skip
 

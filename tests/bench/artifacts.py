@@ -65,7 +65,7 @@ def sources(folder: Path, *, bytecode: bool) -> Artifacts:
     _copy(ROOT / "functions/generate", generate)
     _copy(PEERS / "fastapi_mangum", peer)
     _copy(PEERS / "empty", empty)
-    for package in ("asgiric", "weir"):
+    for package in ("asgiric", "pydantic_streaming", "weir"):
         _copy(ROOT / "shared" / package, layer / package)
     if bytecode:
         for task in (generate, peer, empty):

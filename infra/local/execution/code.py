@@ -26,7 +26,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_PYTHON = (3, 13)
 _STAGED = "local-aws-"
-_NOT_CODE = shutil.ignore_patterns("__pycache__", "Makefile", "requirements.*", "*.md")
+_NOT_CODE = shutil.ignore_patterns("__pycache__", "Makefile", "requirements.*", "pyproject.toml", "*.md")
 
 
 class CodeError(Exception):
