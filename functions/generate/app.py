@@ -1,4 +1,4 @@
-"""The streaming door: `POST /v1/generations` as an ASGI application, and its OpenAPI document.
+"""The streaming endpoint: `POST /v1/generations` as an ASGI application, and its OpenAPI document.
 
 Plain ASGI and no framework: every cold start pays for what is imported here, and there are two routes. The same
 `app` runs under our runtime client on Lambda, and under any ASGI server in a container.
@@ -15,15 +15,15 @@ from weir.generate.cors import cors_headers
 from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation
 from weir.generate.responses import (
-    BufferedAnswer,
-    EventStream,
+    BufferedResponse,
     Headers,
     Receive,
     Scope,
     Send,
-    answer,
+    StreamResponse,
     disconnected,
     read_body,
+    respond,
 )
 from weir.generate.service import Generate
 from weir.generate.telemetry import Telemetry
@@ -114,7 +114,7 @@ class App:
         invocation = Invocation(
             request_id=request_id,
             function_arn=context.invoked_function_arn if context is not None else None,
-            front=event_source_of(scope.get("aws.event")),
+            event_source=event_source_of(scope.get("aws.event")),
             started_ns=started_ns,
             init_ms=init_ms,
             restored=self._restored,
@@ -123,17 +123,17 @@ class App:
         )
         accept = received.get("accept", "")
         buffered = "application/json" in accept and "text/event-stream" not in accept
-        caller = BufferedAnswer(send, headers) if buffered else EventStream(send, headers)
+        response = BufferedResponse(send, headers) if buffered else StreamResponse(send, headers)
         try:
             match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
                     self._init_ms, self._restored = None, False  # this request has paid for it
                     body = await read_body(receive)
                 case "/openapi.json", "GET" | "HEAD":
-                    self._generate.answered(invocation, await self._describe(send, headers()))
+                    self._generate.record_without_model(invocation, await self._describe(send, headers()))
                     return
                 case "/v1/generations" | "/openapi.json", "OPTIONS" if cors:
-                    await answer(send, 204, headers(), b"")
+                    await respond(send, 204, headers(), b"")
                     return
                 case "/v1/generations" | "/openapi.json" as path, method:
                     allowed = "POST" if path == "/v1/generations" else "GET, HEAD"
@@ -152,12 +152,12 @@ class App:
                         title="Not found",
                     )
         except Problem as problem:
-            await self._generate.refuse(problem, invocation, caller)
+            await self._generate.refuse(problem, invocation, response)
             return
 
         def hang_up(task: asyncio.Task[None]) -> None:
             nonlocal hung_up
-            if not task.cancelled() and serving is not None and not caller.finished:
+            if not task.cancelled() and serving is not None and not response.finished:
                 hung_up = True
                 serving.cancel()
 
@@ -165,7 +165,7 @@ class App:
         watching = asyncio.create_task(disconnected(receive))
         watching.add_done_callback(hang_up)
         try:
-            await self._generate(body, received.get("content-type", ""), invocation, caller)
+            await self._generate(body, received.get("content-type", ""), invocation, response)
         finally:
             watching.cancel()
 
@@ -174,7 +174,7 @@ class App:
         from weir.generate.openapi import openapi_json
 
         document = openapi_json()
-        await answer(send, 200, [("content-type", "application/json"), *headers], document)
+        await respond(send, 200, [("content-type", "application/json"), *headers], document)
         return len(document)
 
 

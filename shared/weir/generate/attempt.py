@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
 from weir.generate import events
+from weir.generate.result import Verdict
 from weir.generate.retry import Retry, Splice
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
@@ -28,15 +29,13 @@ from weir.providers.chat_completions import (
     UsageReported,
 )
 
-MAX_VIOLATIONS = 20
-
 
 class Attempt:
     """The state of one upstream call; `clock` gives monotonic nanoseconds, `input_chars` is all that the model reads.
 
-    `over` says that no more bytes are wanted, `progressed` that the last ones held text of the model. `keep_text`
-    is for callers who want one answer and no events, and for a retry. A `retry` says what is kept of the
-    attempt before this one.
+    `verdict` is how it ended, as soon as that is known; `over` says that no more bytes are wanted, `progressed` that
+    the last ones held text of the model. `keep_text` is for callers who want one response and no events, and for a
+    retry. A `retry` says what is kept of the attempt before this one.
     """
 
     def __init__(
@@ -60,10 +59,8 @@ class Attempt:
         self.include = include
         self.decoder = ChatCompletionsDecoder()
         self.validator = StreamedValidator(schema) if schema is not None else None
-        self.document: Document | None = None
         self.usage = Usage()
-        self.violations: list[Violation] = []
-        self.outcome: Outcome | None = None
+        self.verdict: Verdict | None = None
         self.sent_paths: list[str] = []
         self.deltas = 0
         self.output_chars = 0
@@ -71,7 +68,6 @@ class Attempt:
         self.progressed = False
         self._stop_at_violation = stop_at_violation
         self._texts: list[str] | None = [] if keep_text else None
-        self._failure: ProviderFailed | None = None
         self._refused = False
         self._timing = timing
         self._clock = clock
@@ -107,13 +103,14 @@ class Attempt:
                     self.output_chars += len(text)
                 case RefusalDelta():
                     self._refused = self.progressed = True
-                case ProviderFailed():
-                    self._failure = event
+                case ProviderFailed(message, code):
+                    members = {"provider": {"status": 200, "code": code}}
+                    self.fail(Problem(Outcome.UPSTREAM_ERROR, f"provider: {message}", members=members))
                 case Finished():
                     pass  # the decoder holds it for `conclude`
         if self.progressed and not self.over:
             self._validate("", out)  # nothing more has come for now: look at all that has
-        self.over = self.over or self.decoder.terminated or self._failure is not None
+        self.over = self.over or self.decoder.terminated
         return b"".join(out)
 
     def _absorb_text(self, text: str, out: list[bytes]) -> None:
@@ -135,7 +132,7 @@ class Attempt:
         self._timing.validate_ns += self._clock() - started_ns
         for item in found:
             if isinstance(item, Violation):
-                self.violations.append(item)
+                self.verdict = Verdict.invalid([item])
                 self.over = self._stop_at_violation
             else:
                 self._value(item, out)
@@ -147,75 +144,71 @@ class Attempt:
         if "value" in self.include:
             out.append(events.value(self.number, value.path, value.json))
 
-    def judge_stream(self) -> None:
-        """The verdict on everything but the document, once the body has ended or was ended.
+    def fail(self, problem: Problem) -> None:
+        """End the attempt with a failure of the provider, the connection or the caller."""
+        self.verdict = Verdict.failed(problem, self.verdict.violations if self.verdict else ())
+        self.over = True
 
-        Raises:
-            Problem: the stream failed, broke off, was stopped at a violation, or ended for a reason other than stop.
+    def conclude(self) -> StreamedValidator | None:
+        """End the attempt, once the body has ended or was ended; return the validator if only that can tell the rest.
+
+        What the validator finds goes to `accept` or `refuse`.
         """
         complete = self.decoder.close()
-        if self._failure is not None:
-            raise Problem(
-                Outcome.UPSTREAM_ERROR,
-                f"provider: {self._failure.message}",
-                members={"provider": {"status": 200, "code": self._failure.code}},
-            )
-        if self.violations and self._stop_at_violation:
-            raise self._invalid(self.violations)
+        if self.verdict is not None and (
+            self._stop_at_violation or self.verdict.outcome is not Outcome.INVALID_OUTPUT
+        ):
+            return None
+        if (problem := self._incomplete(complete)) is not None:
+            self.fail(problem)
+        elif self.validator is None:
+            self.verdict = Verdict(Outcome.OK)
+        else:
+            return self.validator
+        return None
+
+    def _incomplete(self, complete: bool) -> Problem | None:
+        """Why the text is not all that the model had to say, by the way in which its stream ended."""
         if not complete:
-            raise Problem(
+            return Problem(
                 Outcome.INCOMPLETE_STREAM,
                 f"provider: expected a finish reason or [DONE], got the end of the stream "
                 f"after {self.output_chars} characters",
             )
         if self._refused:
-            raise Problem(Outcome.REFUSED, "the model refused to answer; its refusal is no document")
+            return Problem(Outcome.REFUSED, "the model refused to answer; its refusal is no document")
         match self.decoder.finish_reason:
             case "length":
-                raise Problem(
+                return Problem(
                     Outcome.TRUNCATED_OUTPUT,
                     f"finish reason: expected stop, got length after {self.output_chars} characters: "
                     "the token limit cut the output",
                 )
             case "content_filter":
-                raise Problem(Outcome.FILTERED, "finish reason: expected stop, got content_filter")
+                return Problem(Outcome.FILTERED, "finish reason: expected stop, got content_filter")
             case "stop" | None:
-                pass
+                return None
             case other:
-                raise Problem(Outcome.UPSTREAM_ERROR, f"finish reason: expected stop, got {other[:64]!r}")
+                return Problem(Outcome.UPSTREAM_ERROR, f"finish reason: expected stop, got {other[:64]!r}")
 
     def accept(self, document: Document) -> bytes:
         """Take the validated document; return the events of the values that were still to come."""
-        self.document = document
+        self.verdict = Verdict(Outcome.OK, document=document)
         out: list[bytes] = []
         for value in document.values:
             self._value(value, out)
         return b"".join(out)
 
-    def refuse(self, error: InvalidDocument) -> Problem:
-        """Take the verdict that the finished text is no such document; return what the caller is told."""
-        self.violations = list(error.violations)
-        return self._invalid(self.violations)
-
-    def _invalid(self, violations: list[Violation]) -> Problem:
-        first = violations[0]
-        where = first.path if first.path is not None else "/".join(map(str, first.loc))
-        return Problem(
-            Outcome.INVALID_OUTPUT,
-            f"{where or 'document'}: {first.message}",
-            members={"violations": [_violation_json(item) for item in violations[:MAX_VIOLATIONS]]},
-        )
+    def refuse(self, error: InvalidDocument) -> None:
+        """Take the finding that the finished text is no such document."""
+        self.verdict = Verdict.invalid(error.violations)
 
     def as_json(self, timing: dict[str, Any]) -> dict[str, Any]:
         """This attempt's line in the request's fact: what was asked of which model, and what it used."""
         return {
             "attempt": self.number,
             "model": self.answering_model,
-            "outcome": self.outcome,
+            "outcome": self.verdict.outcome if self.verdict else None,
             "usage": self.usage.as_json(),
             "timing": timing,
         }
-
-
-def _violation_json(item: Violation) -> dict[str, Any]:
-    return {"path": item.path, "loc": list(item.loc), "type": item.type, "message": item.message}

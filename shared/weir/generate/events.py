@@ -59,12 +59,12 @@ def result(attempt: int, parts: Iterable[bytes]) -> Iterator[bytes]:
         number += 1
 
 
-def done(attempt: int, account: dict[str, Any]) -> bytes:
-    """The final event of a request that gave what was asked; `account` holds usage, timing and cost."""
-    return encode_event("done", dumps({"attempt": attempt, "outcome": Outcome.OK, **account}))
+def done(attempt: int, outcome: Outcome, summary: dict[str, Any]) -> bytes:
+    """The final event of a request that gave what was asked; `summary` holds usage, timing and cost."""
+    return encode_event("done", dumps({"attempt": attempt, "outcome": outcome, **summary}))
 
 
-def error(attempt: int, problem: Problem, account: dict[str, Any]) -> bytes:
+def error(attempt: int, problem: Problem, summary: dict[str, Any]) -> bytes:
     """The final event of every other request that began."""
-    members = {**problem.as_json(), "attempt": attempt, "outcome": problem.outcome, **account}
+    members = {**problem.as_json(), "attempt": attempt, "outcome": problem.outcome, **summary}
     return encode_event("error", dumps(members))

@@ -1,4 +1,4 @@
-"""The account of one request: what happened, as it is told to the caller, the log and the ledger.
+"""The record of one request: what happened, as it is told to the caller, the log and the ledger.
 
 One object collects it from the first byte to the last; its facts and its cost are readings of that one state, so the
 final event, the log line and the metrics cannot disagree.
@@ -12,15 +12,15 @@ from typing import Any
 
 from weir.generate.attempt import Attempt
 from weir.generate.requests import GenerationRequest
+from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
-from weir.generate.usage_estimator import Experience
+from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact, instant
 from weir.outcomes import Outcome
 from weir.pricing.cost import UsageQuantities, price_request
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import EventSource
 from weir.pricing.usage import Usage
-from weir.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Invocation:
 
     request_id: str
     function_arn: str | None
-    front: EventSource | None
+    event_source: EventSource | None
     started_ns: int
     init_ms: float | None
     restored: bool = False
@@ -42,7 +42,7 @@ class Invocation:
     interrupted: Callable[[], Outcome | None] = lambda: None
 
 
-class Account:
+class RequestRecord:
     """One request's state; `now_ns` is the monotonic clock's, `at` the wall clock's in UTC."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Account:
         invocation: Invocation,
         function: Function,
         default_model: str,
-        experience: Experience,
+        estimator: UsageEstimator,
         streams: bool,
     ) -> None:
         self.invocation = invocation
@@ -61,7 +61,7 @@ class Account:
         self.sent_bytes = 0
         self._function = function
         self._default_model = default_model
-        self._experience = experience
+        self._estimator = estimator
         self._streams = streams
 
     @property
@@ -69,19 +69,19 @@ class Account:
         """The model that is asked for."""
         return (self.request.model if self.request else None) or self._default_model
 
-    def settle(self, attempt: Attempt) -> None:
+    def finalize_usage(self, attempt: Attempt) -> None:
         """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
         if attempt.usage.source == "none" and attempt.deltas:
-            attempt.usage = self._experience.estimate(attempt)
+            attempt.usage = self._estimator.estimate(attempt)
 
     def started(self, at: datetime) -> dict[str, Any]:
         """The fact that is on record before the provider is called."""
-        return self._fact("request.started", at, **self._asked())
+        return self._fact("request.started", at, **self._question())
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
         usage = [
-            attempt.usage if attempt.usage.source == "provider" else self._experience.estimate(attempt)
+            attempt.usage if attempt.usage.source == "provider" else self._estimator.estimate(attempt)
             for attempt in self.attempts
         ]
         timing = self.timing.as_json(now_ns, loop_gap)
@@ -98,22 +98,20 @@ class Account:
             "cost": self._estimate_cost(at, timing, book) if book else None,
         }
 
-    def completed(self, at: datetime, summary: dict[str, Any], problem: Problem | None) -> dict[str, Any]:
+    def completed(self, at: datetime, summary: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
         """The fact that every request leaves, whatever its outcome."""
-        outcome = problem.outcome if problem else Outcome.OK
+        problem = verdict.problem
         last = self.attempts[-1] if self.attempts else None
-        if last and last.outcome is None:  # interrupted on the way to its own verdict
-            last.outcome = outcome
         schema = self.request.schema_name if self.request else None
-        saved = self._experience.not_bought(self.attempts[0], schema) if schema and self.attempts else None
+        saved = self._estimator.not_bought(self.attempts[0], schema) if schema and self.attempts else None
         for attempt in self.attempts:
-            self._experience.learn(attempt, schema)
+            self._estimator.observe(attempt, schema)
         cost = summary["cost"]
         return self._fact(
             "request.completed",
             at,
-            **self._asked(),
-            outcome=outcome,
+            **self._question(),
+            outcome=verdict.outcome,
             http_status=200 if self.opened or problem is None else problem.status,
             model_returned=last.model_returned if last else None,
             attempts=[
@@ -121,7 +119,7 @@ class Account:
                 for attempt, timing in zip(self.attempts, self.timing.attempts, strict=True)
             ],
             streamed_bytes=self.sent_bytes,
-            violations=sum(len(attempt.violations) for attempt in self.attempts),
+            violations=sum(len(attempt.verdict.violations) for attempt in self.attempts if attempt.verdict),
             validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
             saved=saved,
             price_book_version=cost["price_book_version"] if cost else None,
@@ -141,7 +139,7 @@ class Account:
             initialization_type=self._function.initialization_type,
             ephemeral_storage_mb=self._function.ephemeral_storage_mb,
             max_concurrency=self._function.max_concurrency,
-            front=self.invocation.front,
+            front=self.invocation.event_source,
             duration_ms=timing["duration_ms"],
             init_ms=init_ms,
             restores=int(self.invocation.restored),
@@ -154,7 +152,7 @@ class Account:
         )
         return price_request(quantities, book).as_json()
 
-    def _asked(self) -> dict[str, Any]:
+    def _question(self) -> dict[str, Any]:
         if self.request is None:
             return {}
         deadline = self.invocation.deadline
@@ -175,7 +173,7 @@ class Account:
             tenant=None,
             tags=self.request.tags if self.request else {},
             function_arn=self.invocation.function_arn,
-            front=self.invocation.front,
+            front=self.invocation.event_source,
             cold_start=self.invocation.init_ms is not None,
             model=self.model if self.request else None,
             **members,

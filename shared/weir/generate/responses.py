@@ -1,4 +1,4 @@
-"""The caller at the other end of an ASGI connection: one who reads a stream, or one who waits for an answer.
+"""The two responses of an ASGI connection: a stream of events, or one JSON object at the end.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from weir.generate import events
 from weir.generate.requests import MAX_BODY_BYTES, body_too_large
-from weir.generate.result import Ending
+from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import CONTENT_TYPE, Problem
 
@@ -18,8 +18,8 @@ type Send = Callable[[dict[str, Any]], Awaitable[None]]
 type Headers = Iterable[tuple[str, str]]
 
 
-class EventStream:
-    """Reads server-sent events. `headers` is asked when they go out, since they tell how long that took."""
+class StreamResponse:
+    """Server-sent events. `headers` is asked when they go out, since they tell how long that took."""
 
     streams = True
 
@@ -41,26 +41,28 @@ class EventStream:
         """Send whole events."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    def encode(self, ending: Ending) -> bytes:
+    def encode(self, result: Result) -> bytes:
         """The final event; where no stream began, the problem document."""
-        if ending.problem is None:
-            return events.done(ending.attempt, ending.account)
+        problem = result.verdict.problem
+        if problem is None:
+            return events.done(result.attempt, result.verdict.outcome, result.summary)
         if self._opened:
-            return events.error(ending.attempt, ending.problem, ending.account)
-        return _problem_document(ending)
+            return events.error(result.attempt, problem, result.summary)
+        return _problem_document(problem, result)
 
-    async def finish(self, ending: Ending, data: bytes) -> None:
+    async def finish(self, result: Result, data: bytes) -> None:
         """Send the last bytes and end the response."""
         self.finished = True
-        if self._opened or ending.problem is None:
+        problem = result.verdict.problem
+        if self._opened or problem is None:
             await self.open()
             await self._send({"type": "http.response.body", "body": data, "more_body": False})
         else:
-            await _refuse(self._send, ending.problem, data, self._headers())
+            await _refuse(self._send, problem, data, self._headers())
 
 
-class BufferedAnswer:
-    """Waits for one JSON object: the document or text with its account, or the problem."""
+class BufferedResponse:
+    """One JSON object: the document or text with its account, or the problem."""
 
     streams = False
 
@@ -75,26 +77,28 @@ class BufferedAnswer:
     async def send(self, data: bytes) -> None:
         """Nothing goes out before the end."""
 
-    def encode(self, ending: Ending) -> bytes:
+    def encode(self, result: Result) -> bytes:
         """The one object; a document's bytes were serialised as it arrived and are joined here."""
-        if ending.problem is not None:
-            return _problem_document(ending)
-        account = events.dumps({"outcome": Outcome.OK, "attempt": ending.attempt, **ending.account})
-        if ending.document is None:
-            return b'{"text":%b,%b' % (events.dumps(ending.text), account[1:])
-        document = b"".join(ending.document.json_parts(events.RESULT_PART_BYTES))
-        return b'{"document":%b,%b' % (document, account[1:])
+        verdict = result.verdict
+        if verdict.problem is not None:
+            return _problem_document(verdict.problem, result)
+        rest = events.dumps({"outcome": verdict.outcome, "attempt": result.attempt, **result.summary})[1:]
+        if verdict.document is None:
+            return b'{"text":%b,%b' % (events.dumps(result.text), rest)
+        document = b"".join(verdict.document.json_parts(events.RESULT_PART_BYTES))
+        return b'{"document":%b,%b' % (document, rest)
 
-    async def finish(self, ending: Ending, data: bytes) -> None:
+    async def finish(self, result: Result, data: bytes) -> None:
         """Send it, with the status of the outcome."""
         self.finished = True
-        if ending.problem is None:
-            await answer(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
+        problem = result.verdict.problem
+        if problem is None:
+            await respond(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
         else:
-            await _refuse(self._send, ending.problem, data, self._headers())
+            await _refuse(self._send, problem, data, self._headers())
 
 
-async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """Send a whole response."""
     headers = [*headers, ("content-length", str(len(body)))]
     await send({"type": "http.response.start", "status": status, "headers": _encode(headers)})
@@ -130,16 +134,13 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def _problem_document(ending: Ending) -> bytes:
-    assert ending.problem is not None
-    problem = ending.problem
-    return events.dumps(
-        {**problem.as_json(), "outcome": problem.outcome, "attempt": ending.attempt, **ending.account}
-    )
+def _problem_document(problem: Problem, result: Result) -> bytes:
+    members = {"outcome": problem.outcome, "attempt": result.attempt, **result.summary}
+    return events.dumps({**problem.as_json(), **members})
 
 
 async def _refuse(send: Send, problem: Problem, body: bytes, headers: Headers) -> None:
-    await answer(send, problem.status, [("content-type", CONTENT_TYPE), *headers, *problem.headers], body)
+    await respond(send, problem.status, [("content-type", CONTENT_TYPE), *headers, *problem.headers], body)
 
 
 def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:

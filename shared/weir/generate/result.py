@@ -1,22 +1,64 @@
-"""How a request ended: what is left to say when its last byte is written."""
+"""How an attempt and a request ended: one value from the moment that it is known to the last byte.
 
+A violation is found while the text streams, or by the validator at its end; a provider fails by a status, by an event
+or by silence. Whatever it was becomes a `Verdict` where it is first known, and nothing downstream asks again.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from pydantic_streaming import Document
+from pydantic_streaming import Document, Violation
+from weir.outcomes import Outcome
 from weir.problems import Problem
+
+MAX_VIOLATIONS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """The verdict and the account, and, for callers who wait for one answer, what was generated.
+class Verdict:
+    """How one attempt ended.
 
-    `account` holds usage, timing and cost; `problem` is None where the outcome is `ok`. `document` is the validated
-    document where one was asked for, `text` the plain text where it was kept.
+    `problem` is what the caller is told where it did not give what was asked, None where it did. `document` is the
+    validated document where one was asked for.
+    """
+
+    outcome: Outcome
+    problem: Problem | None = None
+    violations: tuple[Violation, ...] = ()
+    document: Document | None = None
+
+    @classmethod
+    def failed(cls, problem: Problem, violations: tuple[Violation, ...] = ()) -> Self:
+        """The attempt failed, or never began; `violations` are those that were known by then."""
+        return cls(problem.outcome, problem, violations)
+
+    @classmethod
+    def invalid(cls, violations: Sequence[Violation]) -> Self:
+        """The model's text broke the schema."""
+        first = violations[0]
+        where = first.path if first.path is not None else "/".join(map(str, first.loc))
+        problem = Problem(
+            Outcome.INVALID_OUTPUT,
+            f"{where or 'document'}: {first.message}",
+            members={"violations": [_violation_json(item) for item in violations[:MAX_VIOLATIONS_SHOWN]]},
+        )
+        return cls(problem.outcome, problem, tuple(violations))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a request ended: what is left to say when its last byte is written.
+
+    `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost; `text` the
+    plain text where it was kept.
     """
 
     attempt: int
-    problem: Problem | None
-    account: dict[str, Any]
-    document: Document | None
-    text: str | None
+    verdict: Verdict
+    summary: dict[str, Any]
+    text: str | None = None
+
+
+def _violation_json(item: Violation) -> dict[str, Any]:
+    return {"path": item.path, "loc": list(item.loc), "type": item.type, "message": item.message}

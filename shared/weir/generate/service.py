@@ -18,13 +18,13 @@ from pydantic_streaming import InvalidDocument
 from weir.generate import events
 from weir.generate.attempt import Attempt
 from weir.generate.loop_gap import LoopGap
-from weir.generate.request_record import Account, Invocation
+from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.requests import GenerationRequest, parse_request
-from weir.generate.result import Ending
+from weir.generate.result import Result, Verdict
 from weir.generate.retry import Retry, plan_retry
 from weir.generate.telemetry import Telemetry
 from weir.generate.token_timer import TokenTimer
-from weir.generate.usage_estimator import Experience
+from weir.generate.usage_estimator import UsageEstimator
 from weir.generate.validator_process import Judge, close
 from weir.ledger.facts import Function, instant
 from weir.outcomes import Outcome
@@ -53,8 +53,8 @@ class Limits:
     streamed_bytes: int = 50_000_000
 
 
-class Caller(Protocol):
-    """Whoever asked, by way of a door; `streams` tells whether events are wanted, or only the ending."""
+class Response(Protocol):
+    """The way back to whoever asked; `streams` tells whether it carries events, or only the result."""
 
     streams: bool
 
@@ -68,11 +68,11 @@ class Caller(Protocol):
             OSError: nobody is there to take them, as ASGI servers report it.
         """
 
-    def encode(self, ending: Ending) -> bytes:
-        """The last bytes: a final event, or the one answer."""
+    def encode(self, result: Result) -> bytes:
+        """The last bytes: a final event, or the one object."""
 
-    async def finish(self, ending: Ending, data: bytes) -> None:
-        """Send them; before `open`, with the status that the ending has."""
+    async def finish(self, result: Result, data: bytes) -> None:
+        """Send them; before `open`, with the status that the result has."""
 
 
 @dataclass(slots=True)
@@ -88,41 +88,43 @@ class Generate:
     monotonic_ns: Callable[[], int]
     utc_now: Callable[[], datetime]
     limits: Limits = field(default_factory=Limits)
-    experience: Experience = field(default_factory=Experience)
+    estimator: UsageEstimator = field(default_factory=UsageEstimator)
 
-    async def __call__(self, body: bytes, content_type: str, invocation: Invocation, caller: Caller) -> None:
+    async def __call__(
+        self, body: bytes, content_type: str, invocation: Invocation, response: Response
+    ) -> None:
         """Serve one request to its end, whatever that is.
 
         Being cancelled ends the request as `invocation.interrupted` says, with its final event; being cancelled
         once more, while that is sent, gives up.
         """
-        await _Run(self, invocation, caller).serve(lambda: parse_request(body, content_type))
+        await _Run(self, invocation, response).serve(lambda: parse_request(body, content_type))
 
-    async def refuse(self, problem: Problem, invocation: Invocation, caller: Caller) -> None:
-        """Account for a request that the door itself refused, for its size or its address."""
+    async def refuse(self, problem: Problem, invocation: Invocation, response: Response) -> None:
+        """Account for a request that the endpoint itself refused, for its size or its address."""
 
         def refused() -> GenerationRequest:
             raise problem
 
-        await _Run(self, invocation, caller).serve(refused)
+        await _Run(self, invocation, response).serve(refused)
 
-    def answered(self, invocation: Invocation, sent_bytes: int) -> None:
-        """Account for a request that the door answered itself, without the model."""
-        account = Account(invocation, self.function, self.model, self.experience, streams=False)
-        account.sent_bytes = sent_bytes
+    def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
+        """Account for a request that the endpoint served itself, without the model."""
+        record = RequestRecord(invocation, self.function, self.model, self.estimator, streams=False)
+        record.sent_bytes = sent_bytes
         at = self.utc_now()
-        summary = account.summary(at, self.monotonic_ns(), None, None)
-        self.telemetry.fact(account.completed(at, summary, None))
+        summary = record.summary(at, self.monotonic_ns(), None, None)
+        self.telemetry.fact(record.completed(at, summary, Verdict(Outcome.OK)))
 
 
 class _Run:
-    """One request: what is done about it, from the first byte to the final event; its account keeps the record."""
+    """One request: what is done about it, from the first byte to the final event; its record keeps what happened."""
 
-    def __init__(self, generate: Generate, invocation: Invocation, caller: Caller) -> None:
+    def __init__(self, generate: Generate, invocation: Invocation, response: Response) -> None:
         self.generate = generate
-        self.caller = caller
-        self.account = Account(
-            invocation, generate.function, generate.model, generate.experience, caller.streams
+        self.response = response
+        self.record = RequestRecord(
+            invocation, generate.function, generate.model, generate.estimator, response.streams
         )
         self.loop_gap = LoopGap()
         self.gone: Problem | None = None  # what a heartbeat met that found nobody there
@@ -130,73 +132,72 @@ class _Run:
 
     async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
-        problem: Problem | None = None
         pulse: asyncio.Task[None] | None = None
         try:
             with self.loop_gap:
-                self.account.request = request = parse()
-                self.generate.telemetry.fact(self.account.started(self.generate.utc_now()))
+                self.record.request = request = parse()
+                self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
                 pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
-                await self._answer(request)
-        except Problem as raised:
-            problem = raised
+                verdict = await self._attempts(request)
+        except Problem as problem:
+            verdict = Verdict.failed(problem)
         except asyncio.CancelledError:
-            outcome = self.account.invocation.interrupted() or Outcome.STOPPED
+            outcome = self.record.invocation.interrupted() or Outcome.STOPPED
             detail = f"the request was ended before the model was done: {outcome.value}"
-            problem = self.gone or Problem(outcome, detail)
+            verdict = Verdict.failed(self.gone or Problem(outcome, detail))
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except Exception as error:
             self._failure(error)
             detail = "an error of our own; the log has it under the request's id"
-            problem = Problem(Outcome.INTERNAL_ERROR, detail)
+            verdict = Verdict.failed(Problem(Outcome.INTERNAL_ERROR, detail))
         finally:
             if pulse is not None:
                 pulse.cancel()
         drain = False
         try:
-            await self._finish(problem)
+            await self._finish(verdict)
             drain = True
         finally:
             for response in self.terminated:
                 await response.close(drain=drain)
 
-    async def _answer(self, request: GenerationRequest) -> None:
-        """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
+    async def _attempts(self, request: GenerationRequest) -> Verdict:
+        """Ask the model; and once more, for what is missing, if a violation ended the first attempt."""
         schema = load_schema(request.schema_name) if request.schema_name else None
         retry: Retry | None = None
         while True:
             payload = self._payload(request, retry)
             attempt = Attempt(
-                len(self.account.attempts) + 1,
-                model=self.account.model,
+                len(self.record.attempts) + 1,
+                model=self.record.model,
                 # A provider counts the schema as input, too.
                 input_chars=len(events.dumps([payload["messages"], payload.get("response_format")])),
                 schema=schema,
-                include=frozenset(request.include) if self.caller.streams else frozenset(),
+                include=frozenset(request.include) if self.response.streams else frozenset(),
                 stop_at_violation=request.on_violation != "finish",
-                keep_text=not self.caller.streams or request.on_violation == "retry",
-                timing=self.account.timing,
+                keep_text=not self.response.streams or request.on_violation == "retry",
+                timing=self.record.timing,
                 clock=self.generate.monotonic_ns,
                 retry=retry,
             )
-            self.account.attempts.append(attempt)
+            self.record.attempts.append(attempt)
             try:
                 await self._stream(attempt, payload)
-                await self._judge(attempt)
-                attempt.outcome = Outcome.OK
-                return
+                await self._conclude(attempt)
             except Problem as problem:
-                attempt.outcome = problem.outcome
-                may_ask_again = request.on_violation == "retry" and retry is None
-                if schema is None or not may_ask_again or problem.outcome is not Outcome.INVALID_OUTPUT:
-                    raise
-            retry = plan_retry(schema, attempt.text or "", attempt.violations, attempt.sent_paths)
+                attempt.fail(problem)
+            verdict = attempt.verdict
+            assert verdict is not None, "an attempt that has ended has a verdict"
+            may_ask_again = request.on_violation == "retry" and retry is None
+            if schema is None or not may_ask_again or verdict.outcome is not Outcome.INVALID_OUTPUT:
+                return verdict
+            retry = plan_retry(schema, attempt.text or "", verdict.violations, attempt.sent_paths)
             await self._send(events.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
 
     def _payload(self, request: GenerationRequest, retry: Retry | None) -> dict[str, Any]:
         payload: dict[str, Any] = {
-            "model": self.account.model,
+            "model": self.record.model,
             "messages": request.conversation() + (retry.messages if retry else []),
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -213,7 +214,7 @@ class _Run:
 
     async def _stream(self, attempt: Attempt, payload: dict[str, Any]) -> None:
         """One upstream call, from its start to the end of its body, or to the point where it is ended."""
-        self.account.timing.called(self.generate.monotonic_ns())
+        self.record.timing.called(self.generate.monotonic_ns())
         try:
             try:
                 response = await self._call(payload)
@@ -229,8 +230,8 @@ class _Run:
                 else:
                     await response.close(drain=False)
         finally:
-            self.account.timing.ended(self.generate.monotonic_ns())
-            self.account.settle(attempt)
+            self.record.timing.ended(self.generate.monotonic_ns())
+            self.record.finalize_usage(attempt)
 
     async def _call(self, payload: dict[str, Any]) -> UpstreamResponse:
         """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
@@ -272,38 +273,39 @@ class _Run:
                 Outcome.UPSTREAM_TIMEOUT, f"provider: expected a token within {token_s:g} s"
             ) from None
 
-    async def _judge(self, attempt: Attempt) -> None:
-        """The verdict on what was received; sends what only the whole of it could tell."""
-        attempt.judge_stream()
-        if attempt.validator is None:
+    async def _conclude(self, attempt: Attempt) -> None:
+        """Give the attempt its verdict; send what only the whole of the text could tell."""
+        validator = attempt.conclude()
+        if validator is None:
             return
         started_ns = self.generate.monotonic_ns()
         try:
-            document = await close(attempt.validator, self.generate.judge)
+            document = await close(validator, self.generate.judge)
         except InvalidDocument as error:
-            raise attempt.refuse(error) from None
+            attempt.refuse(error)
+            return
         finally:
-            self.account.timing.validate_ns += self.generate.monotonic_ns() - started_ns
+            self.record.timing.validate_ns += self.generate.monotonic_ns() - started_ns
         await self._send(attempt.accept(document))
         if "result" in attempt.include:
             for event in events.result(attempt.number, document.json_parts(events.RESULT_PART_BYTES)):
                 await self._send(event)
 
     async def _open(self) -> None:
-        self.account.opened = self.caller.streams  # a buffered answer still has its status to give
+        self.record.opened = self.response.streams  # a buffered response still has its status to give
         try:
-            await self.caller.open()
+            await self.response.open()
         except OSError as error:
             raise _gone() from error
 
     async def _send(self, data: bytes) -> None:
-        if data and self.caller.streams:
-            self.account.sent_bytes += len(data)
-            if self.account.sent_bytes > self.generate.limits.streamed_bytes:
+        if data and self.response.streams:
+            self.record.sent_bytes += len(data)
+            if self.record.sent_bytes > self.generate.limits.streamed_bytes:
                 limit = self.generate.limits.streamed_bytes
                 raise Problem(Outcome.STOPPED, f"stream: expected at most {limit} bytes, got more")
             try:
-                await self.caller.send(data)
+                await self.response.send(data)
             except OSError as error:
                 raise _gone() from error
 
@@ -315,7 +317,7 @@ class _Run:
         sent_before = 0
         while True:
             await asyncio.sleep(self.generate.limits.pulse_s)
-            if self.account.opened and self.account.sent_bytes == sent_before:
+            if self.record.opened and self.record.sent_bytes == sent_before:
                 try:
                     await self._send(HEARTBEAT)
                 except Problem as problem:
@@ -323,35 +325,30 @@ class _Run:
                     if serving is not None:
                         serving.cancel()
                     return
-            sent_before = self.account.sent_bytes
-            fact = self.account.progress(
+            sent_before = self.record.sent_bytes
+            fact = self.record.progress(
                 self.generate.utc_now(), self.generate.monotonic_ns(), self.loop_gap.as_json()
             )
             self.generate.telemetry.fact(fact)
 
-    async def _finish(self, problem: Problem | None) -> None:
-        at, account = self.generate.utc_now(), self.account
-        summary = account.summary(
+    async def _finish(self, verdict: Verdict) -> None:
+        at, record = self.generate.utc_now(), self.record
+        last = record.attempts[-1] if record.attempts else None
+        if last and last.verdict is None:  # interrupted on the way to its own
+            last.verdict = verdict
+        summary = record.summary(
             at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
         )
-        last = account.attempts[-1] if account.attempts else None
-        ending = Ending(
-            attempt=last.number if last else 1,
-            problem=problem,
-            account=summary,
-            document=last.document if last else None,
-            text=last.text if last else None,
-        )
-        data = self.caller.encode(ending)
-        account.sent_bytes += len(data)
-        self.generate.telemetry.fact(account.completed(at, summary, problem))
-        outcome = problem.outcome if problem else Outcome.OK
+        result = Result(last.number if last else 1, verdict, summary, last.text if last else None)
+        data = self.response.encode(result)
+        record.sent_bytes += len(data)
+        self.generate.telemetry.fact(record.completed(at, summary, verdict))
         try:
-            self.generate.telemetry.metrics(outcome, account.invocation.init_ms is not None, summary)
+            self.generate.telemetry.metrics(verdict.outcome, record.invocation.init_ms is not None, summary)
         except Exception as error:  # the caller's final event does not hang on a metric
             self._failure(error)
-        with suppress(OSError):  # nobody is there any more; the account is on record
-            await self.caller.finish(ending, data)
+        with suppress(OSError):  # nobody is there any more; the request is on record
+            await self.response.finish(result, data)
 
     def _price_book(self) -> PriceBook | None:
         try:
@@ -363,7 +360,7 @@ class _Run:
             return None
 
     def _failure(self, error: Exception) -> None:
-        at, request_id = instant(self.generate.utc_now()), self.account.invocation.request_id
+        at, request_id = instant(self.generate.utc_now()), self.record.invocation.request_id
         self.generate.telemetry.failure(at, request_id, error)
 
 

@@ -9,7 +9,7 @@ from weir.pricing.usage import DEFAULT_CHARS_PER_TOKEN, Usage, estimate_usage
 
 
 @dataclass(slots=True)
-class Experience:
+class UsageEstimator:
     """Means over what providers counted, by model and by schema; it begins empty with every environment."""
 
     # Characters of input per token, by model, as last counted.
@@ -17,14 +17,20 @@ class Experience:
     # Whole documents and the sum of their output tokens, by model and schema.
     whole_documents: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def learn(self, attempt: Attempt, schema: str | None) -> None:
+    def observe(self, attempt: Attempt, schema: str | None) -> None:
         """Take in an attempt that has ended, if the provider counted it."""
         usage, model = attempt.usage, attempt.answering_model
         if usage.source != "provider" or usage.inconsistent:
             return
         if usage.input_tokens:
             self.chars_per_token[model] = attempt.input_chars / usage.input_tokens
-        if schema and attempt.outcome is Outcome.OK and attempt.number == 1 and usage.output_tokens:
+        if (
+            schema
+            and attempt.verdict
+            and attempt.verdict.outcome is Outcome.OK
+            and attempt.number == 1
+            and usage.output_tokens
+        ):
             documents, tokens = self.whole_documents.get((model, schema), (0, 0))
             self.whole_documents[model, schema] = (documents + 1, tokens + usage.output_tokens)
 
@@ -41,7 +47,12 @@ class Experience:
         documents, tokens = self.whole_documents.get((attempt.answering_model, schema), (0, 0))
         bought = attempt.usage.output_tokens
         ended_by_us = not (attempt.decoder.terminated or attempt.decoder.finish_reason)
-        if not attempt.violations or not ended_by_us or not documents or bought is None:
+        if (
+            not (attempt.verdict and attempt.verdict.violations)
+            or not ended_by_us
+            or not documents
+            or bought is None
+        ):
             return None
         return {
             "output_tokens": max(0, round(tokens / documents) - bought),
