@@ -1,7 +1,7 @@
 """Recorded chat.completions streams over HTTP, cut at random: our text is what the provider's own SDK reads.
 
 Both read the same chunks from the same server. A stream that reports an error is compared up to the error:
-the SDK raises where our decoder says `ProviderFailed`.
+the SDK raises where our decoder says `Failed`.
 """
 
 import asyncio
@@ -17,15 +17,8 @@ import pytest
 
 from infra.local.replay import Replay, cut
 from tests.corpora import corpus
-from weir.providers.chat_completions import (
-    ChatCompletionsDecoder,
-    Finished,
-    ModelNamed,
-    ProviderFailed,
-    RefusalDelta,
-    TextDelta,
-    UsageReported,
-)
+from weir.providers.chat_completions import ChatCompletionsDecoder
+from weir.providers.events import Failed, Finished, Refusal, Served, Text, UsageReported
 from weir.providers.secret import Secret
 from weir.providers.upstream import Upstream
 
@@ -77,18 +70,18 @@ async def read_with_sdk(base_url: str, name: str) -> Reading:
 def take(reading: Reading, decoder: ChatCompletionsDecoder, data: bytes) -> None:
     for event in decoder.feed(data):
         match event:
-            case TextDelta(text):
+            case Text(text):
                 reading.text += text
-            case RefusalDelta(text):
+            case Refusal(text):
                 reading.refusal += text
-            case Finished(reason):
+            case Finished(_, reason):
                 reading.finish_reason = reason
-            case ModelNamed(model):
-                reading.model = model
+            case Served(model):
+                reading.model = model or reading.model
             case UsageReported(usage):
                 assert usage.input_tokens is not None and usage.output_tokens is not None
                 reading.tokens = (usage.input_tokens, usage.output_tokens)
-            case ProviderFailed():
+            case Failed():
                 reading.failed = True
 
 

@@ -18,14 +18,16 @@ from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
 from weir.pricing.usage import Usage
 from weir.problems import Problem
-from weir.providers.chat_completions import (
-    ChatCompletionsDecoder,
-    Finished,
-    ModelNamed,
-    ProviderFailed,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
+from weir.providers.chat_completions import ChatCompletionsDecoder
+from weir.providers.events import (
+    Decoder,
+    Failed,
+    ProviderEvent,
+    Reasoning,
+    Refusal,
+    Served,
+    Text,
+    ToolCall,
     UsageReported,
 )
 
@@ -56,8 +58,10 @@ class Attempt:
         self.model = model  # as asked for, until the provider names the one that answers
         self.input_chars = input_chars
         self.model_returned: str | None = None
+        self.service_tier: str | None = None
+        self.served_region: str | None = None
         self.include = include
-        self.decoder = ChatCompletionsDecoder()
+        self.decoder: Decoder = ChatCompletionsDecoder()
         self.validator = StreamedValidator(schema) if schema is not None else None
         self.usage = Usage()
         self.verdict: Verdict | None = None
@@ -89,29 +93,41 @@ class Attempt:
         out: list[bytes] = []
         self.progressed = False
         for event in self.decoder.feed(data):
-            match event:
-                case TextDelta(text):
-                    if not self.over:  # text behind a violation is not read; usage that came with it counts
-                        self._absorb_text(text, out)
-                case UsageReported(usage):
-                    self.usage = usage  # cumulative: the last one wins
-                case ModelNamed(model):
-                    self.model_returned = model
-                case ReasoningDelta(text):
-                    self.progressed = True
-                    self.deltas += 1
-                    self.output_chars += len(text)
-                case RefusalDelta():
-                    self._refused = self.progressed = True
-                case ProviderFailed(message, code):
-                    members = {"provider": {"status": 200, "code": code}}
-                    self.fail(Problem(Outcome.UPSTREAM_ERROR, f"provider: {message}", members=members))
-                case Finished():
-                    pass  # the decoder holds it for `conclude`
+            self._take(event, out)
         if self.progressed and not self.over:
             self._validate("", out)  # nothing more has come for now: look at all that has
         self.over = self.over or self.decoder.terminated
         return b"".join(out)
+
+    def end_body(self) -> bytes:
+        """The provider's body has ended; return the events that only its end gives."""
+        out: list[bytes] = []
+        for event in self.decoder.close():
+            self._take(event, out)
+        return b"".join(out)
+
+    def _take(self, event: ProviderEvent, out: list[bytes]) -> None:
+        match event:
+            case Text(text):
+                if not self.over:  # text behind a violation is not read; usage that came with it counts
+                    self._absorb_text(text, out)
+            case UsageReported(usage):
+                self.usage = usage  # the decoder has merged it with those before
+            case Served():
+                self.model_returned = event.model or self.model_returned
+                self.service_tier = event.tier or self.service_tier
+                self.served_region = event.region or self.served_region
+            case Reasoning(text) | ToolCall(arguments=text):
+                self.progressed = True
+                self.deltas += 1
+                self.output_chars += len(text)
+            case Refusal():
+                self._refused = self.progressed = True
+            case Failed():
+                members = {"provider": {"status": 200, "code": event.code}}
+                self.fail(Problem(event.outcome, f"provider: {event.message}", members=members))
+            case _:
+                pass  # why it finished the decoder holds for `conclude`
 
     def _absorb_text(self, text: str, out: list[bytes]) -> None:
         self._timing.token(self._clock())
@@ -154,12 +170,11 @@ class Attempt:
 
         What the validator finds goes to `accept` or `refuse`.
         """
-        complete = self.decoder.close()
         if self.verdict is not None and (
             self._stop_at_violation or self.verdict.outcome is not Outcome.INVALID_OUTPUT
         ):
             return None
-        if (problem := self._incomplete(complete)) is not None:
+        if (problem := self._incomplete()) is not None:
             self.fail(problem)
         elif self.validator is None:
             self.verdict = Verdict(Outcome.OK)
@@ -167,9 +182,9 @@ class Attempt:
             return self.validator
         return None
 
-    def _incomplete(self, complete: bool) -> Problem | None:
+    def _incomplete(self) -> Problem | None:
         """Why the text is not all that the model had to say, by the way in which its stream ended."""
-        if not complete:
+        if not self.decoder.complete:
             return Problem(
                 Outcome.INCOMPLETE_STREAM,
                 f"provider: expected a finish reason or [DONE], got the end of the stream "
@@ -177,19 +192,19 @@ class Attempt:
             )
         if self._refused:
             return Problem(Outcome.REFUSED, "the model refused to answer; its refusal is no document")
-        match self.decoder.finish_reason:
-            case "length":
-                return Problem(
-                    Outcome.TRUNCATED_OUTPUT,
-                    f"finish reason: expected stop, got length after {self.output_chars} characters: "
-                    "the token limit cut the output",
-                )
-            case "content_filter":
-                return Problem(Outcome.FILTERED, "finish reason: expected stop, got content_filter")
-            case "stop" | None:
-                return None
-            case other:
-                return Problem(Outcome.UPSTREAM_ERROR, f"finish reason: expected stop, got {other[:64]!r}")
+        finish = self.decoder.finish
+        if finish is None or finish.normal in ("stop", "other"):
+            return None  # a reason that nobody knows says nothing of the text: its document is judged
+        said = f"finish reason: expected stop, got {finish.raw!r} after {self.output_chars} characters"
+        match finish.normal:
+            case "length" | "context":
+                return Problem(Outcome.TRUNCATED_OUTPUT, f"{said}: the token limit cut the output")
+            case "filtered":
+                return Problem(Outcome.FILTERED, said)
+            case "refused":
+                return Problem(Outcome.REFUSED, "the model refused to answer; its refusal is no document")
+            case _:
+                return Problem(Outcome.UPSTREAM_ERROR, said)
 
     def accept(self, document: Document) -> bytes:
         """Take the validated document; return the events of the values that were still to come."""

@@ -23,7 +23,10 @@ class _Model(BaseModel):
 
 
 class UsageCounts(_Model):
-    """Tokens, summed over the attempts; null is unknown."""
+    """Tokens, summed over the attempts; null or absent is unknown.
+
+    Input includes what was read from and written to a cache, output the reasoning.
+    """
 
     input_tokens: int | None
     output_tokens: int | None
@@ -31,6 +34,26 @@ class UsageCounts(_Model):
     reasoning_tokens: int | None
     total_tokens: int | None
     source: Literal["provider", "estimated", "none"]
+    cache_write_tokens: int | None = None
+    cache_write_5m_tokens: int | None = None
+    cache_write_30m_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    cache_write_12h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    tool_prompt_tokens: int | None = None
+    service_tier: Annotated[
+        str | None, Field(description="The tier that served, in the provider's words.")
+    ] = None
+    provider_cost_usd: Annotated[
+        Money | None, Field(description="What the provider says that it charged.")
+    ] = None
+    complete: Annotated[
+        bool, Field(description="False where the counts are a lower bound: at least these.")
+    ] = True
+    fell: Annotated[
+        bool, Field(description="A later count was smaller than an earlier one, which stands.")
+    ] = False
 
 
 class LoopGapTimes(_Model):

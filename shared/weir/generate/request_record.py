@@ -71,7 +71,8 @@ class RequestRecord:
 
     def finalize_usage(self, attempt: Attempt) -> None:
         """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
-        if attempt.usage.source == "none" and attempt.deltas:
+        uncounted = attempt.usage.source == "none" and attempt.deltas
+        if uncounted or not attempt.usage.complete:
             attempt.usage = self._estimator.estimate(attempt)
 
     def started(self, at: datetime) -> dict[str, Any]:
@@ -81,7 +82,9 @@ class RequestRecord:
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
         usage = [
-            attempt.usage if attempt.usage.source == "provider" else self._estimator.estimate(attempt)
+            attempt.usage
+            if attempt.usage.source == "provider" and attempt.usage.complete
+            else self._estimator.estimate(attempt)
             for attempt in self.attempts
         ]
         timing = self.timing.as_json(now_ns, loop_gap)

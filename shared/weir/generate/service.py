@@ -268,6 +268,7 @@ class _Run:
                         timer.reset()
                     if attempt.over:
                         return
+                await self._send(attempt.end_body())
         except TimeoutError:
             raise Problem(
                 Outcome.UPSTREAM_TIMEOUT, f"provider: expected a token within {token_s:g} s"

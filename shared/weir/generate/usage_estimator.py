@@ -20,7 +20,7 @@ class UsageEstimator:
     def observe(self, attempt: Attempt, schema: str | None) -> None:
         """Take in an attempt that has ended, if the provider counted it."""
         usage, model = attempt.usage, attempt.answering_model
-        if usage.source != "provider" or usage.inconsistent:
+        if usage.source != "provider" or not usage.complete or usage.inconsistent:
             return
         if usage.input_tokens:
             self.chars_per_token[model] = attempt.input_chars / usage.input_tokens
@@ -37,7 +37,7 @@ class UsageEstimator:
     def estimate(self, attempt: Attempt) -> Usage:
         """The usage of an attempt that the provider has not counted, or not yet."""
         ratio = self.chars_per_token.get(attempt.answering_model, DEFAULT_CHARS_PER_TOKEN)
-        return estimate_usage(attempt.input_chars, ratio, attempt.output_chars, attempt.deltas)
+        return estimate_usage(attempt.usage, attempt.input_chars, ratio, attempt.output_chars, attempt.deltas)
 
     def not_bought(self, attempt: Attempt, schema: str) -> dict[str, Any] | None:
         """The output tokens that ending an answer at its violation spared; None without anything to compare with.
@@ -46,7 +46,7 @@ class UsageEstimator:
         """
         documents, tokens = self.whole_documents.get((attempt.answering_model, schema), (0, 0))
         bought = attempt.usage.output_tokens
-        ended_by_us = not (attempt.decoder.terminated or attempt.decoder.finish_reason)
+        ended_by_us = not (attempt.decoder.terminated or attempt.decoder.finish)
         if (
             not (attempt.verdict and attempt.verdict.violations)
             or not ended_by_us

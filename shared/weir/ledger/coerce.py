@@ -10,7 +10,7 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any
 
-from weir.pricing.usage import MAX_COUNT, Usage
+from weir.pricing.usage import MAX_COUNT, Usage, read_count, usage_from_json
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 # Far more than a function can have; GB-seconds of as much as JSON can say would not fit their column.
@@ -29,15 +29,10 @@ def text(value: object) -> str | None:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def count(value: object, *, negative: bool = False) -> int | None:
-    """A whole number up to 10**15, also where JSON wrote it as 12.0."""
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_COUNT:
-        return None
-    return value if value >= 0 or negative else None
+def count(value: object) -> int | None:
+    """A whole number from 0 to 10**15, also where JSON wrote it as 12.0."""
+    read = read_count(value)
+    return read if read is not None and read >= 0 else None
 
 
 def megabytes(value: object) -> int | None:
@@ -84,14 +79,4 @@ def money(value: object) -> Decimal | None:
 
 def usage_of(value: object) -> Usage:
     """A fact's `usage`."""
-    members = mapping(value)
-    source = members.get("source")
-    # A negative count is kept, so that it shows as inconsistent.
-    return Usage(
-        count(members.get("input_tokens"), negative=True),
-        count(members.get("output_tokens"), negative=True),
-        count(members.get("cached_input_tokens"), negative=True),
-        count(members.get("reasoning_tokens"), negative=True),
-        count(members.get("total_tokens"), negative=True),
-        source if source in ("provider", "estimated") else "none",
-    )
+    return usage_from_json(mapping(value))

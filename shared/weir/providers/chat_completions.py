@@ -1,172 +1,191 @@
 """OpenAI's Chat Completions stream: bytes in, provider events out.
 
-https://platform.openai.com/docs/api-reference/chat-streaming, and what OpenAI, Azure, Groq, OpenRouter, DeepSeek
-and others really send: `choices: []`, null deltas, usage in any chunk, errors inside a 200 stream.
+https://platform.openai.com/docs/api-reference/chat-streaming, and what OpenAI, Azure, Groq, OpenRouter, Mistral,
+DeepSeek and others really send: `choices: []`, null deltas, content in parts, a message where a delta is due, usage
+in any chunk, errors inside a 200 stream, any text as a finish reason.
 
-A chunk whose data is not a JSON object is an error and not skipped: it may have held text, and a document with a
-hole in it must not pass for the model's. Objects without choices are skipped, as the providers' own SDKs do.
+A chunk that cannot be read is an error where it may have held text, because a document with a hole in it must not
+pass for the model's; where it cannot have held any it is skipped, as the providers' own SDKs do.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from weir.pricing.usage import Usage, usage_from_chat_completions
-from weir.providers.sse import SSEDecoder
+from weir.providers.chat_usage import read_chat_usage
+from weir.providers.decoder import MAX_EVENT_BYTES, EventStreamOfJSON, looks_like_error
+from weir.providers.events import FinishReason, ToolCall
+
+_FINISHES: Mapping[str, FinishReason] = {
+    "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop",
+    "completed": "stop", "done": "stop", "length": "length", "max_tokens": "length", "model_length": "length",
+    "max_output_tokens": "length", "content_filter": "filtered", "safety": "filtered", "sensitive": "filtered",
+    "tool_calls": "tool", "tool_use": "tool", "function_call": "tool", "refusal": "refused", "error": "error",
+    "network_error": "error", "abort": "error",
+}  # fmt: skip
+# Parts of a content list that hold no text of the answer.
+_NO_TEXT = frozenset({
+    "reference", "references", "citation", "annotation", "image", "image_url", "input_image", "output_image", "audio",
+    "input_audio", "file", "document_url", "tool_use", "tool_call", "tool_result", "function_call", "signature",
+})  # fmt: skip
+_THOUGHTS = ("thinking", "reasoning", "reasoning_content", "thought")
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    """Text of the answer, as the provider cut it."""
+class ChatCompletionsDecoder(EventStreamOfJSON):
+    """Turns the body of a streamed completion into provider events, at any chunking; `events.Decoder` has the rest.
 
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
-    """The model thinks aloud: paid for as output, and no part of the answer (DeepSeek, vLLM, Groq, OpenRouter)."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefusalDelta:
-    """Text of a refusal: not part of any document."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReported:
-    """Counts so far; they are cumulative, so the last report wins."""
-
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The choice ended, for this reason: stop, length, content_filter, tool_calls, function_call, or another."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelNamed:
-    """The model that answers, which is the one to be priced: it may differ from the one asked for."""
-
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderFailed:
-    """The provider reported an error inside the stream, or sent what is no Chat Completions stream."""
-
-    message: str
-    code: str | None = None
-
-
-type ProviderEvent = (
-    TextDelta | ReasoningDelta | RefusalDelta | UsageReported | Finished | ModelNamed | ProviderFailed
-)
-
-
-class ChatCompletionsDecoder:
-    """Turns the body of a streamed completion into provider events, at any chunking.
-
-    `terminated` is true after `data: [DONE]`; `finish_reason` holds the choice's, if one came. A body that ends
-    with neither was cut off. After a `ProviderFailed` whatever follows is ignored.
+    The choice that comes first is the one that is read: one was asked for. A body that ends with neither a finish
+    reason nor the usage of the whole was cut off, whatever its last line says.
     """
 
-    def __init__(self, *, max_event_bytes: int = 1_048_576) -> None:
-        self._sse = SSEDecoder(max_event_bytes=max_event_bytes)
-        self._model: str | None = None
-        self._failed = False
-        self.terminated = False
-        self.finish_reason: str | None = None
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        super().__init__(max_event_bytes=max_event_bytes)
+        self._index: object = None
+        self._has_deltas = False
+        self._spoke = False
+        self._counted_apart = False  # usage came in a chunk of its own, behind the text
 
     @property
-    def replaced(self) -> int:
-        """How many events held invalid UTF-8, which became U+FFFD."""
-        return self._sse.replaced
+    def complete(self) -> bool:
+        """A finish reason, or the whole's usage and the end mark: the mark alone proves nothing."""
+        return super().complete or (not self._failed and self.terminated and self._counted_apart)
 
-    def feed(self, data: bytes) -> list[ProviderEvent]:
-        """Take the next bytes of the body; return what they say, in order."""
-        events: list[ProviderEvent] = []
-        if self._failed:
-            return events
-        for sse in self._sse.feed(data):
-            if self.terminated or self._failed:
-                break
-            if sse.data == "[DONE]":
-                self.terminated = True
-                break
-            self._chunk(sse.event, sse.data, events)
-        if self._sse.error and not (self.terminated or self._failed):
-            self._fail(events, self._sse.error)
-        return events
-
-    def close(self) -> bool:
-        """End the body; return whether it was complete (a terminator or a finish reason came)."""
-        self._sse.close()
-        return self.terminated or self.finish_reason is not None
-
-    def _fail(self, events: list[ProviderEvent], message: str, code: str | None = None) -> None:
-        self._failed = True
-        events.append(ProviderFailed(message, code))
-
-    def _chunk(self, event: str, data: str, events: list[ProviderEvent]) -> None:
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
-            self._fail(
-                events, f"stream chunk: expected a JSON object, got {len(data)} characters that are not JSON"
-            )
-            return
-        if not isinstance(chunk, dict):
-            self._fail(events, f"stream chunk: expected a JSON object, got {type(chunk).__name__}")
-            return
-        if isinstance(model := chunk.get("model"), str) and model and model[:200] != self._model:
-            self._model = model[:200]  # as long as a request may name one: facts must fit a log line
-            events.append(ModelNamed(self._model))
-        choices = chunk.get("choices")
+    def _object(self, event: str, document: dict[str, Any]) -> None:
+        choices = document.get("choices")
+        self._serves(document.get("model"), document.get("service_tier"))
         if isinstance(choices, list):
             for choice in choices:
-                if isinstance(choice, dict) and choice.get("index", 0) == 0:
-                    self._choice(choice, events)
-        usage = chunk.get("usage")
-        if usage is None and isinstance(groq := chunk.get("x_groq"), dict):
+                self._choice(choice)
+        elif choices:
+            self._unreadable(f"stream chunk: expected choices as a list, got {type(choices).__name__}")
+        self._usage_of(document, bool(choices))
+        if self._failed:
+            return
+        groq = document.get("x_groq")
+        if event == "error" or looks_like_error(document):
+            self._reported_error(document.get("error") or document)
+        elif isinstance(groq, dict) and groq.get("error"):
+            self._reported_error(groq["error"])
+        elif not choices and any(
+            isinstance(text := document.get(name), str) and text
+            for name in ("content", "text", "response", "delta")
+        ):
+            self._unreadable("stream chunk: expected choices, got text without them")
+
+    def _usage_of(self, document: dict[str, Any], has_choices: bool) -> None:
+        usage = document.get("usage")
+        if not isinstance(usage, dict) and isinstance(groq := document.get("x_groq"), dict):
             usage = groq.get("usage")
-        if isinstance(usage, dict):
-            events.append(UsageReported(usage_from_chat_completions(usage)))
-        error = chunk.get("error")
-        if error or event == "error":
-            message, code = error_members(error if error else chunk)
-            self._fail(events, message, code)
+        if not isinstance(usage, dict) and has_choices and isinstance(choice := document["choices"][0], dict):
+            usage = choice.get("usage")  # Moonshot
+        if not isinstance(usage, dict):
+            usage = document.get("timings")  # llama.cpp
+        if not isinstance(usage, dict):
+            return
+        report = read_chat_usage(usage)
+        if report.input_tokens is None and report.output_tokens is None:
+            return
+        self._counted_apart = not has_choices and self._spoke
+        self._report(report, final=self._counted_apart)
 
-    def _choice(self, choice: dict[str, Any], events: list[ProviderEvent]) -> None:
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            if isinstance(text := delta.get("content"), str) and text:
-                events.append(TextDelta(text))
-            if isinstance(text := delta.get("reasoning_content") or delta.get("reasoning"), str) and text:
-                events.append(ReasoningDelta(text))
-            if isinstance(text := delta.get("refusal"), str) and text:
-                events.append(RefusalDelta(text))
-        if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            self.finish_reason = reason
-            events.append(Finished(reason))
+    def _choice(self, choice: object) -> None:
+        if not isinstance(choice, dict):
+            self._unreadable(f"choice: expected an object, got {type(choice).__name__}")
+            return
+        index = choice.get("index") or 0
+        if self._index is None:
+            self._index = index
+        if index != self._index:
+            return
+        delta, message = choice.get("delta"), choice.get("message")
+        if isinstance(delta, dict) and any(delta.get(name) for name in delta if name != "role"):
+            self._has_deltas = True
+            self._message(delta)
+        elif isinstance(delta, str):
+            self._content(delta)
+        elif delta is not None and not isinstance(delta, dict):
+            self._unreadable(f"delta: expected an object, got {type(delta).__name__}")
+        elif not self._has_deltas:
+            if isinstance(message, dict):
+                self._message(message)
+            elif isinstance(message := message or choice.get("text"), str):
+                self._content(message)
+        if (reason := choice.get("finish_reason")) and not self._failed:
+            self._finished(_FINISHES.get(str(reason).lower(), "other"), reason)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        if (content := message.get("content")) is not None:
+            self._content(content)
+        thoughts = message.get("reasoning_content") or message.get("reasoning") or message.get("thinking")
+        if thoughts:
+            self._reasoning(_texts(thoughts))
+        if isinstance(refusal := message.get("refusal"), str) and refusal:
+            self._refusal(refusal)
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            for position, call in enumerate(calls):
+                self._tool(position, call)
+        elif isinstance(call := message.get("function_call"), dict):
+            self._tool(0, {"function": call})
+
+    def _content(self, content: object) -> None:
+        """The content of a message: text, or parts of it."""
+        if isinstance(content, str):
+            if content:
+                self._spoke = True
+                self._text(content)
+        elif isinstance(content, list):
+            for part in content:
+                self._part(part)
+        elif isinstance(content, dict):
+            self._part(content)
+        elif content is not None:
+            self._unreadable(f"content: expected text or parts, got {type(content).__name__}")
+
+    def _part(self, part: object) -> None:
+        if isinstance(part, str):
+            self._content(part)
+            return
+        if not isinstance(part, dict):
+            self._unreadable(f"content part: expected an object, got {type(part).__name__}")
+            return
+        kind = part.get("type")
+        if kind in _THOUGHTS:
+            self._reasoning(_texts(part.get(kind) or part.get("text") or part.get("content")))
+        elif kind == "refusal":
+            self._refusal(_texts(part.get("refusal") or part.get("text")))
+        elif kind in _NO_TEXT:
+            pass
+        elif kind in (None, "text", "output_text") and isinstance(text := part.get("text"), str | dict):
+            self._content(text if isinstance(text, str) else text.get("value") or "")
+        else:
+            self._unreadable(f"content part: expected text or reasoning, got type {str(kind)[:64]!r}")
+
+    def _tool(self, position: int, call: object) -> None:
+        if not isinstance(call, dict):
+            return
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        index, arguments = call.get("index"), function.get("arguments")
+        id_, name = call.get("id"), function.get("name")
+        self._continued()
+        self._out.append(
+            ToolCall(
+                index if isinstance(index, int) else position,
+                id_ if isinstance(id_, str) and id_ else None,
+                name if isinstance(name, str) and name else None,
+                arguments if isinstance(arguments, str) else "",
+            )
+        )
 
 
-def error_members(error: object) -> tuple[str, str | None]:
-    """The message and code of a provider's error, whichever of the usual shapes it has."""
-    if not isinstance(error, Mapping):
-        return (str(error)[:500] if error else "the provider gave no message"), None
-    if isinstance(inner := error.get("error"), (Mapping, str)):
-        return error_members(inner)
-    code = error.get("code") or error.get("type")
-    message = error.get("message")
-    return (
-        message[:500] if isinstance(message, str) and message else "the provider gave no message",
-        str(code)[:100] if code else None,
-    )
+def _texts(thoughts: object) -> str:
+    """The text of thoughts, whether they come as text, as a part or as a list of parts."""
+    if isinstance(thoughts, str):
+        return thoughts
+    if isinstance(thoughts, list):
+        return "".join(_texts(item) for item in thoughts)
+    if isinstance(thoughts, dict):
+        return _texts(
+            next((thoughts[name] for name in ("text", *_THOUGHTS, "content") if thoughts.get(name)), "")
+        )
+    return ""

@@ -27,12 +27,15 @@ class SSEDecoder:
     `max_event_bytes` bounds one event, from the end of the one before it, comments included: what memory an
     endless line can take. Over it the decoder stops for good, and `error` says why: an attribute and no exception,
     so that the events before it are not lost. `replaced` counts events in which invalid UTF-8 became U+FFFD.
+    `strays` holds lines that are no field of an event but begin like JSON: the rules ignore them, and servers that
+    fail in the middle of a stream write their error so.
     """
 
     def __init__(self, *, max_event_bytes: int = 1_048_576) -> None:
         self.max_event_bytes = max_event_bytes
         self.replaced = 0
         self.error: str | None = None
+        self.strays: list[bytes] = []
         self._rest: list[bytes] = []  # pieces of the line that has not ended yet
         self._event_bytes = 0
         self._data: list[bytes] = []
@@ -94,6 +97,8 @@ class SSEDecoder:
             self._type = value
         elif name == b"id" and b"\0" not in value:
             self._last_id = value.decode("utf-8", "replace")
+        elif line[:1] in (b"{", b"["):
+            self.strays.append(line)
         # "retry" is for clients that reconnect, an empty name is a comment; others are ignored by the rules.
         return None
 

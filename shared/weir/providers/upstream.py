@@ -11,7 +11,7 @@ import httpx
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.chat_completions import error_members
+from weir.providers.failures import error_members
 from weir.providers.secret import Secret
 
 CONNECT_S = 5.0

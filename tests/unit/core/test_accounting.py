@@ -66,8 +66,12 @@ def test_counts_that_contradict_each_other_are_flagged(usage: Usage, inconsisten
 
 
 def test_a_stopped_stream_is_estimated_from_its_deltas_and_characters() -> None:
-    assert estimate_usage(400, 4.0, 100, 30) == Usage(100, 30, None, None, 130, "estimated")
-    assert estimate_usage(400, 5.0, 400, 30) == Usage(80, 100, None, None, 180, "estimated")
+    assert estimate_usage(Usage(), 400, 4.0, 100, 30) == Usage(
+        100, 30, None, None, 130, "estimated", complete=False
+    )
+    assert estimate_usage(Usage(), 400, 5.0, 400, 30) == Usage(
+        80, 100, None, None, 180, "estimated", complete=False
+    )
 
 
 @given(st.text(), st.integers(1, 9))

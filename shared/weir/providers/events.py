@@ -1,0 +1,145 @@
+"""What any provider's stream says, whatever its protocol, and what a decoder of one is.
+
+A decoder is sans IO: bytes in, events out, at any chunking. Enumerations of every provider grow, so a value that is
+not known is `other`, and no error; what may hold text of the answer and cannot be read is an error, and no hole.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from weir.outcomes import Outcome
+from weir.pricing.usage import Usage
+
+type FinishReason = Literal[
+    "stop", "length", "tool", "refused", "filtered", "paused", "malformed", "error", "context", "other"
+]
+type Retryable = Literal["yes", "no", "unknown"]
+type FailureKind = Literal[
+    "rate_limited", "quota", "overloaded", "timeout", "server", "key", "filtered", "context", "request", "unreadable"
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of the answer, as the provider cut it; never half a surrogate pair."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The model thinks aloud: paid for as output, and no part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Text of a refusal, or the name of what was refused: not part of any document."""
+
+    text: str
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A piece of a call of tool number `index`: id and name come once, mostly first; arguments are JSON text, cut."""
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """The counts so far, already merged with earlier ones: this one stands for all."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Who answers, which is what is to be priced: it may differ from what was asked for. None is not said."""
+
+    model: str | None = None
+    tier: str | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer ended: why, in one set of words for all protocols, and in the provider's own."""
+
+    normal: FinishReason
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider reported an error, before the stream or in it, or sent what is none of its protocol.
+
+    `status` is the HTTP status, or the one that the error itself names. `retryable` says whether the same request
+    may be sent again. `retry_after_s` is how long the provider asks to wait. `maybe_served` says that the model may
+    have worked all the same, so that its usage is unknown and not 0.
+    """
+
+    message: str
+    code: str | None = None
+    status: int | None = None
+    retryable: Retryable = "unknown"
+    kind: FailureKind = "server"
+    retry_after_s: float | None = None
+    maybe_served: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the request comes to, where this ends it."""
+        return _OUTCOMES.get(self.kind, Outcome.UPSTREAM_ERROR)
+
+
+_OUTCOMES = {
+    "rate_limited": Outcome.RATE_LIMITED,
+    "quota": Outcome.RATE_LIMITED,
+    "timeout": Outcome.UPSTREAM_TIMEOUT,
+    "filtered": Outcome.FILTERED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Another model goes on with the answer: what came before has the first one's price."""
+
+    before: str | None
+    after: str | None
+
+
+type ProviderEvent = (
+    Text | Reasoning | Refusal | ToolCall | UsageReported | Served | Finished | Failed | Switched
+)
+
+
+class Decoder(Protocol):
+    """The body of one streamed answer, of one protocol.
+
+    `terminated` is true when nothing more is due: after the protocol's own end mark. `finish` is why the answer
+    ended, once that is known and as long as no text contradicts it. `replaced` counts events in which invalid UTF-8
+    or half a surrogate pair became U+FFFD. After a `Failed` whatever follows is ignored.
+    """
+
+    terminated: bool
+    finish: Finished | None
+
+    @property
+    def replaced(self) -> int:
+        """How many events held what is no text."""
+
+    def feed(self, data: bytes) -> list[ProviderEvent]:
+        """Take the next bytes of the body; return what they say, in order."""
+
+    def close(self) -> list[ProviderEvent]:
+        """End the body; return what its end says, and know from `complete` whether it was whole."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is known to have come to its end."""
