@@ -27,7 +27,7 @@ from weir.generate.responses import (
 )
 from weir.generate.service import Generate
 from weir.generate.telemetry import Telemetry
-from weir.generate.validator_process import Judge
+from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -62,10 +62,10 @@ class App:
             Secret(settings.upstream_key),
             transport=make_transport(settings.upstream_base_url, os.environ),
         )
-        judge = Judge()
+        validator_process = ValidatorProcess()
         self._generate = Generate(
             upstream=upstream,
-            judge=judge,
+            validator_process=validator_process,
             telemetry=Telemetry("generate"),
             function=settings.function,
             model=settings.upstream_model,
@@ -81,7 +81,7 @@ class App:
         self._restored = settings.function.initialization_type == "snap-start"
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await judge.aclose()
+        await validator_process.aclose()
         await upstream.close()
         await send({"type": "lifespan.shutdown.complete"})
 

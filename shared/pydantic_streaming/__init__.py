@@ -5,33 +5,45 @@ inline, and parsing the growing buffer again for each token is quadratic. Here e
 when the value that it belongs to closes:
 
     text -> streamed.py   holds text until something may have closed, keeps all of it, gives the verdict
-              cutter.py   finds where parts end (scanner.py), checks what stands between them (stack.py: where it is)
-                frames.py, lists.py, huge.py   validate parts, dump them, assemble what contains them
-                  slices.py, dump.py           Pydantic's word on one slice; the bytes that it became
-              syntax.py   has the parser say what is wrong with text that is not JSON
-              whole.py    judges the whole text where only that can tell (adapters/judge.py: in a child process)
-    plan.py, leaf.py, nodes.py, coreschema.py  decide once a model what is cut, and make its validators
-    values.py, document.py, text.py, locations.py  what is handed out, what is kept, where an error is
+              splitter.py   finds where parts end (scanner.py), checks what stands between them, knows where it is
+                containers.py, objects.py   validate parts, dump them, assemble what contains them
+              syntax.py   Pydantic's word on one part, and the parser's on text that is not JSON
+              whole.py    validates the whole text where only that can tell; in a child process, if you like
+    plan.py, core_schema.py   decide once a model what is split, and make its validators
+    values.py, document.py, buffers.py, errors.py   what is handed out, what is kept, what is raised
 
-Exact are all models; cut are those whose parts Pydantic would have validated in the same way (plan.py says which are
-not). A cut document is the same parse: the glue between slices is checked, each slice is accepted whole by Pydantic,
-and the containers are assembled by their own core schemas. Any surprise on the way makes the whole text the judge's,
-so a mistake in finding the cuts costs time and never a verdict.
+Exact are all models; split are those whose parts Pydantic would have validated in the same way (plan.py says which are
+not). A split document is the same parse: the glue between parts is checked, each part is accepted whole by Pydantic,
+and the containers are assembled by their own core schemas. Whatever is not as expected leaves the verdict to the whole
+text, so a mistake in finding the parts costs time and never a verdict.
 """
 
+from pydantic import VERSION
+
 from pydantic_streaming.document import Document
+from pydantic_streaming.errors import InvalidDocument, StreamingError, UnsupportedPydantic
 from pydantic_streaming.plan import Plan, plan_for
 from pydantic_streaming.streamed import StreamedValidator
-from pydantic_streaming.values import InvalidDocument, Value, Violation
-from pydantic_streaming.whole import WholeText
+from pydantic_streaming.values import Value, Violation
+from pydantic_streaming.whole import Report, WholeText, validate_whole
 
 __all__ = [
     "Document",
     "InvalidDocument",
     "Plan",
+    "Report",
     "StreamedValidator",
+    "StreamingError",
+    "UnsupportedPydantic",
     "Value",
     "Violation",
     "WholeText",
     "plan_for",
+    "validate_whole",
 ]
+__version__ = "0.1.0"
+
+# Before 2.13 a model's own validator quietly takes the place of the one that assembles its parts, and every text would
+# be validated whole. The differential tests run on this version and on the newest.
+if tuple(int(number) for number in VERSION.split(".")[:2]) < (2, 13):
+    raise UnsupportedPydantic(f"pydantic_streaming: expected pydantic >= 2.13, got {VERSION}")

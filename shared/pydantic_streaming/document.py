@@ -20,7 +20,7 @@ class Document:
     """What `StreamedValidator.close` returns.
 
     `values` are those that no `feed` returned: defaults, computed fields, and whatever the end of the text closed
-    or changed. `model` is the instance; where another process was the judge it is built from the text when asked
+    or changed. `model` is the instance; where another process validated the text it is built from the text when asked
     for, inline.
     """
 

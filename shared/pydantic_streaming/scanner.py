@@ -1,8 +1,8 @@
 """Where a JSON value ends: the only question asked of the text before Pydantic's parser reads it.
 
-Nothing here judges. If the text between slices is what JSON wants there, and Pydantic accepts each slice whole, then
+Nothing here decides. If the text between parts is what JSON wants there, and Pydantic accepts each part whole, then
 the split is the only way to read the text, however it was found; a mistake of this module can only make Pydantic
-refuse a slice, and then the whole text is judged. So strings are skipped by memchr, brackets are counted without
+refuse a part, and then the whole text is validated. So strings are skipped by memchr, brackets are counted without
 asking which closes which, and flat values are taken by one regular expression.
 
 Grammar: https://www.rfc-editor.org/rfc/rfc8259
@@ -20,12 +20,12 @@ __all__ = [
     "STRING_PIECE",
     "TOO_DEEP",
     "WHITESPACE",
-    "Slot",
+    "ValueScanner",
     "skip_space",
     "split",
 ]
 
-# Pydantic's parser refuses depth 202. Slices are parsed one by one, so the levels above a slice are counted here.
+# Pydantic's parser refuses depth 202. Parts are parsed one by one, so the levels above a part are counted here.
 MAX_DEPTH = 201
 TOO_DEEP = -2
 
@@ -68,10 +68,10 @@ def skip_space(text: str, at: int) -> int:
     return match.end()
 
 
-class Slot:
+class ValueScanner:
     """The resumable search for the end of one value: give it each piece of text once, and let it hold those without.
 
-    `closer` is the character that can end the value, "" if any can; text without it need not be looked at yet.
+    `closer` is the character that can end the value, "" if any can; text without it need not be scanned yet.
     """
 
     __slots__ = (
@@ -96,7 +96,7 @@ class Slot:
         self._depth = 0
         self.deepest = 0
         self.closer = ""
-        # What was held, and whether an attempt was made to cut the value inside.
+        # What was held, and whether an attempt was made to split the value inside.
         self._held: list[str] = []
         self.chars = 0
         self.tried = False
@@ -184,9 +184,9 @@ def split(text: str, *, named: bool = False) -> list[str]:
     while (begin := skip_space(text, at)) < len(text):
         at = begin
         if named:
-            at = skip_space(text, max(Slot().end(text, at), at)) + 1
+            at = skip_space(text, max(ValueScanner().end(text, at), at)) + 1
             at = skip_space(text, at)
-        end = Slot().end(text, at) if at < len(text) else -1
+        end = ValueScanner().end(text, at) if at < len(text) else -1
         if end < 0:
             return [*parts, text[begin:]]
         parts.append(text[begin:end])

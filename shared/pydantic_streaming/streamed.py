@@ -8,18 +8,17 @@ Use, where nothing else runs (a script, a test)::
             ...                       # a Value; at most once a Violation
     document = validator.close()      # or InvalidDocument
 
-Use on an event loop: the same, with `document = await validator_process.close(validator, judge)` at the end. It is
-these three lines, with a child process for a large text::
+Use on an event loop: the same, with a child process of yours for a large text at the end::
 
     outcome = validator.end()         # a Document; or a WholeText, because only the whole text can tell
     if isinstance(outcome, WholeText):
-        outcome = validator.settle(await in_a_child(outcome) if outcome.large else outcome.judge())
+        outcome = validator.finish(await in_a_child(outcome) if outcome.large else outcome.validate())
 
 **Exact.** The verdict, the document, and the errors of a refused text are those of `Model.model_validate_json(text)`,
 NaN and Infinity excepted, which are refused unless `allow_nan` (by default: unless the model's own config says
 `allow_inf_nan=True`). A Violation that `feed` returns is what Pydantic would report if the rest of the text were well
-formed, complete, and did not repeat that key. After it nothing is cut any more: `feed` takes text and returns nothing,
-and the end lists all violations.
+formed, complete, and did not repeat that key. After it nothing is split any more: `feed` takes text and returns
+nothing, and the end lists all violations.
 
 (One thing can undo a Violation: a validator of a later element that raises PydanticUseDefault for the whole field.)
 
@@ -29,35 +28,35 @@ still accept the text, as Pydantic does, and the last value then replaces the fi
 **Strict.** The text must be the JSON document and nothing else: prose before it, a Markdown fence around it, or
 anything but whitespace after it is a syntax error at its first character. Nothing is searched for or repaired.
 
-**Pure validators.** Validators run in the order of the text and, where the whole text is judged, once more.
+**Pure validators.** Validators run in the order of the text and, where the whole text is validated, once more.
 
-**Early and cheap.** A piece of text that cannot complete a value costs a search for one character. What can is looked
-at once, as long as that stays rare: characters earn credit and a look costs some, so that values of a few characters
-do not cost a look each. `feed("")` looks at whatever is due: call it when the upstream has nothing more to read now.
+**Early and cheap.** A piece of text that cannot complete a value costs a search for one character. What can is scanned
+at once, as long as that stays rare: characters add to a scan budget and a scan takes from it, so that values of a few
+characters do not cost a scan each. `feed("")` scans whatever is due: call it when the upstream has nothing more to
+read now.
 """
 
 from __future__ import annotations
 
 from pydantic import BaseModel
 
-from pydantic_streaming.cutter import HUGE, Cutter
+from pydantic_streaming.buffers import TextBuffer
 from pydantic_streaming.document import Document
-from pydantic_streaming.locations import path_of
+from pydantic_streaming.errors import CannotSplit, InvalidDocument, SyntaxInvalid, ValueInvalid
 from pydantic_streaming.plan import plan_for
-from pydantic_streaming.slices import NotJson, Refused, Surprise
+from pydantic_streaming.splitter import HUGE, Splitter
 from pydantic_streaming.syntax import NO_UNICODE, syntax_violation
-from pydantic_streaming.text import KeptText
-from pydantic_streaming.values import InvalidDocument, Value, Violation
+from pydantic_streaming.values import Value, Violation, path_of
 from pydantic_streaming.whole import Report, WholeText
 
 __all__ = ["StreamedValidator"]
 
-# Measured (tests/bench/validation.py): a look costs 5 to 10 us, so one for each 512 tokens is next to nothing.
+# A scan costs 5 to 10 us, so one for each 512 tokens is next to nothing.
 BATCH_CHARS = 2048
-# What a look costs, and how much can be saved up: 40 looks at once, then one for each 48 tokens.
-LOOK_CHARS = 192
-MAX_CREDIT = 8192
-# In no text that is worth a look: JSON has no control characters, and who sends one need not be told at once.
+# What a scan takes from the budget, and how much can be saved up: 40 scans at once, then one for each 48 tokens.
+SCAN_CHARS = 192
+MAX_SCAN_BUDGET = 8192
+# In no text that is worth a scan: JSON has no control characters, and who sends one need not be told at once.
 NOTHING = "\0"
 
 
@@ -65,7 +64,7 @@ class StreamedValidator:
     """Validates one streamed JSON document of `model`; see the module for what it promises.
 
     `chars` counts the characters fed, `values_completed` the values handed out, `violation` is the one that was
-    handed out, `fallback` says why the whole text will be judged, "" while that is not necessary.
+    handed out, `fallback` says why the whole text will be validated, "" while that is not necessary.
 
     With `instances` the validated objects are kept and `document.model` is assembled from them; without, the document
     is its JSON, and `document.model` validates the text again if it is asked for at all.
@@ -73,8 +72,6 @@ class StreamedValidator:
 
     __slots__ = (
         "_closer",
-        "_credit",
-        "_cutter",
         "_due",
         "_fresh",
         "_fresh_chars",
@@ -82,6 +79,8 @@ class StreamedValidator:
         "_late",
         "_other",
         "_out",
+        "_scan_budget",
+        "_splitter",
         "_suspect",
         "_text",
         "allow_nan",
@@ -100,16 +99,18 @@ class StreamedValidator:
         self.values_completed = 0
         self.violation: Violation | None = None
         self.fallback = "; ".join(plan.reasons)
-        self._text = KeptText()
+        self._text = TextBuffer()
         self._out: list[Value] = []
-        self._cutter = None if plan.root is None else Cutter(plan.root, instances, self.allow_nan, self._out)
-        # Text that was not looked at yet, and what must be in it to be worth a look before it is a batch.
+        self._splitter = (
+            None if plan.root is None else Splitter(plan.root, instances, self.allow_nan, self._out)
+        )
+        # Text that was not scanned yet, and what must be in it to be worth a scan before it is a batch.
         self._fresh: list[str] = []
         self._hold = self._fresh.append
         self._fresh_chars = 0
-        self._closer = self._other = "" if plan.cut else NOTHING
-        self._credit = MAX_CREDIT
-        # Something may have closed, or be wrong, that was not looked at.
+        self._closer = self._other = "" if plan.split else NOTHING
+        self._scan_budget = MAX_SCAN_BUDGET
+        # Something may have closed, or be wrong, that was not scanned.
         self._due = False
         # A skeleton and the text from the last part on, where it does not look like JSON and may still be.
         self._suspect: tuple[str, str] | None = None
@@ -124,24 +125,24 @@ class StreamedValidator:
     def feed(self, text: str) -> list[Value | Violation]:
         """Take the next piece of the text and return what it completes: values, and at most once a violation."""
         if not text:
-            return self._look() if self._due and self._fresh else []
+            return self._scan() if self._due and self._fresh else []
         self._hold(text)
         self._fresh_chars += len(text)
         if self._fresh_chars < BATCH_CHARS:
             if self._closer not in text and self._other not in text:
                 return []
-            if self._credit + self._fresh_chars < LOOK_CHARS:
+            if self._scan_budget + self._fresh_chars < SCAN_CHARS:
                 self._due = True
                 return []
-        return self._look()
+        return self._scan()
 
     def end(self) -> Document | WholeText:
         """Say that the text is finished; return the document, or the whole text where only that can tell."""
-        self._late = [event for event in self._look() if isinstance(event, Value)]
-        cutter = self._cutter
-        if cutter is not None and cutter.closed and not self.fallback:
+        self._late = [event for event in self._scan() if isinstance(event, Value)]
+        splitter = self._splitter
+        if splitter is not None and splitter.closed and not self.fallback:
             return Document(
-                self._late, cutter.root.dump, self._validate if cutter.model is None else cutter.model
+                self._late, splitter.root.dump, self._validate if splitter.model is None else splitter.model
             )
         if not self.fallback:
             self.fallback = "the text is not complete"
@@ -149,43 +150,43 @@ class StreamedValidator:
             self.model, tuple(self._text.pieces()), self.allow_nan, self.fallback, self._text.broken
         )
 
-    def settle(self, report: Report) -> Document:
-        """Return the document that a judge found in the whole text.
+    def finish(self, report: Report) -> Document:
+        """Return the document of a text that was validated whole, for which `report` is the verdict.
 
         Raises:
-            InvalidDocument: the judge refuses the text.
+            InvalidDocument: the text is not a valid document; with Pydantic's errors for the whole text.
         """
         if report.violations:
             raise InvalidDocument(report.violations, report.error_count)
-        sent = {} if self._cutter is None else self._cutter.root.dumps_by_path()
+        sent = {} if self._splitter is None else self._splitter.root.dumps_by_path()
         changed = [v for v in report.values if v.path not in sent or not sent[v.path].equals(v.json)]
         instance = self._validate if report.model is None else report.model
         return Document([*self._late, *changed], report.parts, instance)
 
     def close(self) -> Document:
-        """Say that the text is finished and return the document, judged inline where the whole text must be.
+        """Say that the text is finished and return the document, validated inline where the whole text must be.
 
         Raises:
             InvalidDocument: the text is not a valid document; with Pydantic's errors for the whole text.
         """
         outcome = self.end()
-        return outcome if isinstance(outcome, Document) else self.settle(outcome.judge())
+        return outcome if isinstance(outcome, Document) else self.finish(outcome.validate())
 
     def _validate(self) -> BaseModel:
         return self.model.model_validate_json(b"".join(self._text.pieces()))
 
-    def _look(self) -> list[Value | Violation]:
+    def _scan(self) -> list[Value | Violation]:
         text = "".join(self._fresh)
         self._fresh.clear()
         self._fresh_chars = 0
         self._due = False
-        self._credit = min(self._credit + len(text) - LOOK_CHARS, MAX_CREDIT)
+        self._scan_budget = min(self._scan_budget + len(text) - SCAN_CHARS, MAX_SCAN_BUDGET)
         known = self.violation
         readable = self._text.add(text)
         if self._suspect is not None:
             self._ask_parser(*self._suspect, readable)
-        elif not self.fallback and self._cutter is not None:
-            self._cut(self._cutter, readable)
+        elif not self.fallback and self._splitter is not None:
+            self._split(self._splitter, readable)
         if len(readable) < len(text) and (self._suspect or not self.fallback):
             self.violation = NO_UNICODE
             self._give_up("the text is not Unicode")
@@ -196,33 +197,33 @@ class StreamedValidator:
             events.append(self.violation)
         return events
 
-    def _cut(self, cutter: Cutter, text: str) -> None:
+    def _split(self, splitter: Splitter, text: str) -> None:
         read = 0
         try:
             while read < len(text):
                 piece = text[read : read + HUGE]
                 read += len(piece)
-                cutter.cut(piece)
-        except Surprise as surprise:
-            self._give_up(str(surprise))
-        except Refused as refused:
-            loc = (*cutter.loc(), *refused.loc)
+                splitter.split(piece)
+        except CannotSplit as reason:
+            self._give_up(str(reason))
+        except ValueInvalid as invalid:
+            loc = (*splitter.loc(), *invalid.loc)
             path = path_of(self.model.__pydantic_core_schema__, loc)
-            self.violation = Violation(path, loc, refused.type, refused.message)
+            self.violation = Violation(path, loc, invalid.type, invalid.message)
             self._give_up("a violation")
-        except NotJson:
+        except SyntaxInvalid:
             self._give_up("the text is not JSON")
-            self._ask_parser(cutter.skeleton, cutter.rest, text[read:])
+            self._ask_parser(splitter.skeleton, splitter.rest, text[read:])
         except Exception as error:
-            # A validator that raises what Pydantic lets through, or a schema that no test has seen: the judge of the
+            # A validator that raises what Pydantic lets through, or a schema that no test has seen: validating the
             # whole text meets the same, and what comes of it is Pydantic's.
-            self._give_up(f"{type(error).__name__} while cutting: {error}")
+            self._give_up(f"{type(error).__name__} while splitting: {error}")
         else:
-            self._closer, self._other = cutter.closers
-            self._due = cutter.between
+            self._closer, self._other = splitter.closers
+            self._due = splitter.between
 
     def _give_up(self, reason: str) -> None:
-        """Cut no more: from here on the text is only kept."""
+        """Split no more: from here on the text is only kept."""
         self.fallback = reason
         self._suspect = None
         self._closer = self._other = NOTHING

@@ -1,4 +1,4 @@
-"""What Pydantic's parser says of text that is not JSON, without giving it the whole text again.
+"""One part of the text and Pydantic's word on it; and what its parser says of text that is not JSON.
 
 The parser's verdict on a wrong character depends on the containers around it and on nothing before them. So it is
 shown a skeleton (`{"":[0,` stands for a megabyte of first elements) and the text from the last part on, and the line
@@ -9,13 +9,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import SchemaValidator, from_json
+from pydantic_core import ErrorDetails, SchemaValidator, from_json
 
+from pydantic_streaming.errors import SyntaxInvalid
 from pydantic_streaming.values import Violation
 
-__all__ = ["NO_UNICODE", "may_go_on", "names_nan", "parser_error", "strict_error", "syntax_violation"]
+__all__ = [
+    "NO_UNICODE",
+    "could_go_on",
+    "first_error",
+    "mentions_nan",
+    "parser_error",
+    "strict_error",
+    "syntax_violation",
+    "validated",
+]
+
+
+def validated(validator: SchemaValidator, text: str, allow_nan: bool) -> Any:
+    """Return what `text` is validated to, by Pydantic's own parser in JSON mode."""
+    if not allow_nan and mentions_nan(text) and strict_error(text) is not None:
+        raise SyntaxInvalid
+    return validator.validate_json(text)
+
+
+def first_error(error: ValidationError, text: str = "") -> ErrorDetails:
+    """Return the first of the errors that `error` lists about `text`.
+
+    Raises:
+        SyntaxInvalid: the text is not JSON. (What a `Json` field holds may not be either, with the same error: that
+            counts.)
+    """
+    details = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if (
+        details["type"] == "json_invalid"
+        and not details["loc"]
+        and parser_error(text, allow_nan=True) is not None
+    ):
+        raise SyntaxInvalid
+    return details
+
 
 _WHERE = re.compile(r" at line (\d+) column (\d+)$")
 _ANY = SchemaValidator({"type": "any"})
@@ -33,7 +69,7 @@ def strict_error(text: str | bytes) -> str | None:
     return None
 
 
-def names_nan(text: str | bytes) -> bool:
+def mentions_nan(text: str | bytes) -> bool:
     """Whether NaN or Infinity may be in `text`: two searches, so that parsing twice is rare."""
     if isinstance(text, str):
         return "NaN" in text or "Infinity" in text
@@ -47,12 +83,12 @@ def parser_error(text: str, *, allow_nan: bool) -> str | None:
         _ANY.validate_json(text)
     except ValidationError as error:
         complaint = error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
-    if not allow_nan and (complaint is not None or names_nan(text)):
+    if not allow_nan and (complaint is not None or mentions_nan(text)):
         return strict_error(text) or complaint
     return complaint
 
 
-def may_go_on(text: str) -> bool:
+def could_go_on(text: str) -> bool:
     """Whether `text` is JSON as far as it goes."""
     try:
         from_json(text)

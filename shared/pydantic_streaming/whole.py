@@ -1,7 +1,7 @@
-"""The judge of a whole text: `Model.model_validate_json`, and nothing else.
+"""The verdict on a whole text: `Model.model_validate_json`, and nothing else.
 
 Everything that streamed validation cannot prove it does exactly ends here, so the errors of a refused document are
-Pydantic's own. Judging 100 KB takes about a millisecond; a larger text belongs in another process (a thread holds
+Pydantic's own. Validating 100 KB takes about a millisecond; a larger text belongs in another process (a thread holds
 the GIL for as long: pydantic-core never releases it), and therefore the verdict is a `Report`: bytes that cross a
 pipe, never instances.
 
@@ -18,15 +18,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from pydantic_streaming.locations import path_of
-from pydantic_streaming.syntax import names_nan, strict_error
-from pydantic_streaming.values import Value, Violation, pointer
+from pydantic_streaming.syntax import mentions_nan, strict_error
+from pydantic_streaming.values import Value, Violation, path_of, pointer
 
-__all__ = ["INLINE_MAX_BYTES", "MAX_VIOLATIONS", "Report", "WholeText", "judge", "violations_of"]
+__all__ = ["INLINE_MAX_BYTES", "MAX_VIOLATIONS", "Report", "WholeText", "validate_whole"]
 
 # A text can hold a million errors and each costs a microsecond and an event's bytes; nobody reads the thousandth.
 MAX_VIOLATIONS = 1000
-# Judging a text of this size whole takes about a millisecond; the round trip to a child process takes as long.
+# Validating a text of this size takes about a millisecond; the round trip to a child process takes as long.
 INLINE_MAX_BYTES = 100_000
 
 
@@ -46,13 +45,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class WholeText:
-    """A finished text that must be judged whole, for `reason`: inline by `judge`, or elsewhere from `pieces`."""
+    """A finished text that must be validated whole, for `reason`: inline by `validate`, or elsewhere from `pieces`."""
 
     model: type[BaseModel]
     pieces: tuple[bytes, ...]
     allow_nan: bool
     reason: str
-    # Text that is no Unicode (half a surrogate pair) has no UTF-8 and is judged as it is.
+    # Text that is no Unicode (half a surrogate pair) has no UTF-8 and is validated as it is.
     unencodable: str | None = None
 
     @property
@@ -62,26 +61,26 @@ class WholeText:
 
     @property
     def large(self) -> bool:
-        """Whether judging it inline would stop an event loop for longer than a child process is away."""
+        """Whether validating it inline would stop an event loop for longer than a child process is away."""
         return self.size_bytes > INLINE_MAX_BYTES
 
-    def judge(self) -> Report:
+    def validate(self) -> Report:
         """Return the verdict, here and now."""
         text = b"".join(self.pieces) if self.unencodable is None else self.unencodable
-        return judge(self.model, text, allow_nan=self.allow_nan)
+        return validate_whole(self.model, text, allow_nan=self.allow_nan)
 
 
-def judge(model: type[BaseModel], text: str | bytes, *, allow_nan: bool) -> Report:
+def validate_whole(model: type[BaseModel], text: str | bytes, *, allow_nan: bool) -> Report:
     """Return Pydantic's verdict on `text`; with `allow_nan` false NaN and Infinity are syntax errors."""
     try:
         instance = model.model_validate_json(text)
     except ValidationError as error:
         violations = violations_of(model, error)
-        suspect = violations[0].type == "json_invalid" or names_nan(text)
+        suspect = violations[0].type == "json_invalid" or mentions_nan(text)
         if not allow_nan and suspect and (complaint := strict_error(text)):
             return Report(violations=(_syntax(complaint),), error_count=1)
         return Report(violations=violations, error_count=error.error_count())
-    if not allow_nan and names_nan(text) and (complaint := strict_error(text)):
+    if not allow_nan and mentions_nan(text) and (complaint := strict_error(text)):
         return Report(violations=(_syntax(complaint),), error_count=1)
     values, parts = dump(instance)
     return Report(values, parts, model=instance)
@@ -122,7 +121,7 @@ def dump(instance: BaseModel) -> tuple[tuple[Value, ...], tuple[bytes, ...]]:
     values: list[Value] = []
     parts: list[bytes] = []
     for name, key in names.items():
-        if (value := member(serializer, instance, name, key)) is not None:
+        if (value := dump_member(serializer, instance, name, key)) is not None:
             values.append(Value(pointer(key), value))
             parts += (b"," if parts else b"{", to_json(key), b":", value)
     parts.append(b"}" if parts else b"{}")
@@ -131,7 +130,7 @@ def dump(instance: BaseModel) -> tuple[tuple[Value, ...], tuple[bytes, ...]]:
     return tuple(values), tuple(parts)
 
 
-def member(serializer: Any, instance: BaseModel, name: str, key: str) -> bytes | None:
+def dump_member(serializer: Any, instance: BaseModel, name: str, key: str) -> bytes | None:
     """Return the JSON of one member of `instance`, None where it is excluded from the dump."""
     dumped: bytes = serializer.to_json(instance, include={name}, by_alias=True, warnings=False)
     prefix = b"{" + to_json(key) + b":"

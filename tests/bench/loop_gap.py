@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic_streaming import StreamedValidator
 from tests.bench.documents import BlogPost, prose, tokens
 from tests.bench.tables import Bound, Table, percentile
-from weir.generate.validator_process import Judge, close
+from weir.generate.validator_process import ValidatorProcess, close
 
 SIZE = 10_000_000
 PIECE_CHARS = 4096
@@ -63,16 +63,16 @@ async def in_a_thread(pieces: list[str]) -> float:
 
 async def as_it_arrives(pieces: list[str]) -> float:
     """Ours: all values and the JSON of the document, as the service takes them."""
-    judge = Judge()
+    process = ValidatorProcess()
     validator = StreamedValidator(BlogPost)
     for piece in pieces:
         validator.feed(piece)
         await asyncio.sleep(TICK_S)
     last = time.perf_counter()
-    document = await close(validator, judge)
+    document = await close(validator, process)
     for _ in document.json_parts():
         await asyncio.sleep(0)
-    assert judge.started == judge.inline == 0
+    assert process.started == process.inline == 0
     return last
 
 

@@ -21,7 +21,7 @@ from pydantic_streaming.whole import INLINE_MAX_BYTES
 from tests.bench.documents import BlogPost, Dense, dense, prose, tokens
 from tests.bench.tables import Bound, Table
 from tests.bench.validation_peers import against_the_libraries, memory, stopping
-from weir.generate.validator_process import Judge
+from weir.generate.validator_process import ValidatorProcess
 
 ROUNDS = int(os.environ.get("BENCH_VALIDATION_ROUNDS", "5"))
 KB, MB = 1_000, 1_000_000
@@ -107,8 +107,8 @@ def _after_the_last_token() -> Table:
         rows.append([_size(size), ours, inline, thread, child])
         if size == MB:
             bounds.append(Bound("after the last token, 1 MB", ours, 0.1, "ms"))
-    columns = ["size", "ours, ms", "inline, ms", "thread, ms", "our judge (child process), ms"]
-    notes = ["From the last piece to the validated document and its JSON. The judge is for texts that only the whole"
+    columns = ["size", "ours, ms", "inline, ms", "thread, ms", "our child process, ms"]
+    notes = ["From the last piece to the validated document and its JSON. The child process is for texts that only the whole"
              " can tell; here one that repeats a key."]  # fmt: skip
     return Table("After the last token", columns, rows, bounds, notes)
 
@@ -130,7 +130,7 @@ def _tail(pieces: list[str]) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-def _judged_whole(text: str) -> StreamedValidator:
+def _whole_only(text: str) -> StreamedValidator:
     """A validator whose text only the whole can tell: it repeats a key."""
     validator = StreamedValidator(BlogPost)
     for piece in tokens(text[:-1] + ',"title":"again"}', 4096):
@@ -139,18 +139,18 @@ def _judged_whole(text: str) -> StreamedValidator:
 
 
 async def _child(pieces: list[str], rounds: int) -> float:
-    judge = Judge()
-    await judge.start()
+    process = ValidatorProcess()
+    await process.start()
     best = float("inf")
     for _ in range(rounds):
-        validator = _judged_whole("".join(pieces))
+        validator = _whole_only("".join(pieces))
         outcome = validator.end()
         assert isinstance(outcome, WholeText)
         began = time.perf_counter()
-        validator.settle(await judge.verdict(outcome))
+        validator.finish(await process.validate(outcome))
         best = min(best, time.perf_counter() - began)
-    assert (judge.started, judge.inline) == (1, 0)
-    await judge.aclose()
+    assert (process.started, process.inline) == (1, 0)
+    await process.aclose()
     return best * 1e3
 
 
@@ -158,14 +158,14 @@ def _threshold() -> Table:
     rows: list[list[str | float]] = []
     for size in (10 * KB, 30 * KB, 100 * KB, 300 * KB, MB):
         text = prose(size)
-        cut = _wall(partial(lambda text: _judged_whole(text).end(), text), ROUNDS)
-        judged = _wall(partial(lambda text: _judged_whole(text).close(), text), ROUNDS)
-        rows.append([_size(size), judged - cut, asyncio.run(_child([text], ROUNDS * 2))])
+        split_ms = _wall(partial(lambda text: _whole_only(text).end(), text), ROUNDS)
+        whole_ms = _wall(partial(lambda text: _whole_only(text).close(), text), ROUNDS)
+        rows.append([_size(size), whole_ms - split_ms, asyncio.run(_child([text], ROUNDS * 2))])
     columns = ["size", "inline (the loop stands still), ms", "child process (it does not), ms"]
     notes = [f"Texts of more than {INLINE_MAX_BYTES // KB} KB go to the child: from there on inline holds up every other"
              " stream for longer than the timers of a loop are late anyway, and the way to the child and back is the"
              " lesser part of the wait."]  # fmt: skip
-    return Table("Texts that only the whole can tell: where they are judged", columns, rows, notes=notes)
+    return Table("Texts that only the whole can tell: where they are validated", columns, rows, notes=notes)
 
 
 def _longest_call() -> Table:

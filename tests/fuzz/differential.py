@@ -118,7 +118,7 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
     """Fail unless every chopping of `text` gives Pydantic's verdict, value, errors, and the same events.
 
     Returns:
-        "needless" if a valid text of a model that is cut was judged whole, else "".
+        "needless" if a valid text of a model that is split was validated whole, else "".
     """
     want = expected(model, text)
     first: list[Value] | None = None
@@ -131,7 +131,7 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
         assert len(violations) <= 1
         # What closes with the last piece is said by `close`: of a document the values, of a wrong text the errors.
         values = [e for e in events if isinstance(e, Value)]
-        # Whether a huge dict repeats a key is seen across batches only, and then the whole text is judged.
+        # Whether a huge dict repeats a key is seen across batches only, and then the whole text is validated.
         if validator.fallback != "a dict's key is repeated":
             if first is None:
                 first, verdict = values, validator.violation
@@ -155,7 +155,7 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
             if not model.model_config.get("ser_json_inf_nan"):
                 document = json.loads(dump)
                 assert document == placed(events, document), f"{dump!r} {events}"
-            needless = plan_for(model).cut and bool(validator.fallback)
+            needless = plan_for(model).split and bool(validator.fallback)
             for violation in violations:
                 # Another key, or the same again, replaced what was wrong.
                 assert repeats_a_key(text) or model.model_config.get("populate_by_name"), violation

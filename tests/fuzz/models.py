@@ -1,4 +1,4 @@
-"""Generated Pydantic models: every feature that could tell a document assembled from parts from one judged whole.
+"""Generated Pydantic models: every feature that could tell a document assembled from parts from one validated whole.
 
 `model(random)` draws a model; the same draws give the same model. Classes are kept, because making one costs as much as
 a hundred cases.

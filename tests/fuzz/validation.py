@@ -15,7 +15,7 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pydantic_streaming import cutter, plan_for, streamed
+from pydantic_streaming import plan_for, splitter, streamed
 from tests.fuzz.differential import check
 from tests.fuzz.documents import chopped, document
 from tests.fuzz.models import model
@@ -23,15 +23,15 @@ from tests.fuzz.models import model
 BATCH = 50
 # Small enough that values of a few characters are cut as huge ones are, and that looks are rare as in long texts.
 LIMITS = (
-    (cutter, "HUGE", (cutter.HUGE, cutter.HUGE, 64, 16)),
-    (cutter, "MAX_TAIL", (cutter.MAX_TAIL, 8)),
+    (splitter, "HUGE", (splitter.HUGE, splitter.HUGE, 64, 16)),
+    (splitter, "MAX_TAIL", (splitter.MAX_TAIL, 8)),
     (streamed, "BATCH_CHARS", (streamed.BATCH_CHARS, 64, 16)),
-    (streamed, "MAX_CREDIT", (streamed.MAX_CREDIT, 0)),
+    (streamed, "MAX_SCAN_BUDGET", (streamed.MAX_SCAN_BUDGET, 0)),
 )
 
 
 def one_case(random: Random) -> tuple[bool, bool]:
-    """Draw a case and check it; return whether its model is cut, and whether its text was judged whole needlessly."""
+    """Draw a case and check it; return whether its model is split, and whether its text was validated whole needlessly."""
     chosen = model(random)
     text = document(random, chosen)
     for module, name, choices in LIMITS:
@@ -45,7 +45,7 @@ def one_case(random: Random) -> tuple[bool, bool]:
     finally:
         for module, name, choices in LIMITS:
             setattr(module, name, choices[0])
-    return plan_for(chosen).cut, bool(said)
+    return plan_for(chosen).split, bool(said)
 
 
 def run(cases: int, seconds: float | None, seed: int | None) -> None:
@@ -87,6 +87,6 @@ def _run(asked: int, seconds: float | None, seed: int | None) -> None:
         test()
         rounds -= size
     print(
-        f"validation: {cases} cases, no difference; {cut} of models that are cut,"
-        f" {needless} of these valid and judged whole; {time.monotonic() - began:.0f} s"
+        f"validation: {cases} cases, no difference; {cut} of models that are split,"
+        f" {needless} of these valid and validated whole; {time.monotonic() - began:.0f} s"
     )

@@ -2,7 +2,7 @@
 
 The members of the top-level object that were complete and valid are kept as the text that they were, and the second
 answer is spliced on behind them. What is validated is one text again, by the whole model from its first character,
-so a retry is as exact as a first answer. Where nothing can be told apart (a model that is not cut, a violation of
+so a retry is as exact as a first answer. Where nothing can be told apart (a model that is not split, a violation of
 the document as a whole, a text too large to be looked at again without stopping the loop) everything is asked again.
 """
 
@@ -47,7 +47,7 @@ def plan_retry(
     )
     wrong = {str(item.loc[0]) if item.loc else None for item in violations}
     kept: dict[str, str] = {}
-    if plan_for(model).cut and None not in wrong and len(text) <= MAX_KEPT_CHARS:
+    if plan_for(model).split and None not in wrong and len(text) <= MAX_KEPT_CHARS:
         kept = {name: raw for name, raw in completed_members(text).items() if name not in wrong}
     properties = model.model_json_schema(by_alias=True)["properties"]
     missing = frozenset(properties) - frozenset(kept)

@@ -25,7 +25,7 @@ from weir.generate.retry import Retry, plan_retry
 from weir.generate.telemetry import Telemetry
 from weir.generate.token_timer import TokenTimer
 from weir.generate.usage_estimator import UsageEstimator
-from weir.generate.validator_process import Judge, close
+from weir.generate.validator_process import ValidatorProcess, close
 from weir.ledger.facts import Function, instant
 from weir.outcomes import Outcome
 from weir.pricing.price_book import PriceBook, PriceBookError
@@ -80,7 +80,7 @@ class Generate:
     """The use case, one per process: what requests share, and nothing of any request."""
 
     upstream: Upstream
-    judge: Judge
+    validator_process: ValidatorProcess
     telemetry: Telemetry
     function: Function
     model: str
@@ -281,7 +281,7 @@ class _Run:
             return
         started_ns = self.generate.monotonic_ns()
         try:
-            document = await close(validator, self.generate.judge)
+            document = await close(validator, self.generate.validator_process)
         except InvalidDocument as error:
             attempt.refuse(error)
             return

@@ -1,4 +1,4 @@
-"""The judge of large texts: a child process that runs `Model.model_validate_json`, spoken to over two pipes.
+"""The validator process: a child that validates large texts with `Model.model_validate_json`, spoken to over two pipes.
 
 Not a thread: pydantic-core holds the GIL from the first byte to the last, so a thread stops the event loop for as long
 as doing it inline. Not `multiprocessing` or `ProcessPoolExecutor`: their locks need /dev/shm, which Lambda has not.
@@ -7,9 +7,9 @@ the loop like validating it.
 
 Use::
 
-    judge = Judge()                           # costs nothing: the child starts with the first large text
-    document = await close(validator, judge)  # a Document, or InvalidDocument
-    await judge.aclose()                      # at shutdown; the child also ends with its parent, by end of file
+    process = ValidatorProcess()                # costs nothing: the child starts with the first large text
+    document = await close(validator, process)  # a Document, or InvalidDocument
+    await process.aclose()                      # at shutdown; the child also ends with its parent, by end of file
 
 Frames on the pipes, both ways: the length of a JSON header as four bytes, the header, then as many bytes as it says.
 """
@@ -27,18 +27,25 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
-from pydantic_streaming import Document, StreamedValidator, Value, Violation, WholeText
-from pydantic_streaming.whole import Report, judge
+from pydantic_streaming import (
+    Document,
+    Report,
+    StreamedValidator,
+    Value,
+    Violation,
+    WholeText,
+    validate_whole,
+)
 from weir.errors import ProcessError
 
-__all__ = ["Judge", "close", "serve"]
+__all__ = ["ValidatorProcess", "close", "serve"]
 
 READ_BYTES = 65536
 # The child finds its modules where the parent does, and its end when the parent's end of the pipe closes.
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from weir.generate.validator_process import serve; serve()"
 
 
-async def close(validator: StreamedValidator, judge: Judge) -> Document:
+async def close(validator: StreamedValidator, process: ValidatorProcess) -> Document:
     """Say that the text is finished and return the document, without stopping the loop whatever its size.
 
     Cancelling it while the child works kills the child; the next text starts another.
@@ -49,13 +56,13 @@ async def close(validator: StreamedValidator, judge: Judge) -> Document:
     outcome = validator.end()
     if isinstance(outcome, Document):
         return outcome
-    return validator.settle(await judge.verdict(outcome) if outcome.large else outcome.judge())
+    return validator.finish(await process.validate(outcome) if outcome.large else outcome.validate())
 
 
-class Judge:
-    """One child process, started when first needed, that judges one text at a time.
+class ValidatorProcess:
+    """One child process, started when first needed, that validates one text at a time.
 
-    `started` counts the children; `inline` counts the texts that had to be judged in this process because the model
+    `started` counts the children; `inline` counts the texts that had to be validated in this process because the model
     is not to be found by its name (a class made inside a function) or because the child failed.
     """
 
@@ -70,7 +77,7 @@ class Judge:
         async with self._turn:
             await self._running()
 
-    async def verdict(self, text: WholeText) -> Report:
+    async def validate(self, text: WholeText) -> Report:
         """Return the verdict on `text`; whatever goes wrong with the child, it is reached, if need be inline."""
         name = _name(text.model)
         if name is not None and text.unencodable is None:
@@ -78,7 +85,7 @@ class Judge:
                 with contextlib.suppress(OSError, EOFError, ChildFailed):
                     return await self._ask(name, text)
         self.inline += 1
-        return text.judge()
+        return text.validate()
 
     async def aclose(self) -> None:
         """End the child."""
@@ -133,7 +140,7 @@ class Judge:
 
 
 class ChildFailed(ProcessError):
-    """The child could not judge: it does not find the model, or a validator raised what Pydantic lets through."""
+    """The child could not validate: it does not find the model, or a validator raised what Pydantic lets through."""
 
 
 async def _read(reader: asyncio.StreamReader, size: int) -> bytes:
@@ -173,7 +180,7 @@ def _frame(header: dict[str, Any]) -> bytes:
 
 
 def serve() -> None:
-    """Be the child: judge texts from standard input until it ends."""
+    """Be the child: validate texts from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; the child follows it
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a validator prints must not get between the frames
@@ -188,9 +195,9 @@ def _answer(answers: BinaryIO, asked: dict[str, Any], text: bytes) -> None:
         model: Any = importlib.import_module(module)
         for part in name.split("."):
             model = getattr(model, part)
-        report = judge(model, text, allow_nan=asked["allow_nan"])
+        report = validate_whole(model, text, allow_nan=asked["allow_nan"])
     except Exception as error:
-        # Anything at all: the parent then judges inline and meets it there, where it can be handled.
+        # Anything at all: the parent then validates inline and meets it there, where it can be handled.
         answers.write(_frame({"failed": f"{type(error).__name__}: {error}", "parts": []}))
         answers.flush()
         return

@@ -63,7 +63,7 @@ def accepted(model: type[BaseModel], data: bytes, size: int) -> bool:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("size", [1, 2, 7, 1_000_000])
-def test_no_file_is_judged_otherwise_than_it_must_be(place: str, size: int) -> None:
+def test_no_file_is_validated_otherwise_than_it_must_be(place: str, size: int) -> None:
     model, before, after = PLACES[place]
     seen = 0
     for name, data in files():

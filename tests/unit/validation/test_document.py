@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from pydantic_streaming import Document, StreamedValidator
-from pydantic_streaming.locations import path_of
-from pydantic_streaming.values import pointer
+from pydantic_streaming.values import path_of, pointer
 
 
 class Text(BaseModel):

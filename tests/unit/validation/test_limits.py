@@ -74,7 +74,7 @@ def test_a_depth_bomb_is_refused_within_its_first_batch(before: str, bomb: str) 
     same_as_pydantic(Loose, text, verdict)
 
 
-def test_a_model_that_nests_itself_is_judged_whole_where_depth_matters() -> None:
+def test_a_model_that_nests_itself_is_validated_whole_where_depth_matters() -> None:
     for depth in (10, 60, 90, 100, 101, 120):
         text = '{"children":[' * depth + "]}" * depth
         verdict, _, _ = run(Node, text, 7)
@@ -90,7 +90,7 @@ def test_a_string_of_ten_megabytes_is_linear(size: int) -> None:
     assert seconds < 10
 
 
-def test_a_string_of_escapes_is_cut_between_them() -> None:
+def test_a_string_of_escapes_is_split_between_them() -> None:
     text = json.dumps({"text": 'é😀\\"\n' * 20_000})
     for size in (5, 1000, 1 << 20):
         verdict, validator, _ = run(Loose, text, size)
@@ -113,7 +113,7 @@ def test_a_huge_string_that_is_not_json_is_refused_in_the_parsers_words(ending: 
     same_as_pydantic(Loose, text, verdict)
 
 
-def test_a_dict_of_a_million_keys_is_cut() -> None:
+def test_a_dict_of_a_million_keys_is_split() -> None:
     text = '{"names":{' + ",".join(f'"k{n}":{n}' for n in range(1_000_000)) + "}}"
     verdict, validator, seconds = run(Loose, text, 512)
     assert validator.fallback == ""
@@ -132,7 +132,7 @@ def test_a_million_unknown_members_are_linear() -> None:
 
 @pytest.mark.parametrize("digits", [4_000, 5_000, 1_000_000])
 @pytest.mark.parametrize("name", ["v", "number", "items"])
-def test_a_huge_number_is_judged_like_any(digits: int, name: str) -> None:
+def test_a_huge_number_is_validated_like_any(digits: int, name: str) -> None:
     number = "1" * digits
     text = f'{{"{name}":[{number}]}}' if name == "items" else f'{{"{name}":{number}}}'
     verdict, _, seconds = run(Loose, text)
@@ -174,7 +174,7 @@ def test_much_of_what_is_not_a_value_is_linear(text: str) -> None:
         assert seconds < 10
 
 
-def test_an_element_with_a_megabyte_inside_is_cut_inside_and_is_one_value() -> None:
+def test_an_element_with_a_megabyte_inside_is_split_inside_and_is_one_value() -> None:
     class Inner(BaseModel):
         body: str
         rows: list[dict[str, int]]
@@ -200,7 +200,7 @@ def test_a_text_that_only_the_whole_can_tell_says_whether_it_is_large() -> None:
     assert b"".join(outcome.pieces) == b'{"text":"' + b"x" * 200_000
 
 
-def test_what_is_huge_and_cannot_be_cut_is_left_to_the_judge_of_the_whole() -> None:
+def test_what_is_huge_and_cannot_be_split_is_left_to_the_whole_text() -> None:
     class Opaque(BaseModel):
         before: str
         either: list[int] | dict[str, int]
@@ -216,8 +216,8 @@ def test_what_is_huge_and_cannot_be_cut_is_left_to_the_judge_of_the_whole() -> N
     assert longest < 0.005
     outcome = validator.end()
     assert isinstance(outcome, WholeText)
-    assert "cannot be cut inside" in outcome.reason
-    assert [value.path for value in validator.settle(outcome.judge()).values] == ["/either", "/after"]
+    assert "cannot be split inside" in outcome.reason
+    assert [value.path for value in validator.finish(outcome.validate()).values] == ["/either", "/after"]
 
 
 def test_a_large_document_that_its_validators_have_seen_is_not_dumped_again_on_the_loop() -> None:

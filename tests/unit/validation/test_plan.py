@@ -1,4 +1,4 @@
-"""Which models are cut and which are judged whole, and that a cut model is assembled by its own schema."""
+"""Which models are split and which are validated whole, and that a split model is assembled by its own schema."""
 
 from typing import Annotated, Any
 
@@ -39,8 +39,8 @@ class Page(BaseModel):
     either: list[Line] | str
 
 
-def test_lists_are_cut_at_elements_and_models_with_lists_of_models_at_members() -> None:
-    assert plan_for(Page).cut
+def test_lists_are_split_at_elements_and_models_with_lists_of_models_at_members() -> None:
+    assert plan_for(Page).split
     assert plan_for(Page).describe() == {
         "title": "value",
         "numbers": "list",
@@ -147,7 +147,7 @@ def own_dump() -> type[BaseModel]:
     return M
 
 
-def own_judge() -> type[BaseModel]:
+def own_validate() -> type[BaseModel]:
     class M(BaseModel):
         a: int
 
@@ -174,17 +174,17 @@ def root_model() -> type[BaseModel]:
         (default_of_others, "validation info"),
         (checked_defaults, "defaults are validated"),
         (own_dump, "serializer"),
-        (own_judge, "overridden"),
+        (own_validate, "overridden"),
         (root_model, "one value"),
     ],
 )
-def test_what_could_tell_the_difference_is_judged_whole(make: Any, reason: str) -> None:
+def test_what_could_tell_the_difference_is_validated_whole(make: Any, reason: str) -> None:
     plan = plan_for(make())
-    assert not plan.cut
+    assert not plan.split
     assert any(reason in said for said in plan.reasons), plan.reasons
 
 
-def test_validators_of_nested_models_and_after_validators_do_not_forbid_the_cut() -> None:
+def test_validators_of_nested_models_and_after_validators_do_not_forbid_the_split() -> None:
     class Inner(BaseModel):
         a: int
 
@@ -204,7 +204,7 @@ def test_validators_of_nested_models_and_after_validators_do_not_forbid_the_cut(
     assert plan_for(Outer).reasons == ()
 
 
-def test_each_validator_of_a_cut_model_runs_once() -> None:
+def test_each_validator_of_a_split_model_runs_once() -> None:
     runs: list[str] = []
 
     class Inner(BaseModel):

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydantic_streaming.scanner import MEMBER_RUN, RUN, TOO_DEEP, Slot, split
+from pydantic_streaming.scanner import MEMBER_RUN, RUN, TOO_DEEP, ValueScanner, split
 
 TEXT = st.text(st.sampled_from('ab"\\{}[],: \n😀'), max_size=8)
 JSON = st.recursive(
@@ -21,11 +21,11 @@ def test_a_value_ends_where_it_ends_however_it_is_chopped(
 ) -> None:
     written = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     text = written + data.draw(st.sampled_from([",", "]", "}", " "]))
-    assert Slot().end(text, 0) == len(written)
-    slot, at = Slot(), 0
+    assert ValueScanner().end(text, 0) == len(written)
+    scanner, at = ValueScanner(), 0
     while at < len(text):
         step = data.draw(st.integers(1, len(text)))
-        end = slot.end(text[at : at + step], 0)
+        end = scanner.end(text[at : at + step], 0)
         if end >= 0:
             assert at + end == len(written)
             break
@@ -57,5 +57,5 @@ def test_member_runs_are_whole_members(value: dict[str, object]) -> None:
 
 
 def test_depth_has_a_limit() -> None:
-    assert Slot().end("[" * 201, 0) == -1
-    assert Slot().end("[" * 202, 0) == TOO_DEEP
+    assert ValueScanner().end("[" * 201, 0) == -1
+    assert ValueScanner().end("[" * 202, 0) == TOO_DEEP

@@ -1,12 +1,12 @@
-"""What a Pydantic core schema says about cutting: the shape under the wrappers, and what forbids a cut.
+"""What a Pydantic core schema says about splitting: the shape under the wrappers, and what forbids a split.
 
-A value is cut where its schema is a list, a dict or a model under wrappers that a cut leaves intact: defaults (they
+A value is split where its schema is a list, a dict or a model under wrappers that a split leaves intact: defaults (they
 act on absent members), nullables (they act on `null`) and after-functions (they run on the assembled value, once).
 `wrapped` rebuilds those wrappers around `any`: the parts are validated already, each by its own schema, and must not
 be validated twice.
 
-The surface is semi-private (https://docs.pydantic.dev/latest/api/pydantic_core_schema/), so the version is pinned and
-the differential tests run on each supported one.
+The surface is semi-private (https://docs.pydantic.dev/latest/api/pydantic_core_schema/), so the versions are bounded
+and the differential tests run on the oldest and the newest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 Schema = Mapping[str, Any]
 
 ANY: Schema = {"type": "any"}
-# Fields of these belong to an object of their own: `info.data` of their validators is not the cut object's.
+# Fields of these belong to an object of their own: `info.data` of their validators is not the split object's.
 OWN_SCOPE = frozenset({"model", "dataclass", "typed-dict"})
 FUNCTIONS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
 

@@ -1,4 +1,4 @@
-"""The judge of large texts, with a real child process."""
+"""The validator process, for large texts, with a real child process."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError, model_validator
 
 from pydantic_streaming import InvalidDocument, StreamedValidator, Value
-from weir.generate.validator_process import Judge, close
+from weir.generate.validator_process import ValidatorProcess, close
 from weir.schemas import load_schema
 
 pytestmark = pytest.mark.anyio
@@ -39,36 +39,40 @@ def repeated(text: str) -> str:
 
 
 @pytest.fixture
-async def judge() -> AsyncIterator[Judge]:
-    judge = Judge()
-    yield judge
-    await judge.aclose()
+async def process() -> AsyncIterator[ValidatorProcess]:
+    process = ValidatorProcess()
+    yield process
+    await process.aclose()
 
 
-async def test_no_child_is_started_where_the_parts_or_a_small_text_can_tell(judge: Judge) -> None:
+async def test_no_child_is_started_where_the_parts_or_a_small_text_can_tell(
+    process: ValidatorProcess,
+) -> None:
     model = load_schema("blog_post")
     for text in (post(), repeated(post(summary="s"))):
         validator = StreamedValidator(model)
         validator.feed(text)
-        assert (await close(validator, judge)).model == model.model_validate_json(text)
-    assert judge.started == 0
+        assert (await close(validator, process)).model == model.model_validate_json(text)
+    assert process.started == 0
 
 
-async def test_a_large_text_is_judged_by_a_child_and_nothing_but_bytes_comes_back(judge: Judge) -> None:
+async def test_a_large_text_is_validated_by_a_child_and_nothing_but_bytes_comes_back(
+    process: ValidatorProcess,
+) -> None:
     model = load_schema("blog_post")
     text = repeated(post())
     for _ in range(2):
         validator = StreamedValidator(model)
         validator.feed(text)
-        document = await close(validator, judge)
+        document = await close(validator, process)
         want = model.model_validate_json(text)
         assert b"".join(document.json_parts()) == want.model_dump_json(by_alias=True).encode()
         assert document.values == [Value("/title", b'"U"')]
         assert document.model == want
-    assert (judge.started, judge.inline) == (1, 0)
+    assert (process.started, process.inline) == (1, 0)
 
 
-async def test_the_errors_of_a_large_text_are_pydantics(judge: Judge) -> None:
+async def test_the_errors_of_a_large_text_are_pydantics(process: ValidatorProcess) -> None:
     model = load_schema("blog_post")
     text = post(slug="NOT A SLUG", tags=[1, 2], references="none")
     validator = StreamedValidator(model)
@@ -76,14 +80,14 @@ async def test_the_errors_of_a_large_text_are_pydantics(judge: Judge) -> None:
     with pytest.raises(ValidationError) as want:
         model.model_validate_json(text)
     with pytest.raises(InvalidDocument) as caught:
-        await close(validator, judge)
+        await close(validator, process)
     assert [(v.loc, v.type, v.message) for v in caught.value.violations] == [
         (e["loc"], e["type"], e["msg"]) for e in want.value.errors()
     ]
-    assert (judge.started, judge.inline) == (1, 0)
+    assert (process.started, process.inline) == (1, 0)
 
 
-async def test_a_model_that_no_child_could_find_is_judged_inline(judge: Judge) -> None:
+async def test_a_model_that_no_child_could_find_is_validated_inline(process: ValidatorProcess) -> None:
     class Local(BaseModel):
         text: str
 
@@ -94,46 +98,48 @@ async def test_a_model_that_no_child_could_find_is_judged_inline(judge: Judge) -
 
     validator = StreamedValidator(Local)
     validator.feed(json.dumps({"text": LARGE}))
-    assert (await close(validator, judge)).model == Local(text=LARGE)
-    assert (judge.started, judge.inline) == (0, 1)
+    assert (await close(validator, process)).model == Local(text=LARGE)
+    assert (process.started, process.inline) == (0, 1)
 
 
-async def test_a_child_that_is_killed_costs_one_text_its_child_and_no_text_its_verdict(judge: Judge) -> None:
+async def test_a_child_that_is_killed_costs_one_text_its_child_and_no_text_its_verdict(
+    process: ValidatorProcess,
+) -> None:
     model = load_schema("blog_post")
-    await judge.start()
-    assert judge.started == 1
-    os.kill(_pid(judge), signal.SIGKILL)
+    await process.start()
+    assert process.started == 1
+    os.kill(_pid(process), signal.SIGKILL)
     for _ in range(2):
         validator = StreamedValidator(model)
         validator.feed(repeated(post()))
-        assert (await close(validator, judge)).values == [Value("/title", b'"U"')]
-    assert judge.started == 2
+        assert (await close(validator, process)).values == [Value("/title", b'"U"')]
+    assert process.started == 2
 
 
-async def test_cancelling_a_verdict_leaves_the_judge_ready_for_the_next(judge: Judge) -> None:
+async def test_cancelling_a_verdict_leaves_the_process_ready_for_the_next(process: ValidatorProcess) -> None:
     model = load_schema("blog_post")
-    await judge.start()
-    os.kill(_pid(judge), signal.SIGSTOP)
+    await process.start()
+    os.kill(_pid(process), signal.SIGSTOP)
     validator = StreamedValidator(model)
     validator.feed(repeated(post()))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(close(validator, judge), 0.1)
+        await asyncio.wait_for(close(validator, process), 0.1)
     validator = StreamedValidator(model)
     validator.feed(repeated(post()))
-    assert (await close(validator, judge)).values == [Value("/title", b'"U"')]
-    assert (judge.started, judge.inline) == (2, 0)
+    assert (await close(validator, process)).values == [Value("/title", b'"U"')]
+    assert (process.started, process.inline) == (2, 0)
 
 
-async def test_texts_take_turns(judge: Judge) -> None:
+async def test_texts_take_turns(process: ValidatorProcess) -> None:
     model = load_schema("blog_post")
 
     async def one(title: str) -> bytes:
         validator = StreamedValidator(model)
         validator.feed(post()[:-1] + f',"title":"{title}"}}')
-        return (await close(validator, judge)).values[0].json
+        return (await close(validator, process)).values[0].json
 
     assert await asyncio.gather(*map(one, "abc")) == [b'"a"', b'"b"', b'"c"']
-    assert judge.started == 1
+    assert process.started == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc whether a process runs")
@@ -143,9 +149,9 @@ async def test_the_child_ends_with_its_parent() -> None:
         sys.executable,
         "-c",
         "import asyncio, sys; sys.path[:] = sys.argv[1:]\n"
-        "from weir.generate.validator_process import Judge\n"
+        "from weir.generate.validator_process import ValidatorProcess\n"
         "async def main():\n"
-        "    judge = Judge(); await judge.start(); print(judge._child.pid, flush=True); await asyncio.sleep(60)\n"
+        "    process = ValidatorProcess(); await process.start(); print(process._child.pid, flush=True); await asyncio.sleep(60)\n"
         "asyncio.run(main())",
         *sys.path,
         stdout=asyncio.subprocess.PIPE,
@@ -170,6 +176,6 @@ def _runs(pid: int) -> bool:
     return stat.rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def _pid(judge: Judge) -> int:
-    assert judge._child is not None
-    return judge._child.pid
+def _pid(process: ValidatorProcess) -> int:
+    assert process._child is not None
+    return process._child.pid
