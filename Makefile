@@ -26,7 +26,7 @@ SETTINGS = --config-file $(ROOT)/samconfig.toml --config-env $(STAGE)
 # make test ARGS="tests/unit -k sse": what pytest is told.
 ARGS ?=
 
-.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm sam-local prices focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -78,6 +78,16 @@ deploy: ## Build for the architecture that samconfig.toml deploys, and deploy ST
 	$(MAKE) build ARCHITECTURE=arm64
 	$(SAM) deploy $(SETTINGS)
 
+# The product, and the parts that others can install: each folder in shared/ with a pyproject.toml of its own.
+DISTRIBUTIONS := . $(patsubst %/pyproject.toml,%,$(wildcard shared/*/pyproject.toml))
+
+dist: $(ENV) ## Wheels in dist/: the product's, and the parts that others can install.
+	rm -rf dist
+	for folder in $(DISTRIBUTIONS); do \
+		$(PY) -m pip wheel -qq --disable-pip-version-check --no-index --no-deps --no-build-isolation --wheel-dir dist ./$$folder || exit 1; \
+	done
+	@ls dist
+
 sam-local: build $(ENV) ## sam local invoke, start-api and start-lambda in a real container; skips without a Docker engine.
 	$(PY) -m pytest -m docker tests/e2e $(ARGS)
 
@@ -86,6 +96,10 @@ fuzz: $(ENV) ## Streamed validation against Pydantic, and the ledger's propertie
 
 test-litellm: $(ENV) .venv-litellm/.installed ## generate against LiteLLM's proxy, a server nobody here wrote.
 	$(PY) -m pytest tests/e2e/test_litellm.py $(ARGS)
+
+test-oldest-pydantic: .venv-oldest-pydantic/.installed ## Streamed validation on the oldest Pydantic that it supports.
+	.venv-oldest-pydantic/bin/python -m pytest tests/unit/validation $(ARGS)
+	PYTHONPATH=shared .venv-oldest-pydantic/bin/python -c "from tests.fuzz import validation; validation.run(10_000, None, None)"
 
 focus: $(ENV) .venv-focus/.installed ## FOCUS exports of a made ledger, judged by the FinOps Foundation's validator.
 	PYTHONPATH=shared $(PY) -m tests.focus_judge
@@ -127,6 +141,9 @@ endef
 	$(call make_environment)
 
 .venv-sam/.installed: infra/sam.lock
+	$(call make_environment)
+
+.venv-oldest-pydantic/.installed: tests/peers/oldest-pydantic.lock
 	$(call make_environment)
 
 .venv-prices/.installed: infra/prices/genai-prices.lock
@@ -191,11 +208,11 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/build/node infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/bench/peers; do \
+	for name in infra/build/uv infra/build/node infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
 	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
 
 clean: ## Everything that make made, environments too.
-	rm -rf .venv .venv-sam .venv-litellm .venv-focus .venv-peers .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-sam .venv-litellm .venv-focus .venv-oldest-pydantic .venv-peers .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
