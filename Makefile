@@ -23,8 +23,10 @@ BUILT ?=
 # Which settings of samconfig.toml.
 STAGE ?= dev
 SETTINGS = --config-file $(ROOT)/samconfig.toml --config-env $(STAGE)
-# make test ARGS="tests/unit -k sse": what pytest is told.
+# make test ARGS="tests/unit -k sse": what pytest is told; ARGS="-n 0" runs in one process, where a debugger can stop it.
 ARGS ?=
+# Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices focus reconcile clean
 
@@ -42,7 +44,7 @@ dev: $(ENV) $(CHART) $(if $(BUILT),build) ## The same stack, kept up, its URLs p
 # ---- Check it ------------------------------------------------------------------------------------------------
 
 test: $(ENV) $(CHART) ## Unit, functional and end-to-end tests; no network but loopback.
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(ENV) ## ruff and mypy.
 	$(PY) -m ruff check .

@@ -1,16 +1,28 @@
-"""moto's server over loopback HTTP, a bucket of it for the functions under test, and what lies in one."""
+"""moto's server over loopback HTTP, an account and a bucket of it for the functions under test, and what lies in one.
+
+Decided here: tests share a server, never names on it. Each asks STS for keys of an account that nobody else has, as
+one would on AWS, so that a log group, a workgroup, a stack or a secret may be called as the code calls it. Buckets,
+whose names all accounts share, are named at random. `left_behind` says who forgot.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from uuid import uuid4
 
 import boto3
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict, BaseBackend
 from moto.server import ThreadedMotoServer
 
 from weir.ledger.log_records import RawRecord
 from weir.ledger.store import Store
+
+REGION = "us-east-1"
+# Who asks for keys does so from moto's default account.
+_FOR_EVERYONE = {"iam", "sts"}
 
 
 @contextmanager
@@ -25,28 +37,68 @@ def moto_server() -> Iterator[str]:
         server.stop()
 
 
+def new_account(moto_url: str) -> dict[str, str]:
+    """Keys of an account that no other test has, and where to use them, as environment variables."""
+    sts = boto3.client(
+        "sts", endpoint_url=moto_url, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    role = f"arn:aws:iam::{uuid4().int % 10**12:012d}:role/test"
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    sts.close()
+    return {
+        "AWS_ENDPOINT_URL": moto_url,
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+
+
+def enter_account(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new account, as the environment of this process."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    boto3.DEFAULT_SESSION = None  # it keeps the keys of its first client
+    for name, value in new_account(moto_url).items():
+        monkeypatch.setenv(name, value)
+
+
+def prepare_bucket(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket in an account of its own at `moto_url`, and the environment in which the functions find it."""
+    enter_account(moto_url, monkeypatch)
+    bucket = f"ledger-{uuid4().hex}"
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", bucket)
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return bucket
+
+
+def left_behind() -> list[str]:
+    """Services of moto, in this process, that hold something in the account that all tests share; it is removed."""
+    found = []
+    for backends in list(BackendDict._instances):
+        if backends.service_name in _FOR_EVERYONE or DEFAULT_ACCOUNT_ID not in backends:
+            continue
+        for backend in backends[DEFAULT_ACCOUNT_ID].values():
+            if _sizes(backend) != _sizes_of_new(type(backend)):
+                found.append(backends.service_name)
+                backend.reset()
+    return found
+
+
+def _sizes(backend: BaseBackend) -> dict[str, int]:
+    """How much of everything it holds."""
+    return {name: len(held) for name, held in vars(backend).items() if isinstance(held, (dict, list))}
+
+
+@cache
+def _sizes_of_new(kind: type[BaseBackend]) -> dict[str, int]:
+    return _sizes(kind(REGION, DEFAULT_ACCOUNT_ID))
+
+
 def facts_of(store: Store, first: date, last: date) -> list[RawRecord]:
     """Every raw record of some days, each object of which can be read."""
     unreadable: list[str] = []
     found = list(store.records([entry.key for entry in store.fact_objects(first, last)], unreadable))
     assert unreadable == []
     return found
-
-
-def prepare_bucket(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A new bucket at `moto_url`, and the environment in which the functions find it."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    environment = {
-        "AWS_ENDPOINT_URL": moto_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "WEIR_LEDGER_BUCKET": f"ledger-{uuid4().hex}",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket=environment["WEIR_LEDGER_BUCKET"])
-    return environment["WEIR_LEDGER_BUCKET"]

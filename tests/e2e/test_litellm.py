@@ -23,7 +23,7 @@ import pytest
 
 from infra.local.simulator import SCRIPTS, Simulator
 from infra.local.simulator.answer import compose
-from tests.buckets import moto_server
+from tests.buckets import moto_server, new_account
 from tests.functional.generate.door import Answer, door, facts
 from weir.schemas import response_format
 from weir.schemas.blog_post import BlogPost
@@ -119,29 +119,25 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: Any) -> 
 
 
 @pytest.fixture(scope="module")
-def secrets_manager(proxy: Proxy) -> Iterator[str]:
+def account(proxy: Proxy) -> Iterator[dict[str, str]]:
+    """Where the proxy's key lies, as environment variables."""
     with moto_server() as endpoint:
+        account = new_account(endpoint)
         client = boto3.client(
             "secretsmanager",
             endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
+            region_name=account["AWS_REGION"],
+            aws_access_key_id=account["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=account["AWS_SECRET_ACCESS_KEY"],
         )
         client.create_secret(Name="litellm-key", SecretString=proxy.key)
         client.close()
-        yield endpoint
+        yield account
 
 
 @pytest.fixture
-def ask(proxy: Proxy, secrets_manager: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    environment = {
-        "WEIR_UPSTREAM_KEY": "secretsmanager:litellm-key",
-        "AWS_ENDPOINT_URL": secrets_manager,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
+def ask(proxy: Proxy, account: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    environment = {"WEIR_UPSTREAM_KEY": "secretsmanager:litellm-key", **account}
 
     def ask(model: str, **more: Any) -> Answer:
         async def request() -> Answer:

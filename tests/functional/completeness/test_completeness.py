@@ -83,7 +83,6 @@ def hours(store: Store) -> dict[str, dict[str, Any]]:
 def group(store: Store) -> list[FoundEvent]:
     """A group with the lines, in two streams, as CloudWatch gives them back."""
     client = boto3.client("logs")
-    client.delete_log_group(logGroupName=lines.GROUP) if client.describe_log_groups()["logGroups"] else None
     client.create_log_group(logGroupName=lines.GROUP)
     for stream, parity in (("2026/[$LATEST]aa", 0), ("2026/[$LATEST]bb", 1)):
         client.create_log_stream(logGroupName=lines.GROUP, logStreamName=stream)

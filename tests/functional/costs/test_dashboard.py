@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import httpx
 import pytest
 
+from tests.buckets import new_account
 from tests.unit.cloudformation import ROOT
 
 from .conftest import Costs
@@ -74,28 +76,32 @@ def test_a_browser_is_opened_on_the_address(tmp_path: Path) -> None:
 
 
 def test_the_stack_says_where_finance_is(moto_url: str) -> None:
-    with verifying(dict(KEYS)) as server:
+    secrets = dict(KEYS)
+    with verifying(secrets) as server:
         template = {
             "Resources": {
-                "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "books-of-weir"}}
+                "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": f"ledger-{uuid4().hex}"}}
             },
             "Outputs": {
                 "FinanceUrl": {"Value": f"{server.url}/"},
                 "LedgerBucket": {"Value": {"Ref": "Bucket"}},
             },
         }
-        keys = {
-            "aws_access_key_id": "AKIDEXAMPLE",
-            "aws_secret_access_key": "x",
-            "region_name": "eu-central-1",
-        }
-        cloudformation = boto3.client("cloudformation", endpoint_url=moto_url, **keys)
+        account = new_account(moto_url) | {"AWS_REGION": "eu-central-1"}
+        cloudformation = boto3.client(
+            "cloudformation",
+            endpoint_url=moto_url,
+            region_name=account["AWS_REGION"],
+            aws_access_key_id=account["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=account["AWS_SECRET_ACCESS_KEY"],
+        )
         cloudformation.create_stack(StackName="weir-test", TemplateBody=json.dumps(template))
-        with dashboard("--stack", "weir-test", "--no-browser", AWS_ENDPOINT_URL=moto_url) as address:
+        secrets[account["AWS_ACCESS_KEY_ID"]] = account["AWS_SECRET_ACCESS_KEY"]
+        with dashboard("--stack", "weir-test", "--no-browser", **account) as address:
             assert httpx.get(address).json()["target"] == "/"
         report = subprocess.run(
             [ROOT / "infra/costs/costs", "report", "--stack", "weir-test"],
-            env=os.environ | OWN | {"AWS_ENDPOINT_URL": moto_url},
+            env=os.environ | OWN | account,
             capture_output=True,
             text=True,
             check=True,

@@ -3,7 +3,6 @@
 import gzip
 import json
 import ssl
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import boto3
@@ -13,7 +12,7 @@ import trustme
 from openapi_spec_validator import validate
 
 from functions.generate.app import App
-from tests.buckets import moto_server
+from tests.buckets import enter_account
 from tests.functional.generate.door import door, facts
 from tests.functional.generate.scripted import END, HEAD, completion, framed, provider, status
 from weir.pricing.price_book import PriceBookError
@@ -57,23 +56,9 @@ async def test_pages_of_allowed_origins_may_read_where_the_front_does_not_say_so
     assert "access-control-allow-origin" not in foreign.headers
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """One server for the module: Powertools keeps its clients, and so the first endpoint that they were given."""
-    with moto_server() as url:
-        yield url
-
-
 @pytest.fixture
-def aws(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": moto,
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter_account(moto_url, monkeypatch)
 
 
 async def test_the_key_comes_from_secrets_manager_and_a_rotated_one_is_fetched_once(
