@@ -11,9 +11,10 @@ pass for the model's; where it cannot have held any it is skipped, as the provid
 from collections.abc import Mapping
 from typing import Any
 
-from weir.providers.chat_usage import read_chat_usage
-from weir.providers.decoder import MAX_EVENT_BYTES, EventStreamOfJSON, looks_like_error
-from weir.providers.events import FinishReason, ToolCall
+from weir.providers.decoder import MAX_EVENT_BYTES, looks_like_error
+from weir.providers.events import FinishReason
+from weir.providers.json_events import JSONEventsDecoder
+from weir.providers.openai_usage import read_openai_usage
 
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop",
@@ -30,7 +31,7 @@ _NO_TEXT = frozenset({
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content", "thought")
 
 
-class ChatCompletionsDecoder(EventStreamOfJSON):
+class ChatCompletionsDecoder(JSONEventsDecoder):
     """Turns the body of a streamed completion into provider events, at any chunking; `events.Decoder` has the rest.
 
     The choice that comes first is the one that is read: one was asked for. A body that ends with neither a finish
@@ -41,23 +42,23 @@ class ChatCompletionsDecoder(EventStreamOfJSON):
         super().__init__(max_event_bytes=max_event_bytes)
         self._index: object = None
         self._has_deltas = False
-        self._spoke = False
-        self._counted_apart = False  # usage came in a chunk of its own, behind the text
+        self._counted_apart = False  # usage came in a chunk without text, behind all text
 
     @property
     def complete(self) -> bool:
         """A finish reason, or the whole's usage and the end mark: the mark alone proves nothing."""
-        return super().complete or (not self._failed and self.terminated and self._counted_apart)
+        counted = self._counted_apart and self._counted_all
+        return super().complete or (not self._failed and self.terminated and counted)
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
-        choices = document.get("choices")
+        choices, pieces = document.get("choices"), self._pieces
         self._serves(document.get("model"), document.get("service_tier"))
         if isinstance(choices, list):
             for choice in choices:
                 self._choice(choice)
         elif choices:
             self._unreadable(f"stream chunk: expected choices as a list, got {type(choices).__name__}")
-        self._usage_of(document, bool(choices))
+        self._count(document, bool(choices), apart=0 < self._pieces == pieces)
         if self._failed:
             return
         groq = document.get("x_groq")
@@ -71,7 +72,7 @@ class ChatCompletionsDecoder(EventStreamOfJSON):
         ):
             self._unreadable("stream chunk: expected choices, got text without them")
 
-    def _usage_of(self, document: dict[str, Any], has_choices: bool) -> None:
+    def _count(self, document: dict[str, Any], has_choices: bool, *, apart: bool) -> None:
         usage = document.get("usage")
         if not isinstance(usage, dict) and isinstance(groq := document.get("x_groq"), dict):
             usage = groq.get("usage")
@@ -81,11 +82,11 @@ class ChatCompletionsDecoder(EventStreamOfJSON):
             usage = document.get("timings")  # llama.cpp
         if not isinstance(usage, dict):
             return
-        report = read_chat_usage(usage)
+        report = read_openai_usage(usage)
         if report.input_tokens is None and report.output_tokens is None:
             return
-        self._counted_apart = not has_choices and self._spoke
-        self._report(report, final=self._counted_apart)
+        self._counted_apart = apart
+        self._report(report, final=apart and not has_choices)
 
     def _choice(self, choice: object) -> None:
         if not isinstance(choice, dict):
@@ -123,15 +124,14 @@ class ChatCompletionsDecoder(EventStreamOfJSON):
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             for position, call in enumerate(calls):
-                self._tool(position, call)
+                self._call(position, call)
         elif isinstance(call := message.get("function_call"), dict):
-            self._tool(0, {"function": call})
+            self._call(0, {"function": call})
 
     def _content(self, content: object) -> None:
         """The content of a message: text, or parts of it."""
         if isinstance(content, str):
             if content:
-                self._spoke = True
                 self._text(content)
         elif isinstance(content, list):
             for part in content:
@@ -160,21 +160,14 @@ class ChatCompletionsDecoder(EventStreamOfJSON):
         else:
             self._unreadable(f"content part: expected text or reasoning, got type {str(kind)[:64]!r}")
 
-    def _tool(self, position: int, call: object) -> None:
+    def _call(self, position: int, call: object) -> None:
         if not isinstance(call, dict):
             return
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         index, arguments = call.get("index"), function.get("arguments")
-        id_, name = call.get("id"), function.get("name")
-        self._continued()
-        self._out.append(
-            ToolCall(
-                index if isinstance(index, int) else position,
-                id_ if isinstance(id_, str) and id_ else None,
-                name if isinstance(name, str) and name else None,
-                arguments if isinstance(arguments, str) else "",
-            )
+        self._tool(
+            index if isinstance(index, int) else position, call.get("id"), function.get("name"), arguments
         )
 
 

@@ -1,11 +1,11 @@
-"""What the decoders of all protocols share: one answer's text, end and counts, and the JSON events of an SSE body.
+"""What the decoders of all protocols share: one answer's text, end and counts, and what a body is that is no stream.
 
 Text after a finish reason voids it: the answer went on. Counts are merged as they come, and are a lower bound until
 the answer has finished and nothing of it came after them. Half a surrogate pair is held back for the next piece of
 text: servers that cut by UTF-16 units send the halves apart.
 
-A body that should be server-sent events and is not is judged by what it holds: proxies answer 200 with JSON or HTML,
-and some servers label a true event stream as plain text.
+A body is judged by what it holds and not by its content type: proxies answer 200 with JSON or HTML, and some
+servers label a true event stream as plain text.
 """
 
 import json
@@ -24,9 +24,9 @@ from weir.providers.events import (
     Refusal,
     Served,
     Text,
+    ToolCall,
     UsageReported,
 )
-from weir.providers.sse import SSEDecoder
 
 MAX_EVENT_BYTES = 1_048_576
 _MAX_NAME = 200  # as long as a request may name a model: facts must fit a log line
@@ -35,19 +35,27 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 class AnswerDecoder:
-    """The state of one answer, which each protocol's decoder writes to; `events.Decoder` says what it promises."""
+    """One answer's state, written to by a protocol's reader (`_object`) and fed by a framing (`_frames`, `_tail`).
 
-    def __init__(self) -> None:
+    `events.Decoder` says what it promises. `max_event_bytes` bounds what one event may take of memory.
+    """
+
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.terminated = False
         self.finish: Finished | None = None
-        self._failed = False
+        self._max_event_bytes = max_event_bytes
         self._out: list[ProviderEvent] = []
+        self._failed = False
+        self._pieces = 0  # of text, thoughts and calls, so far
         self._voided = False
         self._held = ""  # a high surrogate, whose low one is to come
         self._halves = 0
         self._usage = Usage()
         self._counted_all = False  # nothing of the answer came after the last report
         self._served = Served()
+        self._head = b""  # blanks before the first byte, which tells what the body is
+        self._is_stream: bool | None = None
+        self._body = bytearray()  # of one that is no stream
 
     @property
     def replaced(self) -> int:
@@ -59,6 +67,46 @@ class AnswerDecoder:
         """Whether the answer came to its end; a finish reason that text contradicted once needs the end mark, too."""
         return not self._failed and self.finish is not None and (self.terminated or not self._voided)
 
+    def feed(self, data: bytes) -> list[ProviderEvent]:
+        """Take the next bytes of the body; return what they say, in order."""
+        self._out = out = list[ProviderEvent]()
+        if self._over():
+            return out
+        if self._is_stream is None:
+            data = self._recognise(data)
+        if self._is_stream:
+            self._frames(data)
+        elif self._is_stream is False:
+            self._collect(data)
+        return out
+
+    def close(self) -> list[ProviderEvent]:
+        """End the body; return what its end says."""
+        self._out = out = list[ProviderEvent]()
+        if not self._over():
+            if self._is_stream:
+                self._tail()
+            elif self._is_stream is False:
+                self._read_body()
+        if not self._over():
+            self._release()
+        return out
+
+    # The framing's.
+
+    def _frames(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _tail(self) -> None:
+        """The stream has ended: say what its end says."""
+
+    # The protocol's.
+
+    def _object(self, event: str, document: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    # What a protocol's reader says of the answer.
+
     def _text(self, text: str) -> None:
         if self._held or not text.isascii():
             text = self._mended(text)
@@ -69,36 +117,20 @@ class AnswerDecoder:
     def _reasoning(self, text: str) -> None:
         if text:
             self._continued()
-            self._out.append(Reasoning(text if text.isascii() else _HALVES.sub("\ufffd", text)))
+            self._out.append(Reasoning(_whole(text)))
 
     def _refusal(self, text: str, category: str | None = None) -> None:
         self._continued()
-        self._out.append(Refusal(text if text.isascii() else _HALVES.sub("\ufffd", text), category))
+        self._out.append(Refusal(_whole(text), category))
 
-    def _continued(self) -> None:
-        """Something of the answer has come: what said that it had ended, or was counted, did not speak of all of it."""
-        if self.finish is not None:
-            self.finish, self._voided = None, True
-        self._counted_all = False
-
-    def _mended(self, text: str) -> str:
-        text, self._held = self._held + text, ""
-        if not _HALVES.search(text):
-            return text
-        if "\ud800" <= text[-1] <= "\udbff":
-            text, self._held = text[:-1], text[-1]
-        # Halves that meet are one character; those that stand alone are none.
-        mended = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        if "\ufffd" in mended:
-            self._halves += mended.count("\ufffd") > text.count("\ufffd")
-        return mended
-
-    def _release(self) -> None:
-        """Give up waiting for the other half of a pair."""
-        if self._held:
-            self._held = ""
-            self._halves += 1
-            self._text("\ufffd")
+    def _tool(self, index: int, id_: object = None, name: object = None, arguments: object = "") -> None:
+        self._continued()
+        call_id, call_name = (text if isinstance(text, str) and text else None for text in (id_, name))
+        if isinstance(arguments, dict):  # whole, and not as text
+            arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        self._out.append(
+            ToolCall(index, call_id, call_name, _whole(arguments) if isinstance(arguments, str) else "")
+        )
 
     def _finished(self, normal: FinishReason, raw: object) -> None:
         self._release()
@@ -112,45 +144,36 @@ class AnswerDecoder:
         self.terminated = True
         self._counts_stand()
 
-    def _report(self, usage: Usage, *, final: bool = False) -> None:
-        """Take a report; it is the whole answer's if it says so, or once the answer has finished."""
-        tier = usage.service_tier or self._served.tier
+    def _report(self, usage: Usage, *, final: bool = False, instead: bool = False) -> None:
+        """Take a report; it is the whole answer's if it says so, or once the answer has finished.
+
+        `instead` is for protocols that have merged it with those before by rules of their own.
+        """
         later = replace(
             usage,
-            fell=usage.falls_below(self._usage),
+            fell=usage.fell or (not instead and usage.falls_below(self._usage)),
             complete=final or self.finish is not None,
-            service_tier=tier,
+            service_tier=usage.service_tier or self._served.tier,
         )
-        # What was whole before need not be so any more: text may have come since.
-        self._usage = replace(self._usage.merged(later), complete=later.complete)
+        # What was whole before need not be so any more: the answer may have gone on.
+        self._usage = later if instead else replace(self._usage.merged(later), complete=later.complete)
         self._counted_all = True
         self._out.append(UsageReported(self._usage))
 
-    def _counts_stand(self) -> None:
-        if self._counted_all and not self._usage.complete:
-            self._usage = replace(self._usage, complete=True)
-            self._out.append(UsageReported(self._usage))
-
     def _serves(self, model: object = None, tier: object = None, region: object = None) -> None:
         known = self._served
-        if (
-            (isinstance(model, str) and model and model[:_MAX_NAME] != known.model)
-            or (isinstance(tier, str) and tier and tier[:64] != known.tier)
-            or (isinstance(region, str) and region and region[:64] != known.region)
-        ):
-            self._served = Served(
-                model[:_MAX_NAME] if isinstance(model, str) and model else known.model,
-                tier[:64] if isinstance(tier, str) and tier else known.tier,
-                region[:64] if isinstance(region, str) and region else known.region,
+        named = [
+            name[:size] if isinstance(name, str) and name else before
+            for name, before, size in (
+                (model, known.model, _MAX_NAME),
+                (tier, known.tier, 64),
+                (region, known.region, 64),
             )
-            self._out.append(self._served)
-
-    def _over(self) -> bool:
-        return self._failed or self.terminated
-
-    def _fail(self, failed: Failed) -> None:
-        self._failed = True
-        self._out.append(failed)
+        ]
+        served = Served(*named)
+        if served != known:
+            self._served = served
+            self._out.append(served)
 
     def _reported_error(self, error: object, status: int | None = None) -> None:
         # Errors are rare, and their classifier's patterns cost a cold start a millisecond.
@@ -161,95 +184,72 @@ class AnswerDecoder:
     def _unreadable(self, message: str) -> None:
         self._fail(Failed(message, kind="unreadable", retryable="unknown"))
 
+    # What follows from it.
 
-class EventStreamOfJSON(AnswerDecoder):
-    """An SSE body whose events are JSON objects, at any chunking; a protocol reads the objects in `_object`."""
+    def _over(self) -> bool:
+        return self._failed or self.terminated
 
-    _PINGS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+    def _fail(self, failed: Failed) -> None:
+        if not self._failed:
+            self._failed = True
+            self._out.append(failed)
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        super().__init__()
-        self._sse = SSEDecoder(max_event_bytes=max_event_bytes)
-        self._max_event_bytes = max_event_bytes
-        self._head = b""  # what came before the first byte that tells what the body is
-        self._body: bytearray | None = None  # of a body that is JSON or HTML
-        self._is_stream: bool | None = None
+    def _continued(self) -> None:
+        """Something of the answer has come: what said that it had ended, or was counted, did not speak of all of it."""
+        if self.finish is not None:
+            self.finish, self._voided = None, True
+        self._pieces += 1
+        self._counted_all = False
 
-    @property
-    def replaced(self) -> int:
-        """How many events held invalid UTF-8 or half a surrogate pair."""
-        return self._halves + self._sse.replaced
+    def _counts_stand(self) -> None:
+        if self._counted_all and not self._usage.complete:
+            self._usage = replace(self._usage, complete=True)
+            self._out.append(UsageReported(self._usage))
 
-    def _object(self, event: str, document: dict[str, Any]) -> None:
-        """Read one event's object."""
-        raise NotImplementedError
+    def _mended(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        if not _HALVES.search(text):
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        # Halves that meet are one character; those that stand alone are none.
+        mended = _whole(text)
+        self._halves += mended.count("\ufffd") > text.count("\ufffd")
+        return mended
 
-    def feed(self, data: bytes) -> list[ProviderEvent]:
-        """Take the next bytes of the body; return what they say, in order."""
-        out: list[ProviderEvent] = []
-        self._out = out
-        if self._over():
-            return out
-        if self._is_stream is None and not self._recognise(data):
-            return out
-        if self._body is not None:
-            self._collect(data)
-            return out
-        if self._head:
-            data, self._head = self._head + data, b""
-        for sse in self._sse.feed(data):
-            self._event(sse.event, sse.data)
-            if self._over():
-                return out
-        self._read_strays()
-        if self._sse.error and not self._over():
-            self._unreadable(self._sse.error)
-        return out
+    def _release(self) -> None:
+        """Give up waiting for the other half of a pair."""
+        if self._held:
+            self._held = ""
+            self._halves += 1
+            self._text("\ufffd")
 
-    def close(self) -> list[ProviderEvent]:
-        """End the body; return what its end says."""
-        out: list[ProviderEvent] = []
-        self._out = out
-        if self._over():
-            return out
-        if self._body is not None:
-            self._read_body()
-        elif self._is_stream:
-            # The last event of a body that just ends: the rules discard it, but the server meant it.
-            for sse in self._sse.feed(b"\n\n") if self._sse.close() else ():
-                self._event(sse.event, sse.data, whole=False)
-            self._read_strays(whole=False)
-        if not self._over():
-            self._release()
-        return out
+    # A body that is no stream.
 
-    def _recognise(self, data: bytes) -> bool:
-        """Tell an event stream from a body of JSON or HTML by its first byte; False while there is none."""
-        head = (self._head + data).lstrip(b"\xef\xbb\xbf \t\r\n")
-        if not head:
-            self._head = (self._head + data)[-1024:]
-            return False
-        self._is_stream = head[:1] not in (b"{", b"[", b"<")
-        if not self._is_stream:
-            self._body = bytearray()
-        return True
+    def _recognise(self, data: bytes) -> bytes:
+        """Tell a stream from a body of JSON or HTML by its first byte; return what there is to read of it."""
+        data = self._head + data
+        start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if not start:
+            self._head = data[-1024:]
+            return b""
+        self._is_stream, self._head = start not in (b"{", b"[", b"<"), b""
+        return data
 
     def _collect(self, data: bytes) -> None:
-        assert self._body is not None
         self._body += data
         if len(self._body) > self._max_event_bytes:
             self._unreadable(
-                f"body: expected server-sent events, got over {self._max_event_bytes} bytes of something else"
+                f"body: expected a stream, got over {self._max_event_bytes} bytes of something else"
             )
         elif len(self._body) <= _EAGER_BYTES and data.rstrip()[-1:] in (b"}", b"]"):
             # An error is told when it is whole: some servers leave the connection open behind it.
             document = _json(bytes(self._body))
-            if document is not None and _error_in(document):
+            if _error_in(document):
                 self._reported_error(document)
 
     def _read_body(self) -> None:
-        assert self._body is not None
-        body = bytes(self._body)
+        body = bytes(self._body).removeprefix(b"\xef\xbb\xbf")
         if body.lstrip()[:1] == b"<":
             self._reported_error(body.decode("utf-8", "replace"))
             return
@@ -263,7 +263,7 @@ class EventStreamOfJSON(AnswerDecoder):
             for item in line if isinstance(line, list) else [line]:
                 if not isinstance(item, dict):
                     self._unreadable(
-                        f"body: expected server-sent events, got {len(body)} bytes that are no JSON object"
+                        f"body: expected a stream, got {len(body)} bytes that are no JSON object"
                     )
                 elif _error_in(item):
                     self._reported_error(item)
@@ -271,32 +271,6 @@ class EventStreamOfJSON(AnswerDecoder):
                     self._object("message", item)
                 if self._over():
                     return
-
-    def _read_strays(self, *, whole: bool = True) -> None:
-        for line in self._sse.strays:
-            if not self._over():
-                self._event("message", line.decode("utf-8", "replace"), whole=whole)
-        self._sse.strays.clear()
-
-    def _event(self, event: str, data: str, *, whole: bool = True) -> None:
-        if not data or data.isspace():
-            return  # keeps the connection alive, and holds no text
-        try:
-            document = json.loads(data)
-        except (ValueError, RecursionError):
-            if data.lstrip().startswith("[DONE]"):
-                self._end()
-            elif event not in self._PINGS and whole:
-                self._unreadable(
-                    f"stream chunk: expected a JSON object, got {len(data)} characters that are not JSON"
-                )
-            return
-        if isinstance(document, dict):
-            self._object(event, document)
-        elif _error_in(document):
-            self._reported_error(document)
-        elif event not in self._PINGS:
-            self._unreadable(f"stream chunk: expected a JSON object, got {type(document).__name__}")
 
 
 def looks_like_error(document: Mapping[str, Any]) -> bool:
@@ -325,3 +299,10 @@ def _error_in(document: object) -> bool:
     if isinstance(document, list):
         return bool(document) and isinstance(document[0], dict) and looks_like_error(document[0])
     return isinstance(document, dict) and looks_like_error(document)
+
+
+def _whole(text: str) -> str:
+    """The text with the halves of surrogate pairs joined where they meet, and U+FFFD for those that stand alone."""
+    if text.isascii() or not _HALVES.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
