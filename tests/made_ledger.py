@@ -36,6 +36,21 @@ def made_records(
     return records
 
 
+def row_as_json(row: Row) -> dict[str, Any]:
+    """The row as the API shows it, made from the row itself."""
+    shown: dict[str, Any] = {}
+    for column in COLUMNS:
+        *folders, name = column.path
+        place = shown
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        value = column.value(row)
+        place[name] = f"{value}Z" if value and column.type.startswith("timestamp") else value
+    shown["usage"]["total_tokens"] = row.usage.total_tokens
+    shown["cost"]["currency"] = "USD"
+    return shown
+
+
 def write_days(folder: Path, rows: Iterable[Row]) -> list[Path]:
     """The day files of `rows`."""
     folder.mkdir(parents=True, exist_ok=True)

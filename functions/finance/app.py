@@ -78,8 +78,8 @@ class Services:
         )
 
     @property
-    def books(self) -> tuple[Any, str]:
-        """boto3's client for Lambda, and the name of the books function. Raises LedgerJobsError."""
+    def ledger_jobs(self) -> tuple[Any, str]:
+        """boto3's client for Lambda, and the name of the ledger jobs. Raises LedgerJobsError."""
         name = os.environ.get("WEIR_LEDGER_JOBS_FUNCTION", "")
         if not name:
             raise export_jobs.LedgerJobsError(
@@ -294,7 +294,7 @@ def create_app(services: Services) -> FastAPI:
             function=body.function,
             tags=tags_of(body.tag),
         )
-        client, function = services.books
+        client, function = services.ledger_jobs
         job = export_jobs.start(client, function, body.format, wanted, zone.key, services.now())
         return {"id": job, "status": "running", "status_url": f"/api/exports/{job}"}
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from weir.embedded_metrics import embedded_metrics
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
 
@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     # Counts and reasons only: what was set aside may hold anything, and a log of logs would grow without end.
     line = {
         "level": "WARN" if done.poison else "INFO",
-        "timestamp": instant(now),
+        "timestamp": format_timestamp(now),
         "requestId": context.aws_request_id,
         "message": "batch.ingested",
         "batch": {**counts, "ignored": dict(done.ignored), "reasons": done.reasons[:_MAX_REASONS]},

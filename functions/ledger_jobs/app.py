@@ -1,4 +1,4 @@
-"""The books: what is done to the ledger on a schedule, or takes longer than somebody waits for.
+"""The ledger's jobs: what is done to the ledger on a schedule, or takes longer than somebody waits for.
 
     {"task": "compact"}                                      the last three days, and closed months' late facts
     {"task": "compact", "days": 40}                          as many; or "first" and "last", both included
@@ -24,7 +24,7 @@ from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
 from weir.ledger.compact import compact
 from weir.ledger.completeness import SETTLE, reconcile_completeness
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.log_groups import LogReader
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
@@ -75,11 +75,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     now = _now()
     line = {
         "level": "INFO",
-        "timestamp": instant(now),
+        "timestamp": format_timestamp(now),
         "requestId": context.aws_request_id,
-        "message": f"books.{event['task']}",
+        "message": f"ledger_jobs.{event['task']}",
         "done": done,
-        **embedded_metrics("books", now, metrics),
+        **embedded_metrics("ledger-jobs", now, metrics),
     }
     print(json.dumps(line), flush=True)
     return done
@@ -132,7 +132,13 @@ def _export(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Met
     store = _store()
 
     def tell(status: str, **members: Any) -> dict[str, Any]:
-        document = {"id": job, "status": status, "began_at": instant(began), "error": None, **members}
+        document = {
+            "id": job,
+            "status": status,
+            "began_at": format_timestamp(began),
+            "error": None,
+            **members,
+        }
         store.put_export_status(job, document)
         return document
 
@@ -141,16 +147,20 @@ def _export(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Met
         files = export_range(store, _book(), _row_files(), ExportRequest.of(event), folder, began)
     except ExportError as error:
         # The caller's, and no other try would end otherwise.
-        return tell("failed", error=str(error), ended_at=instant(_now())), {"ExportsFailed": ("Count", 1)}
+        return tell("failed", error=str(error), ended_at=format_timestamp(_now())), {
+            "ExportsFailed": ("Count", 1)
+        }
     except Exception as error:
         tell(
-            "failed", error=f"{type(error).__name__}, which is ours: the log has it", ended_at=instant(_now())
+            "failed",
+            error=f"{type(error).__name__}, which is ours: the log has it",
+            ended_at=format_timestamp(_now()),
         )
         raise
     for path in files:
         store.put_export_file(job, path)
     names = [{"name": path.name, "bytes": path.stat().st_size} for path in files]
-    return tell("done", files=names, ended_at=instant(_now())), {"ExportsDone": ("Count", 1)}
+    return tell("done", files=names, ended_at=format_timestamp(_now())), {"ExportsDone": ("Count", 1)}
 
 
 def _close(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:

@@ -39,7 +39,7 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 OUR_PACKAGES = ("asgiric", "pydantic_streaming", "weir")
 
 # botocore describes 400 services in 25 MB. generate asks for a key; the others read and write the ledger's bucket;
-# finance also asks Athena and starts the books, which count in generate's log.
+# finance also asks Athena and starts the ledger jobs, which count in generate's log.
 AWS_SERVICES = {
     "generate": ("secretsmanager", "ssm"),
     "ledger": ("s3",),

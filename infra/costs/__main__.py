@@ -85,7 +85,7 @@ def parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         "--verify", action="store_true", help="compare a closed month with its document instead"
     )
 
-    made = command("compact", "make the Parquet of days whose facts have changed, as the books function does")
+    made = command("compact", "make the Parquet of days whose facts have changed, as the ledger jobs do")
     add_range(made, "range, whole UTC days")
 
     made = command(

@@ -96,7 +96,7 @@ def describe(aws: LocalAws, upstream: str) -> list[str]:
         ),
         "  infra/costs/costs report",
         "  infra/costs/costs export --format xlsx --out .artifacts",
-        "The books compact every 15 minutes, or at once:",
+        "The ledger jobs compact every 15 minutes, or at once:",
         "  infra/costs/costs compact",
         "",
         "Ctrl-C ends it.",

@@ -242,7 +242,7 @@ def test_sam_local_invoke_runs_a_function_of_the_managed_client(sam: Sam) -> Non
     assert json.loads(answer["body"])["openapi"].startswith("3.1")
 
 
-def test_sam_local_invoke_loads_the_books_with_what_they_carry(sam: Sam, tmp_path: Path) -> None:
+def test_sam_local_invoke_loads_the_ledger_jobs_with_what_they_carry(sam: Sam, tmp_path: Path) -> None:
     # No bucket is at hand: what is no task is refused after everything has been imported.
     event = tmp_path / "event.json"
     event.write_text('{"task": "none"}')

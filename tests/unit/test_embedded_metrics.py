@@ -9,10 +9,10 @@ from weir.embedded_metrics import embedded_metrics
 def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:
     at = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
     made = embedded_metrics(
-        "books", at, {"CompletenessPercent": ("Percent", 99.5), "DaysCompacted": ("Count", 2)}
+        "ledger-jobs", at, {"CompletenessPercent": ("Percent", 99.5), "DaysCompacted": ("Count", 2)}
     )
-    assert json.loads(json.dumps({"message": "books.compact", **made})) == {
-        "message": "books.compact",
+    assert json.loads(json.dumps({"message": "ledger_jobs.compact", **made})) == {
+        "message": "ledger_jobs.compact",
         "_aws": {
             "Timestamp": 1_795_348_800_250,
             "CloudWatchMetrics": [
@@ -26,7 +26,7 @@ def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:
                 }
             ],
         },
-        "service": "books",
+        "service": "ledger-jobs",
         "CompletenessPercent": 99.5,
         "DaysCompacted": 2,
     }

@@ -69,7 +69,7 @@ def test_every_function_has_a_log_group_that_forgets(name: str) -> None:
     assert LOG_GROUPS[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_nobody_who_writes_the_books_reads_its_own_log() -> None:
+def test_nobody_who_writes_the_ledger_reads_its_own_log() -> None:
     read = [
         event["Properties"]["LogGroupName"]
         for properties in FUNCTIONS.values()
@@ -166,7 +166,7 @@ def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
     assert granted("LedgerFunction") == {"s3:PutObject": FACTS | in_the_bucket("poison/v1/*")}
 
 
-def test_the_books_are_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
+def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
     assert granted("LedgerJobsFunction") == {
         "s3:GetObject": FACTS | BOOKS,
         "s3:PutObject": FACTS | BOOKS | in_the_bucket("poison/v1/*"),
@@ -176,7 +176,7 @@ def test_the_books_are_made_of_facts_and_of_one_log_and_nobody_deletes() -> None
     assert not any("Delete" in action for name in FUNCTIONS for action in granted(name))
 
 
-def test_whoever_reads_the_books_writes_nothing_but_the_answers_of_athena() -> None:
+def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> None:
     place = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
     glue, database = place % "glue", "${ReportsStack.Outputs.DatabaseName}"
     catalogue = {f"{glue}catalog", f"{glue}database/{database}", f"{glue}table/{database}/ledger"}
@@ -222,12 +222,10 @@ def test_what_can_be_had_again_does_not_stay() -> None:
 
 
 def test_the_table_of_athena_is_the_table_of_the_code() -> None:
-    hive = {"varchar": "string", "timestamp(3)": "timestamp", "map(varchar,varchar)": "map<string,string>"}
-    hive |= {"array(varchar)": "array<string>"}
     (table,) = resources(REPORTS, "AWS::Glue::Table").values()
     storage = table["TableInput"]["StorageDescriptor"]
     assert [(column["Name"], column["Type"]) for column in storage["Columns"]] == [
-        (column.name, hive.get(column.type, column.type)) for column in COLUMNS
+        (column.name, column.glue_type) for column in COLUMNS
     ]
     assert [column["Name"] for column in table["TableInput"]["PartitionKeys"]] == ["dt"]
     parameters = table["TableInput"]["Parameters"]
@@ -247,10 +245,10 @@ def test_nobody_gets_round_the_ceiling_of_a_query() -> None:
     assert result["OutputLocation"] == {"Fn::Sub": "s3://${BucketName}/athena/"}
 
 
-def test_each_scheduled_task_is_one_that_the_books_know() -> None:
-    books = FUNCTIONS["LedgerJobsFunction"]
+def test_each_scheduled_task_is_one_that_the_ledger_jobs_know() -> None:
+    jobs = FUNCTIONS["LedgerJobsFunction"]
     code = (ROOT / "functions/ledger_jobs/app.py").read_text()
-    for event in books["Events"].values():
+    for event in jobs["Events"].values():
         assert event["Type"] == "ScheduleV2"
         assert f'"{json.loads(event["Properties"]["Input"])["task"]}"' in code
 
@@ -261,7 +259,7 @@ def test_a_budget_warns_three_times() -> None:
     assert sorted(alarm["Threshold"] for alarm in budget) == [70, 90, 100]
 
 
-def test_a_task_of_the_books_that_fails_twice_wakes_somebody() -> None:
+def test_a_task_of_the_ledger_jobs_that_fails_twice_wakes_somebody() -> None:
     alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["LedgerJobsErrors"]
     # One event and its repetition a minute later, and nothing until the next schedule.
     assert (alarm["EvaluationPeriods"], alarm["Period"] > 60) == (1, True)

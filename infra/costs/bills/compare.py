@@ -14,7 +14,7 @@ from typing import Any
 from infra.costs.bills.ledger_lines import LedgerLine, LedgerSide
 from infra.costs.bills.lines import Bill, BillLine, Charge
 from infra.costs.bills.usage_types import UsageType
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.pricing.money import MONEY, plain
 
 GREEN_PERCENT, AMBER_PERCENT = Decimal("0.1"), Decimal(1)
@@ -120,7 +120,7 @@ class Comparison:
         """Amounts as strings in plain notation, unknown as null."""
         quantity, difference = self.ledger.quantity, self.quantity_difference
         return {
-            "hour": instant(self.hour),
+            "hour": format_timestamp(self.hour),
             "function_arn": self.function_arn,
             "usage_type": str(self.usage),
             "unit": self.usage.meter.unit,

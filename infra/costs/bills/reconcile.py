@@ -17,7 +17,7 @@ from infra.costs.bills.ledger_lines import LEDGER_LINES, ledger_side
 from infra.costs.bills.lines import Bill, BillError, LeftOut
 from infra.costs.bills.reasons import explain
 from infra.costs.bills.usage_types import REQUEST, usage_type
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
 
@@ -105,7 +105,7 @@ class Reconciliation:
     def as_json(self) -> dict[str, Any]:
         """The whole result; amounts as strings in plain notation, unknown as null."""
         return {
-            "range": {"from": instant(self.start), "to": instant(self.end)},
+            "range": {"from": format_timestamp(self.start), "to": format_timestamp(self.end)},
             "files": list(self.files),
             "currency": "USD",
             "price_book_version": self.price_book_version,
@@ -133,7 +133,7 @@ class Reconciliation:
         """The result as plain tables: totals, reasons, at most `limit` differing lines, what was left out."""
         parts = [
             f"Ledger against {', '.join(self.files)}",
-            f"{instant(self.start)} to {instant(self.end)}, price book {self.price_book_version}: "
+            f"{format_timestamp(self.start)} to {format_timestamp(self.end)}, price book {self.price_book_version}: "
             + ", ".join(f"{count} {status.value}" for status, count in self.statuses.items()),
             _table(
                 ("usage type", "ledger", "bill", "ledger USD", "bill USD", "difference", "%", "status"),

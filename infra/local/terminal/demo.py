@@ -1,4 +1,4 @@
-"""`make demo`: one blog post streamed from the function, what it cost, what happens when it goes wrong, and the books.
+"""`make demo`: one blog post streamed from the function, what it cost, what happens when it goes wrong, the ledger.
 
 Every figure of cost is read from the ledger, through the finance function's API, as anybody else would read it.
 What is not as expected ends the demo with a message and exit status 1; nothing is left running either way.
@@ -47,7 +47,7 @@ class Doors:
     generate_url: str
     finance_url: str
     upstream: ChosenUpstream
-    books: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # runs one task to its end
+    jobs: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # runs one task to its end
 
 
 class Demo:
@@ -171,9 +171,9 @@ class Demo:
 
     async def _figures(self, expected: Decimal) -> list[str]:
         """What finance reports, once the day is compacted and counted: the same money, from another side."""
-        compacted = await self._doors.books({"task": "compact"})
+        compacted = await self._doors.jobs({"task": "compact"})
         # The log is at hand here: nobody has to wait for lines that CloudWatch shows late.
-        counted = await self._doors.books({"task": "reconcile_completeness", "hours": 2, "settle_minutes": 0})
+        counted = await self._doors.jobs({"task": "reconcile_completeness", "hours": 2, "settle_minutes": 0})
         response = await self._client.get(f"{self._doors.finance_url}/api/report")
         if response.status_code != 200:
             raise Unexpected(f"finance: expected a report, got {response.status_code} {response.text}")
@@ -244,12 +244,14 @@ def main(argv: list[str]) -> int:
 
 
 async def _run_task(aws: LocalAws, task: dict[str, Any]) -> dict[str, Any]:
-    """Let the books do one task, after all that was logged has been booked. Raises Unexpected."""
+    """Let the ledger jobs do one task, after all that was logged has been booked. Raises Unexpected."""
     await aws.settled()
     invocation = aws.functions["LedgerJobsFunction"].invoke(Invocation(json.dumps(task).encode()))
     body = await invocation.answer.body()
     if invocation.answer.error is not None:
-        raise Unexpected(f"books: expected {task['task']} to be done, got {invocation.answer.error.details}")
+        raise Unexpected(
+            f"ledger jobs: expected {task['task']} to be done, got {invocation.answer.error.details}"
+        )
     done: dict[str, Any] = json.loads(body)
     return done
 

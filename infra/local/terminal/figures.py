@@ -12,7 +12,7 @@ type Report = Mapping[str, Any]
 
 
 def figure_lines(report: Report, compacted: Mapping[str, Any], counted: Mapping[str, Any]) -> list[str]:
-    """A report's sums by component, what bought nothing, times and unit prices; and what the books did and counted."""
+    """A report's sums by component, what bought nothing, times and unit prices; what the jobs did and counted."""
     totals, latency, units = report["totals"], report["latency"], report["unit_economics"]
     estimates, wasted = totals["estimates"], {part["name"]: part for part in report["waste"]}
     components = [(name, amount) for name, amount in totals["components"].items() if float(amount or 0)]

@@ -15,7 +15,7 @@ from weir.generate.requests import GenerationRequest
 from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
-from weir.ledger.facts import Function, Kind, fact, instant
+from weir.ledger.facts import Function, Kind, fact, format_timestamp
 from weir.outcomes import Outcome
 from weir.pricing.cost import UsageQuantities, price_request
 from weir.pricing.price_book import PriceBook
@@ -163,7 +163,7 @@ class RequestRecord:
             "schema": self.request.schema_name,
             "on_violation": self.request.on_violation,
             "stream": self._streams,
-            "deadline_at": instant(deadline) if deadline else None,
+            "deadline_at": format_timestamp(deadline) if deadline else None,
         }
 
     def _fact(self, kind: Kind, at: datetime, **members: Any) -> dict[str, Any]:

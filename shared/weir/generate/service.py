@@ -26,7 +26,7 @@ from weir.generate.telemetry import Telemetry
 from weir.generate.token_timer import TokenTimer
 from weir.generate.usage_estimator import UsageEstimator
 from weir.generate.validator_process import ValidatorProcess, close
-from weir.ledger.facts import Function, instant
+from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
 from weir.pricing.price_book import PriceBook, PriceBookError
 from weir.pricing.usage import NOTHING_BOUGHT
@@ -361,7 +361,7 @@ class _Run:
             return None
 
     def _failure(self, error: Exception) -> None:
-        at, request_id = instant(self.generate.utc_now()), self.record.invocation.request_id
+        at, request_id = format_timestamp(self.generate.utc_now()), self.record.invocation.request_id
         self.generate.telemetry.failure(at, request_id, error)
 
 

@@ -29,7 +29,7 @@ from weir.ledger.compact import (
 )
 from weir.ledger.corrections import corrections_sql, summed, totals_sql
 from weir.ledger.duck import connect, key_values, open_ledger, parquet, write_query, write_rows
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.store import Store, Stored
 from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
@@ -88,7 +88,9 @@ def close(
         return known
     over = datetime.combine(last + timedelta(days=1) + s3_keys.MARGIN, datetime.min.time(), UTC)
     if now < over:
-        raise CloseError(f"{month} can be closed from {instant(over)} on; it is {instant(now)}")
+        raise CloseError(
+            f"{month} can be closed from {format_timestamp(over)} on; it is {format_timestamp(now)}"
+        )
     rows = {s3_keys.day_of(entry.key): entry for entry in store.row_objects(first, last) if is_rows(entry)}
     days: dict[str, Any] = {}
     _refuse_stale(store, month, rows)
@@ -101,7 +103,7 @@ def close(
             files.append(path)
         document = {
             "month": month,
-            "closed_at": instant(now),
+            "closed_at": format_timestamp(now),
             "currency": "USD",
             "days": days,
             **_totals(files),

@@ -19,7 +19,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any, Protocol
 
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.ingest import FactStore, ingest
 from weir.ledger.log_records import RawRecord
 from weir.ledger.log_subscription import LogBatch, read_batch
@@ -102,7 +102,7 @@ class HourCount:
     def as_json(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """The hour in the day's document; what was backfilled in `earlier` counts of it is added."""
         return {
-            "until": instant(self.until),
+            "until": format_timestamp(self.until),
             "reports_in_log": self.reports_in_log,
             "reports_stored": self.reports_stored + self.backfilled,
             "backfilled": self.backfilled + int(earlier.get("backfilled", 0)),
@@ -138,7 +138,7 @@ class Completeness:
     def as_json(self) -> dict[str, Any]:
         """The sums."""
         return {
-            "counted_until": instant(self.counted_until),
+            "counted_until": format_timestamp(self.counted_until),
             "hours": len(self.hours),
             "reports_in_log": self.reports_in_log,
             "reports_stored": self.reports_stored,
@@ -173,7 +173,7 @@ def reconcile_completeness(
         for day, of_day in groupby(begins, key=datetime.date):
             known = _known(store, day, set(groups), unreadable)
             for begin in of_day:
-                on_progress(f"counting {instant(begin)}", len(counts), len(begins))
+                on_progress(f"counting {format_timestamp(begin)}", len(counts), len(begins))
                 count = HourCount(begin, min(begin + _HOUR, until))
                 for group in groups:
                     _count(group, logs, store, known, count, region)
@@ -280,7 +280,7 @@ def _write(
             hours[name] = count.as_json(hours.get(name, {}))
         document = {
             "day": day.isoformat(),
-            "counted_at": instant(now),
+            "counted_at": format_timestamp(now),
             "counted_until": max(entry["until"] for entry in hours.values()),
             "log_groups": sorted(groups),
             "hours": hours,

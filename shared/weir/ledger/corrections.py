@@ -9,21 +9,15 @@ text is DuckDB's SQL; it is never sent to Athena.
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from weir.ledger.table import COLUMNS, MONEY
+from weir.ledger.table import COLUMNS
 
-_AMOUNTS = tuple(column.name for column in COLUMNS if column.type == MONEY and column.name != "gb_s")
-_MILLISECONDS = tuple(c.name for c in COLUMNS if c.type == "double" and c.name != "ttft_ms")
-# A bigint that is a property and no quantity: adding it up means nothing.
-_PROPERTIES = ("http_status", "memory_mb")
-_COUNTS = tuple(c.name for c in COLUMNS if c.type == "bigint" and c.name not in _PROPERTIES)
+_SUMMED = [column for column in COLUMNS if column.role == "quantity"]
+_AMOUNTS = tuple(column.name for column in _SUMMED if column.unit == "USD")
+_MILLISECONDS = tuple(column.name for column in _SUMMED if column.type == "double")
+_COUNTS = tuple(column.name for column in _SUMMED if column.type == "bigint")
 # Said of a row as it is now, and no reason to keep two apart.
-_TOLD = ("join_status", "price_book_version", "is_estimate", "unpriced", "anomalies")
-_OWN = ("request_id", "entry", "corrects", "corrects_at", "at_utc", "day", "ttft_ms")
-_KEPT_APART = tuple(
-    column.name
-    for column in COLUMNS
-    if column.name not in {*_AMOUNTS, *_MILLISECONDS, *_COUNTS, *_TOLD, *_OWN, "gb_s"}
-)
+_TOLD = tuple(column.name for column in COLUMNS if column.role == "state")
+_KEPT_APART = tuple(column.name for column in COLUMNS if column.role == "dimension")
 _QUANTITIES = (*_COUNTS, *_MILLISECONDS, "gb_s")
 
 

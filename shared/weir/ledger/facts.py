@@ -74,7 +74,7 @@ def fact(
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
-        "at": instant(at),
+        "at": format_timestamp(at),
         "request_id": request_id,
         "attempt": attempt,
         "tenant": tenant,
@@ -94,6 +94,6 @@ def fact(
     }
 
 
-def instant(at: datetime) -> str:
+def format_timestamp(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, as CloudWatch writes it: `2026-11-22T18:46:31.123Z`."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

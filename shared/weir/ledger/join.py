@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from weir.ledger.coerce import count, mapping, megabytes, number, sum_all, sum_known, text, whole
 from weir.ledger.log_records import RawRecord
-from weir.ledger.request_log import Attempt, Halves
+from weir.ledger.request_log import Attempt, RequestRecords
 from weir.ledger.row import Row
 from weir.pricing.cost import UsageQuantities, price_request, price_saved
 from weir.pricing.price_book import PriceBook
@@ -67,61 +67,62 @@ def join(records: Iterable[RawRecord], book: PriceBook) -> list[Row]:
             requests.setdefault(record.request_id, []).append(record)
             if not record.kind.startswith("platform."):
                 environments.setdefault((record.log_group, record.log_stream), []).append(record)
-    rows = [_row(request_id, group, environments, book) for request_id, group in requests.items()]
+    rows = [row_of(request_id, group, environments, book) for request_id, group in requests.items()]
     return sorted(rows, key=attrgetter("at", "request_id"))
 
 
-def _row(
+def row_of(
     request_id: str,
     group: Sequence[RawRecord],
     environments: Mapping[tuple[str, str], Sequence[RawRecord]],
     book: PriceBook,
 ) -> Row:
-    halves = Halves(group)
+    """The row of one request; `environments` are the facts of each log stream, by log group and stream."""
+    known = RequestRecords(group)
     last = group[-1]
-    bodies = halves.facts or [_environment(last, environments.get((last.log_group, last.log_stream), ()))]
-    billed = [whole(metric.get("billedDurationMs")) for metric in halves.metrics]
+    bodies = known.facts or [_environment(last, environments.get((last.log_group, last.log_stream), ()))]
+    billed = [whole(metric.get("billedDurationMs")) for metric in known.metrics]
     known_billed = [milliseconds for milliseconds in billed if milliseconds is not None]
-    memories = {memory for metric in halves.metrics if (memory := megabytes(metric.get("memorySizeMB")))}
+    memories = {memory for metric in known.metrics if (memory := megabytes(metric.get("memorySizeMB")))}
     if not memories:
         memories = {memory for body in bodies[:1] if (memory := megabytes(body.get("memory_mb")))}
     front = _first(bodies, "front", text)
-    tokens, saved = halves.tokens, halves.saved
+    tokens, saved = known.tokens, known.saved
     used = UsageQuantities(
-        at=(halves.reports or group)[-1].at,
+        at=(known.reports or group)[-1].at,
         billed_ms=sum(known_billed) if known_billed else None,
         memory_mb=next(iter(memories)) if len(memories) == 1 else None,
         architecture=_first(bodies, "architecture", text),
         region=_first(bodies, "region", text)
         or next((record.region for record in group if record.region), None),
-        billed_invocations=len(halves.reports) or None,
+        billed_invocations=len(known.reports) or None,
         initialization_type=_first(bodies, "initialization_type", text),
         ephemeral_storage_mb=_first(bodies, "ephemeral_storage_mb", megabytes),
         max_concurrency=_first(bodies, "max_concurrency", count),
         front=cast(EventSource, front) if front in _FRONTS else None,
-        duration_ms=sum_known([number(metric.get("durationMs")) for metric in halves.metrics]),
-        init_ms=halves.init_ms,
-        restores=halves.restores,
-        restore_ms=halves.restore_ms,
-        wait_ms=halves.timed("wait_ms"),
-        stream_ms=halves.timed("stream_ms"),
-        validate_ms=halves.timed("validate_ms"),
-        streamed_bytes=halves.streamed_bytes,
+        duration_ms=sum_known([number(metric.get("durationMs")) for metric in known.metrics]),
+        init_ms=known.init_ms,
+        restores=known.restores,
+        restore_ms=known.restore_ms,
+        wait_ms=known.timed("wait_ms"),
+        stream_ms=known.timed("stream_ms"),
+        validate_ms=known.timed("validate_ms"),
+        streamed_bytes=known.streamed_bytes,
         log_bytes=sum_all([record.line_bytes for record in group]),
         tokens=tokens,
     )
     cost = price_request(used, book)
     partly = 0 < len(known_billed) < len(billed)
-    if more := _unpriced(halves, len(memories), partly):
+    if more := _unpriced(known, len(memories), partly):
         cost = replace(cost, unpriced=(*cost.unpriced, *more))
-    completion = halves.completed[-1].body if halves.completed else {}
+    completion = known.completed[-1].body if known.completed else {}
     return Row(
         request_id=request_id,
         at=used.at,
-        join_status=halves.status,
-        outcome=halves.outcome,
+        join_status=known.status,
+        outcome=known.outcome,
         http_status=count(completion.get("http_status")),
-        report_status=text(halves.reports[-1].body.get("status")) if halves.reports else None,
+        report_status=text(known.reports[-1].body.get("status")) if known.reports else None,
         function=_first(bodies, "function", text),
         function_arn=_first(bodies, "function_arn", text),
         region=used.region,
@@ -135,25 +136,25 @@ def _row(
         tenant=_first(bodies, "tenant", text),
         tags=_tags(bodies),
         billed_ms=used.billed_ms,
-        billed_invocations=len(halves.reports),
+        billed_invocations=len(known.reports),
         init_ms=used.init_ms,
         duration_ms=used.duration_ms,
         wait_ms=used.wait_ms,
         stream_ms=used.stream_ms,
         validate_ms=used.validate_ms,
-        ttft_ms=number(halves.timings[-1].get("ttft_ms")) if halves.timings else None,
+        ttft_ms=number(known.timings[-1].get("ttft_ms")) if known.timings else None,
         streamed_bytes=used.streamed_bytes,
         log_bytes=used.log_bytes,
-        attempts=halves.calls,
-        violations=halves.counted("violations"),
-        validated_values=halves.counted("validated_values"),
+        attempts=known.calls,
+        violations=known.counted("violations"),
+        validated_values=known.counted("validated_values"),
         usage=Usage.total([usage for _, usage in tokens]) if tokens else NOTHING_BOUGHT,
         cost=cost,
-        estimate_total=halves.estimate_total,
+        estimate_total=known.estimate_total,
         saved_tokens=sum(tokens for tokens, _ in saved) if saved else None,
         saved_total=_saved_total(saved, used.at, book),
         records=len(group),
-        anomalies=halves.anomalies,
+        anomalies=known.anomalies,
     )
 
 
@@ -180,16 +181,16 @@ def _environment(record: RawRecord, neighbours: Sequence[RawRecord]) -> Mapping[
     return {}
 
 
-def _unpriced(halves: Halves, memory_sizes: int, billed_in_part: bool) -> list[str]:
+def _unpriced(known: RequestRecords, memory_sizes: int, billed_in_part: bool) -> list[str]:
     """What is not in the price though every quantity that was priced is known."""
     reasons = []
     if billed_in_part:
         reasons.append("report_without_billed_duration")
     if memory_sizes > 1:
         reasons.append("memory_differs_between_reports")
-    if 0 < len(halves.completed) < len(halves.reports):
+    if 0 < len(known.completed) < len(known.reports):
         reasons.append("invocations_without_usage")
-    if not halves.completed and halves.progress:
+    if not known.completed and known.progress:
         reasons.append("usage_up_to_checkpoint")
     return reasons
 

@@ -19,8 +19,10 @@ type Attempt = tuple[str | None, Usage]  # the model that answered, and what was
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
 
-class Halves:
-    """The records of one request by kind, each in order of time, with what is read from them more than once.
+class RequestRecords:
+    """The platform's and the application's records of one request, by kind and each in order of time.
+
+    With them comes what is read from them more than once.
 
     `metrics` are those of each report, `timings` those of each completion (else of the last checkpoint), `attempts`
     those of each completion, `calls` how often the provider was called, which only a completion knows, `facts` all
@@ -50,7 +52,7 @@ class Halves:
 
     @property
     def status(self) -> JoinStatus:
-        """Which halves are there."""
+        """Whose records are there."""
         if self.reports:
             return JoinStatus.COMPLETE if self.completed else JoinStatus.BILL_ONLY
         return JoinStatus.USAGE_ONLY if self.completed else JoinStatus.STARTED_ONLY

@@ -1,21 +1,29 @@
-"""One row of the ledger: what a request was, what was billed and what it cost, and how far that is known."""
+"""One row of the ledger: what a request was, what was billed and what it cost, and how far that is known.
+
+This is where the fields of a row are declared, once: type, unit and meaning stand beside each. The table's columns,
+Parquet's and Glue's schema, the API's model, the headings of an export and finance's documentation are made from them
+(table.py). A new field is a line here and a line in the join.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Literal
 
-from weir.ledger.facts import instant
 from weir.pricing.cost import Cost
-from weir.pricing.money import plain
 from weir.pricing.quantities import EventSource
 from weir.pricing.usage import Usage
 
+MONEY = "decimal(38,15)"
+# What a correction makes of a column. dimension: rows that differ in it are kept apart; quantity: differences add up;
+# state: said of the row as it is now; measure: of one request only, so a correction has none; key: which row it is.
+type Role = Literal["dimension", "quantity", "state", "measure", "key"]
+
 
 class JoinStatus(StrEnum):
-    """Which halves of a request are known; a late half turns any of the others into `complete`."""
+    """Whose records of a request are known; a late record turns any of the others into `complete`."""
 
     COMPLETE = "complete"  # billed by the platform, and completed by the application
     BILL_ONLY = "bill_only"  # a report, but no completion: killed, or its facts are late or lost
@@ -23,57 +31,116 @@ class JoinStatus(StrEnum):
     STARTED_ONLY = "started_only"  # neither: still running, or both lost
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a field of the row says of its column; `type` is Trino's, `path` where it stands in the API's JSON."""
+
+    type: str
+    description: str
+    unit: str | None = None
+    role: Role = "dimension"
+    name: str | None = None
+    path: str | None = None
+
+
+def _count(description: str, unit: str | None = None, role: Role = "quantity") -> Declared:
+    return Declared("bigint", description, unit, role)
+
+
+def _ms(description: str, role: Role = "quantity") -> Declared:
+    return Declared("double", description, "ms", role)
+
+
+def _text(description: str) -> Declared:
+    return Declared("varchar", description)
+
+
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """One request; times in milliseconds, money in USD, None is unknown.
+    """One request; None is unknown. `usage` and `cost` have columns of their own for each of their members (table.py).
 
-    `at` and `day` are those of the last report (before it comes: of the last record), UTC. `outcome` is one
-    of the closed set, or None where no completion arrived and the platform reports success. `records` counts
-    the distinct log records that made the row, `anomalies` names what contradicts itself in them.
-    `estimate_total` is what the final event told the caller; it leaves out `cost.components.logs`, so its error is
-    `estimate_total - (total - logs)`. `log_bytes` are those of the lines that made the row. `saved_tokens` and
-    `saved_total` are output that ending a stream at its first violation spared: an estimate by its nature, in no
-    total, and null where there is nothing to estimate it from.
+    `at` and `day` are those of the last report (before it comes: of the last record), UTC. `estimate_total` leaves out
+    `cost.components.logs`, so its error is `estimate_total - (total - logs)`.
     """
 
-    request_id: str
-    at: datetime
-    join_status: JoinStatus
-    outcome: str | None
-    http_status: int | None
-    report_status: str | None
-    function: str | None
-    function_arn: str | None
-    region: str | None
-    architecture: str | None
-    memory_mb: int | None
-    initialization_type: str | None
-    front: EventSource | None
-    model: str | None
-    model_returned: str | None
-    schema: str | None
-    tenant: str | None
-    tags: Mapping[str, str]
-    billed_ms: int | None
-    billed_invocations: int
-    init_ms: float | None
-    duration_ms: float | None
-    wait_ms: float | None
-    stream_ms: float | None
-    validate_ms: float | None
-    ttft_ms: float | None
-    streamed_bytes: int | None
-    log_bytes: int | None
-    attempts: int | None
-    violations: int | None
-    validated_values: int | None
+    request_id: Annotated[
+        str, Declared("varchar", "Lambda's request id, which the caller got as x-request-id", role="key")
+    ]
+    at: Annotated[
+        datetime,
+        Declared(
+            "timestamp(3)",
+            "When it was reported, or a correction was found; UTC",
+            role="key",
+            name="at_utc",
+            path="at",
+        ),
+    ]
+    join_status: Annotated[
+        JoinStatus,
+        Declared(
+            "varchar",
+            "Whose records are known: the platform's bill, the application's usage, both or neither",
+            role="state",
+        ),
+    ]
+    outcome: Annotated[str | None, _text("Null: no completion arrived, and the platform reports success")]
+    http_status: Annotated[int | None, _count("Of the response's prelude", role="dimension")]
+    report_status: Annotated[str | None, _text("The platform's word: success, timeout, error, failure")]
+    function: Annotated[str | None, _text("The function's name")]
+    function_arn: Annotated[str | None, _text("With the version or alias that was invoked")]
+    region: Annotated[str | None, _text("The function's, or its log group's")]
+    architecture: Annotated[str | None, _text("arm64 or x86_64")]
+    memory_mb: Annotated[int | None, _count("The function's memory", unit="MB", role="dimension")]
+    initialization_type: Annotated[
+        str | None, _text("on-demand, provisioned-concurrency, snap-start, managed instances")
+    ]
+    front: Annotated[EventSource | None, _text("How it came: function_url, rest_api or direct")]
+    model: Annotated[str | None, _text("As requested")]
+    model_returned: Annotated[str | None, _text("As the provider named it; prices go by this name")]
+    schema: Annotated[
+        str | None,
+        Declared("varchar", "What the document was validated against", name="schema_name", path="schema"),
+    ]
+    tenant: Annotated[str | None, _text("Whose request it was; null until somebody is authenticated")]
+    tags: Annotated[Mapping[str, str], Declared("map(varchar,varchar)", "As the caller sent them")]
+    billed_ms: Annotated[
+        int | None, _count("As reported, summed over the reports; never recomputed", unit="ms")
+    ]
+    billed_invocations: Annotated[int, _count("Reports: more than one where Lambda retried an event")]
+    init_ms: Annotated[float | None, _ms("Cold start; 0 is a warm one")]
+    duration_ms: Annotated[float | None, _ms("As Lambda reports it, cold start not included")]
+    wait_ms: Annotated[float | None, _ms("From each upstream call to its first token")]
+    stream_ms: Annotated[float | None, _ms("From the first to the last token")]
+    validate_ms: Annotated[float | None, _ms("Validation, while the stream runs")]
+    ttft_ms: Annotated[float | None, _ms("From the request's start to the first token", role="measure")]
+    streamed_bytes: Annotated[int | None, _count("Of the response", unit="bytes")]
+    log_bytes: Annotated[int | None, _count("Of the log lines that made the row", unit="bytes")]
+    attempts: Annotated[int | None, _count("Calls of the provider")]
     usage: Usage
+    violations: Annotated[int | None, _count("What validation found wrong")]
+    validated_values: Annotated[int | None, _count("Fields and list elements that were valid")]
+    saved_tokens: Annotated[
+        int | None, _count("Estimate: output not bought by stopping at a violation", unit="tokens")
+    ]
     cost: Cost
-    estimate_total: Decimal | None
-    saved_tokens: int | None
-    saved_total: Decimal | None
-    records: int
-    anomalies: tuple[str, ...] = ()
+    estimate_total: Annotated[
+        Decimal | None,
+        Declared(
+            MONEY,
+            "What the final event told the caller; without the cost of its own log lines",
+            unit="USD",
+            role="quantity",
+        ),
+    ]
+    saved_total: Annotated[
+        Decimal | None,
+        Declared(MONEY, "Estimate: what those tokens would have cost", unit="USD", role="quantity"),
+    ]
+    anomalies: Annotated[
+        tuple[str, ...], Declared("array(varchar)", "What contradicts itself in its records", role="state")
+    ] = ()
+    records: Annotated[int, _count("Distinct log records that made the row")]
 
     @property
     def day(self) -> date:
@@ -86,49 +153,3 @@ class Row:
         if self.billed_ms is None or self.memory_mb is None:
             return None
         return Decimal(self.billed_ms * self.memory_mb) / (1000 * 1024)
-
-    def as_json(self) -> dict[str, Any]:
-        """The row with money and GB-seconds as strings in plain notation, unknown as null."""
-        gb_s = self.gb_s
-        return {
-            "request_id": self.request_id,
-            "at": instant(self.at),
-            "day": self.day.isoformat(),
-            "join_status": self.join_status.value,
-            "outcome": self.outcome,
-            "http_status": self.http_status,
-            "report_status": self.report_status,
-            "function": self.function,
-            "function_arn": self.function_arn,
-            "region": self.region,
-            "architecture": self.architecture,
-            "memory_mb": self.memory_mb,
-            "initialization_type": self.initialization_type,
-            "front": self.front,
-            "model": self.model,
-            "model_returned": self.model_returned,
-            "schema": self.schema,
-            "tenant": self.tenant,
-            "tags": dict(sorted(self.tags.items())),
-            "billed_ms": self.billed_ms,
-            "billed_invocations": self.billed_invocations,
-            "gb_s": None if gb_s is None else plain(gb_s),
-            "init_ms": self.init_ms,
-            "duration_ms": self.duration_ms,
-            "wait_ms": self.wait_ms,
-            "stream_ms": self.stream_ms,
-            "validate_ms": self.validate_ms,
-            "ttft_ms": self.ttft_ms,
-            "streamed_bytes": self.streamed_bytes,
-            "log_bytes": self.log_bytes,
-            "attempts": self.attempts,
-            "violations": self.violations,
-            "validated_values": self.validated_values,
-            "usage": self.usage.as_json(),
-            "cost": self.cost.as_json(),
-            "estimate_total": None if self.estimate_total is None else plain(self.estimate_total),
-            "saved_tokens": self.saved_tokens,
-            "saved_total": None if self.saved_total is None else plain(self.saved_total),
-            "records": self.records,
-            "anomalies": list(self.anomalies),
-        }

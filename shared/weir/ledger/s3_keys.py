@@ -9,7 +9,7 @@
     exports/v1/<job>/..., status.json                                    answers that are files
     completeness/v1/dt=<UTC day>.json                                    reports counted in the log against rows
 
-Days are UTC days. A day's join reads `MARGIN` on each side of it: the two halves of a request may fall on both sides of
+Days are UTC days. A day's join reads `MARGIN` on each side of it: the records of a request may fall on both sides of
 midnight, and an async retry may come hours later (Lambda keeps an asynchronous event for six hours).
 """
 

@@ -1,104 +1,198 @@
-"""The ledger as a table: one row a request, flat and typed, the same for Parquet, DuckDB, Athena and exports.
+"""The ledger as a table: one row a request, flat and typed, the same for Parquet, DuckDB, Athena, API and exports.
 
-Types are Trino's. Money is DECIMAL(38, 15), as `Cost` rounds it, so sums are exact; times are milliseconds; null is
-unknown. `entry` is `request`, or `correction`: what came after a month was closed is a row of its own, whose
-quantities and money are the differences to what was booked, so that a sum over both is right.
+The columns are made from what row.py and the prices declare. Types are Trino's. Money is DECIMAL(38, 15), as `Cost`
+rounds it, so sums are exact; times are milliseconds; null is unknown. `entry` is `request`, or `correction`: what came
+after a month was closed is a row of its own, whose quantities and money are the differences to what was booked, so that
+a sum over both is right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from decimal import Decimal
-from typing import Any
+from datetime import date, datetime
+from operator import attrgetter
+from types import NoneType
+from typing import Any, get_args
 
-from weir.ledger.row import Row
+from weir.ledger.row import MONEY, Declared, Role, Row
 from weir.pricing.cost import Components
 from weir.pricing.money import plain
 from weir.pricing.phases import Phases
+from weir.pricing.usage import Usage
 
-MONEY = "decimal(38,15)"
+__all__ = ["COLUMNS", "COMPONENTS", "MONEY", "PHASES", "TOKENS", "Column", "flat", "markdown"]
+
 COMPONENTS = tuple(f"cost_{column.name}" for column in fields(Components))
 PHASES = tuple(f"phase_{column.name}" for column in fields(Phases))
+TOKENS = tuple(
+    member.name
+    for member in fields(Usage)
+    if member.name.endswith("_tokens") and member.name != "total_tokens"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its type in Trino, and its value in a row (JSON: text for money and instants)."""
+    """One column: its type in Trino, where it stands in the API's JSON, and its value in a row.
+
+    The value is JSON's: text for money, dates and instants.
+    """
 
     name: str
     type: str
+    path: tuple[str, ...]
+    description: str
+    unit: str | None
+    role: Role
+    nullable: bool
     value: Callable[[Row], Any]
 
-
-def _plain(name: str, kind: str) -> Column:
-    return Column(name, kind, lambda row: getattr(row, name))
-
-
-def _amount(name: str, group: str, member: str) -> Column:
-    return Column(name, MONEY, lambda row: _decimal(getattr(getattr(row.cost, group), member)))
-
-
-def _decimal(amount: Decimal | None) -> str | None:
-    return None if amount is None else plain(amount)
-
-
-def _tokens(kind: str) -> Column:
-    return Column(f"{kind}_tokens", "bigint", lambda row: getattr(row.usage, f"{kind}_tokens"))
-
-
-COLUMNS: tuple[Column, ...] = (
-    _plain("request_id", "varchar"),
-    Column("entry", "varchar", lambda row: "request"),
-    Column("corrects", "varchar", lambda row: None),  # the closed month, YYYY-MM, that a correction is for
-    Column("corrects_at", "timestamp(3)", lambda row: None),  # at_utc of the row that a correction is for
-    # UTC without a zone: Athena reads Parquet's timestamps so.
-    Column(
-        "at_utc", "timestamp(3)", lambda row: row.at.replace(tzinfo=None).isoformat(timespec="milliseconds")
-    ),
-    Column("day", "date", lambda row: row.day.isoformat()),
-    Column("join_status", "varchar", lambda row: row.join_status.value),
-    _plain("outcome", "varchar"),
-    _plain("http_status", "bigint"),
-    _plain("report_status", "varchar"),
-    _plain("function", "varchar"),
-    _plain("function_arn", "varchar"),
-    _plain("region", "varchar"),
-    _plain("architecture", "varchar"),
-    _plain("memory_mb", "bigint"),
-    _plain("initialization_type", "varchar"),
-    _plain("front", "varchar"),
-    _plain("model", "varchar"),
-    _plain("model_returned", "varchar"),
-    Column("schema_name", "varchar", lambda row: row.schema),
-    _plain("tenant", "varchar"),
-    Column("tags", "map(varchar,varchar)", lambda row: dict(sorted(row.tags.items()))),
-    _plain("billed_ms", "bigint"),
-    _plain("billed_invocations", "bigint"),
-    Column("gb_s", "decimal(38,15)", lambda row: _decimal(row.gb_s)),
-    *(_plain(f"{name}_ms", "double") for name in ("init", "duration", "wait", "stream", "validate", "ttft")),
-    _plain("streamed_bytes", "bigint"),
-    _plain("log_bytes", "bigint"),
-    _plain("attempts", "bigint"),
-    *(_tokens(name) for name in ("input", "cached_input", "output", "reasoning")),
-    Column("usage_source", "varchar", lambda row: row.usage.source),
-    _plain("violations", "bigint"),
-    _plain("validated_values", "bigint"),
-    _plain("saved_tokens", "bigint"),
-    *(
-        _amount(column, "components", member.name)
-        for column, member in zip(COMPONENTS, fields(Components), strict=True)
-    ),
-    *(_amount(column, "phases", member.name) for column, member in zip(PHASES, fields(Phases), strict=True)),
-    Column("total", MONEY, lambda row: plain(row.cost.total)),
-    Column("estimate_total", MONEY, lambda row: _decimal(row.estimate_total)),
-    Column("saved_total", MONEY, lambda row: _decimal(row.saved_total)),
-    Column("is_estimate", "boolean", lambda row: row.cost.is_estimate),
-    Column("price_book_version", "varchar", lambda row: row.cost.price_book_version),
-    Column("unpriced", "array(varchar)", lambda row: list(row.cost.unpriced)),
-    Column("anomalies", "array(varchar)", lambda row: list(row.anomalies)),
-    _plain("records", "bigint"),
-)
+    @property
+    def glue_type(self) -> str:
+        """The type in Glue's words."""
+        return {
+            "varchar": "string",
+            "timestamp(3)": "timestamp",
+            "map(varchar,varchar)": "map<string,string>",
+            "array(varchar)": "array<string>",
+        }.get(self.type, self.type)
 
 
 def flat(row: Row) -> dict[str, Any]:
     """The row as one JSON object of the table's columns."""
     return {column.name: column.value(row) for column in COLUMNS}
+
+
+def markdown() -> str:
+    """The columns as a table for a README."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for column in COLUMNS:
+        lines.append(f"| `{column.name}` | {column.type} | {column.unit or ''} | {column.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _json(kind: str) -> Callable[[Any], Any]:
+    """How a value of a type is written in JSON."""
+    if kind.startswith("decimal"):
+        return plain
+    written: dict[str, Callable[[Any], Any]] = {
+        "timestamp(3)": _timestamp,
+        "date": date.isoformat,
+        "map(varchar,varchar)": lambda tags: dict(sorted(tags.items())),
+        "array(varchar)": list,
+    }
+    return written.get(kind, lambda value: value)
+
+
+def _timestamp(at: datetime) -> str:
+    # UTC without a zone: Athena reads Parquet's timestamps so.
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _made(name: str, declared: Declared, get: Callable[[Row], Any], *, nullable: bool) -> Column:
+    write, path = _json(declared.type), tuple((declared.path or name).split("."))
+
+    def value(row: Row) -> Any:
+        found = get(row)
+        return None if found is None else write(found)
+
+    return Column(
+        name, declared.type, path, declared.description, declared.unit, declared.role, nullable, value
+    )
+
+
+def _members(kind: type, group: str, prefix: str, said: str) -> Iterator[Column]:
+    for member in fields(kind):
+        words = member.name.replace("_", " ")
+        path = f"cost.{group}.{member.name}"
+        declared = Declared(MONEY, said.format(words), "USD", "quantity", path=path)
+        yield _made(f"{prefix}_{member.name}", declared, attrgetter(path), nullable=True)
+
+
+def _usage() -> Iterator[Column]:
+    for name in TOKENS:
+        words = name.replace("_tokens", "").replace("_", " ")
+        path = f"usage.{name}"
+        declared = Declared("bigint", f"Tokens over all attempts: {words}", "tokens", "quantity", path=path)
+        yield _made(name, declared, attrgetter(path), nullable=True)
+    source = Declared("varchar", "provider, estimated or none: who counted the tokens", path="usage.source")
+    yield _made("usage_source", source, attrgetter("usage.source"), nullable=False)
+
+
+def _cost() -> Iterator[Column]:
+    yield from _members(Components, "components", "cost", "The charge for {}; the charges sum to the total")
+    yield from _members(
+        Phases, "phases", "phase", "Of the charge for duration: {}; the phases sum to that charge"
+    )
+    for name, kind, said, role in (
+        ("total", MONEY, "What it cost; a lower bound where `unpriced` has reasons", "quantity"),
+        ("is_estimate", "boolean", "Tokens were estimated, because the provider's count never came", "state"),
+        ("price_book_version", "varchar", "The prices that made the row", "state"),
+        ("unpriced", "array(varchar)", "Why something is not priced, or not priced in full", "state"),
+    ):
+        unit = "USD" if kind == MONEY else None
+        declared = Declared(kind, said, unit, role, path=f"cost.{name}")  # type: ignore[arg-type]
+        yield _made(name, declared, attrgetter(f"cost.{name}"), nullable=False)
+
+
+def _columns() -> Iterator[Column]:
+    for member in fields(Row):
+        if member.name == "usage":
+            yield from _usage()
+        elif member.name == "cost":
+            yield from _cost()
+        else:
+            kind, declared = get_args(member.type)
+            nullable = NoneType in get_args(kind)
+            yield _made(declared.name or member.name, declared, attrgetter(member.name), nullable=nullable)
+        yield from _BESIDE.get(member.name, ())
+
+
+def _fixed(value: str | None) -> Callable[[Row], str | None]:
+    return lambda row: value
+
+
+# What no field of a request holds, by the field that it stands after.
+_BESIDE: dict[str, tuple[Column, ...]] = {
+    "request_id": (
+        _made(
+            "entry",
+            Declared(
+                "varchar",
+                "request, or correction: its quantities and money are differences to what was booked",
+                role="key",
+            ),
+            _fixed("request"),
+            nullable=False,
+        ),
+        _made(
+            "corrects",
+            Declared("varchar", "The closed month, YYYY-MM, that a correction is for", role="key"),
+            _fixed(None),
+            nullable=True,
+        ),
+        _made(
+            "corrects_at",
+            Declared("timestamp(3)", "When the corrected request was reported, UTC", role="key"),
+            _fixed(None),
+            nullable=True,
+        ),
+    ),
+    "at": (
+        _made(
+            "day",
+            Declared("date", "The UTC day it belongs to", role="key"),
+            attrgetter("day"),
+            nullable=False,
+        ),
+    ),
+    "billed_invocations": (
+        _made(
+            "gb_s",
+            Declared(MONEY, "GB-seconds billed", "GB-s", "quantity"),
+            attrgetter("gb_s"),
+            nullable=True,
+        ),
+    ),
+}
+
+COLUMNS: tuple[Column, ...] = tuple(_columns())

@@ -26,7 +26,7 @@ import duckdb
 from weir.errors import CallerError
 from weir.ledger import compact
 from weir.ledger.duck import open_ledger
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.store import Store
 from weir.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
 from weir.pricing.money import plain
@@ -133,8 +133,8 @@ class ExportRequest:
         """The filter, as the sidecar has it."""
         filters = self.filters
         return {
-            "from": instant(filters.start),
-            "to": instant(filters.end),
+            "from": format_timestamp(filters.start),
+            "to": format_timestamp(filters.end),
             "time_zone": self.time_zone,
             **{name: getattr(filters, name) for name in ("outcome", "model", "tenant", "function")},
             "tags": list(filters.tags),
@@ -290,8 +290,8 @@ def _about(request: ExportRequest, context: ExportContext, totals: _Totals) -> d
     return {
         "format": request.format,
         "filter": request.as_json(),
-        "generated_at": instant(context.generated_at.astimezone(UTC)),
-        "as_of": None if context.as_of is None else instant(context.as_of.astimezone(UTC)),
+        "generated_at": format_timestamp(context.generated_at.astimezone(UTC)),
+        "as_of": None if context.as_of is None else format_timestamp(context.as_of.astimezone(UTC)),
         "currency": "USD",
         "total": plain(totals.total),
         "ledger_rows": totals.rows,

@@ -1,7 +1,7 @@
-"""Exports as jobs: finance starts the books function, which writes the files and says how far it is.
+"""Exports as jobs: finance starts the ledger jobs' function, which writes the files and says how far it is.
 
-Finance only reads: there is no trace of a job before the books write its status. A job's id begins with the time at
-which it was asked for, so an id without a status is one that is about to begin, or one that never was.
+Finance only reads: there is no trace of a job before that function writes its status. A job's id begins with the time
+at which it was asked for, so an id without a status is one that is about to begin, or one that never was.
 """
 
 import json
@@ -22,7 +22,7 @@ _LINK_S = 900
 
 
 class LedgerJobsError(StorageError):
-    """The books function could not be started; says what Lambda answered."""
+    """The ledger jobs could not be started; says what Lambda answered."""
 
 
 def start(client: Any, function: str, kind: str, filters: Filters, time_zone: str, now: datetime) -> str:

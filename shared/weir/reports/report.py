@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from weir.ledger.compact import Progress
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
 from weir.reports import budget as budgets
@@ -126,7 +126,7 @@ class LedgerReader:
                 "to": filters.end.astimezone(zone).isoformat(),
                 "time_zone": zone.key,
             },
-            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "as_of": None if opened.as_of is None else format_timestamp(opened.as_of),
             "engine": opened.engine.name,
             "currency": "USD",
             "price_book": self._prices(),
@@ -154,7 +154,7 @@ class LedgerReader:
         return {
             "rows": [row_json(row) for row in rows[:limit]],
             "next_cursor": cursor_after(rows[limit - 1], sort) if len(rows) > limit else None,
-            "as_of": None if opened.as_of is None else instant(opened.as_of),
+            "as_of": None if opened.as_of is None else format_timestamp(opened.as_of),
             "price_book_version": self._book.version,
             "unreadable_objects": opened.unreadable,
         }

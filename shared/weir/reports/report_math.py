@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any
 
-from weir.ledger.facts import instant
+from weir.ledger.facts import format_timestamp
 from weir.pricing.cost import Components
 from weir.pricing.money import MONEY, PLACES, plain
 from weir.pricing.phases import Phases
@@ -194,7 +194,7 @@ def hours(
         missing = None if logged is None else max(0, logged - known)
         if (whole or hour in rows) and (all_of_them or missing):
             listed.append(
-                {"hour": instant(hour), "reports_in_log": logged, "rows": known, "missing": missing}
+                {"hour": format_timestamp(hour), "reports_in_log": logged, "rows": known, "missing": missing}
             )
     return listed
 

@@ -1,16 +1,14 @@
 """One row as the API shows it: the flat row of the table folded back, and what its time went to, in order."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
-from datetime import UTC
+from collections.abc import Callable, Mapping
+from datetime import UTC, date
 from decimal import Decimal
 from typing import Any
 
-from weir.ledger.facts import instant
-from weir.pricing.cost import Components
+from weir.ledger.facts import format_timestamp
+from weir.ledger.table import COLUMNS
 from weir.pricing.money import plain
-from weir.pricing.phases import Phases
 
 # Each phase with the column of its time; the last is what is left of the billed time.
 _TIMES = {
@@ -22,55 +20,19 @@ _TIMES = {
 
 
 def row_json(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """`Row.as_json` of a row that was read from the table, with `entry` and `corrects`."""
-    usage = {
-        f"{name}_tokens": flat[f"{name}_tokens"] for name in ("input", "output", "cached_input", "reasoning")
-    }
+    """A row that was read from the table as the API shows it: each column where its path says."""
+    row: dict[str, Any] = {}
+    for column in COLUMNS:
+        *folders, name = column.path
+        place = row
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = _JSON.get(column.type.partition("(")[0], _same)(flat[column.name])
+    usage = row["usage"]
     both = (usage["input_tokens"], usage["output_tokens"])
-    cost = {
-        "components": _amounts(flat, "cost", Components),
-        "phases": _amounts(flat, "phase", Phases),
-        "total": plain(flat["total"]),
-        "currency": "USD",
-        "price_book_version": flat["price_book_version"],
-        "unpriced": json.loads(flat["unpriced"] or "[]"),
-        "is_estimate": flat["is_estimate"],
-    }
-    folded = (
-        "cost_",
-        "phase_",
-        "at_utc",
-        "corrects_at",
-        "unpriced",
-        "is_estimate",
-        "total",
-        "price_book_version",
-        "usage_source",
-    )
-    plainly = {
-        name: value
-        for name, value in flat.items()
-        if not name.startswith(folded) and name not in usage and name != "schema_name"
-    }
-    corrected = flat["corrects_at"]
-    return {
-        **plainly,
-        "at": instant(flat["at_utc"].replace(tzinfo=UTC)),
-        "corrects_at": corrected and instant(corrected.replace(tzinfo=UTC)),
-        "day": flat["day"].isoformat(),
-        "schema": flat["schema_name"],
-        "tags": json.loads(flat["tags"] or "{}"),
-        "gb_s": _text(flat["gb_s"]),
-        "usage": {
-            **usage,
-            "total_tokens": None if None in both else sum(both),
-            "source": flat["usage_source"],
-        },
-        "cost": cost,
-        "estimate_total": _text(flat["estimate_total"]),
-        "saved_total": _text(flat["saved_total"]),
-        "anomalies": json.loads(flat["anomalies"] or "[]"),
-    }
+    usage["total_tokens"] = None if None in both else sum(both)
+    row["cost"]["currency"] = "USD"
+    return row
 
 
 def timeline(flat: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -100,9 +62,18 @@ def _phase(name: str, start_ms: float, end_ms: float, flat: Mapping[str, Any]) -
     }
 
 
-def _amounts(flat: Mapping[str, Any], prefix: str, kind: type[Components | Phases]) -> dict[str, str | None]:
-    return {member.name: _text(flat[f"{prefix}_{member.name}"]) for member in fields(kind)}
-
-
 def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else plain(amount)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_JSON: dict[str, Callable[[Any], Any]] = {
+    "decimal": _text,
+    "timestamp": lambda at: at and format_timestamp(at.replace(tzinfo=UTC)),
+    "date": date.isoformat,
+    "map": lambda tags: json.loads(tags or "{}"),
+    "array": lambda listed: json.loads(listed or "[]"),
+}

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from functions.finance import app as finance
 from functions.ledger import app as ledger
-from functions.ledger_jobs import app as books
+from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
 from weir.outcomes import Outcome
 from weir.reports.web import PageFiles
@@ -272,27 +272,27 @@ def test_a_file_that_changed_is_sent_again_whatever_its_date_and_size(tmp_path: 
 
 
 class Books:
-    """boto3's client for Lambda, with the books function behind it in this process, run when it is told to."""
+    """boto3's client for Lambda, with the ledger jobs behind it in this process, run when it is told to."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
         self.events: list[dict[str, Any]] = []
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:
-        assert (FunctionName, InvocationType) == ("books", "Event")
+        assert (FunctionName, InvocationType) == ("ledger-jobs", "Event")
         self.events.append(json.loads(Payload))
         return {"StatusCode": 202}
 
     def run(self) -> None:
-        books._store.cache_clear()
+        jobs._store.cache_clear()
         for event in self.events:
-            books.handler(event, self.context)
+            jobs.handler(event, self.context)
 
 
 @pytest.fixture
 def exporting(client: TestClient, context: Any, monkeypatch: pytest.MonkeyPatch) -> Books:
     function = Books(context)
-    monkeypatch.setenv("WEIR_LEDGER_JOBS_FUNCTION", "books")
+    monkeypatch.setenv("WEIR_LEDGER_JOBS_FUNCTION", "ledger-jobs")
     monkeypatch.setattr(finance, "_lambda", lambda: function)
     return function
 

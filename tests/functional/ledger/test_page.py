@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from functions.finance import app as finance
 from functions.ledger import app as ledger
-from functions.ledger_jobs import app as books
+from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
 from tests.bench import ledger_export
 from tests.browser import PATIENCE_S, Browser, Page, find_chromium
@@ -46,8 +46,8 @@ class At(finance.Services):
         return lines.NOON + timedelta(hours=6)
 
     @property
-    def books(self) -> tuple[Any, str]:
-        return InThisProcess(), "books"
+    def ledger_jobs(self) -> tuple[Any, str]:
+        return InThisProcess(), "ledger-jobs"
 
 
 class Later(At):
@@ -58,12 +58,12 @@ class Later(At):
 
 
 class InThisProcess:
-    """Lambda's `invoke` of the books function, asynchronous as there, by calling its handler here."""
+    """Lambda's `invoke` of the ledger jobs, asynchronous as there, by calling its handler here."""
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:
-        assert (FunctionName, InvocationType) == ("books", "Event")
-        context = SimpleNamespace(aws_request_id="2b7d", function_name="books")
-        threading.Thread(target=books.handler, args=(json.loads(Payload), context)).start()
+        assert (FunctionName, InvocationType) == ("ledger-jobs", "Event")
+        context = SimpleNamespace(aws_request_id="2b7d", function_name="ledger-jobs")
+        threading.Thread(target=jobs.handler, args=(json.loads(Payload), context)).start()
         return {"StatusCode": 202}
 
 
@@ -89,7 +89,7 @@ class Site:
     """A served application: its URL, and the trouble that can be made for it."""
 
     def __init__(self, services: finance.Services) -> None:
-        for cached in (ledger._store, books._store):
+        for cached in (ledger._store, jobs._store):
             cached.cache_clear()
         self.trouble = Trouble(finance.create_app(services))
         config = uvicorn.Config(self.trouble, host="127.0.0.1", port=0, log_level="error", lifespan="off")

@@ -18,7 +18,7 @@ from weir.ledger import log_subscription
 from weir.ledger.join import join
 from weir.ledger.log_records import RawRecord
 from weir.ledger.log_subscription import read_batch
-from weir.ledger.request_log import Halves
+from weir.ledger.request_log import RequestRecords
 
 
 @settings(max_examples=150, deadline=None)
@@ -55,13 +55,13 @@ def in_order_of_arrival(patch: pytest.MonkeyPatch) -> None:
 
 
 def last_report_wins(patch: pytest.MonkeyPatch) -> None:
-    original = Halves.__init__
+    original = RequestRecords.__init__
 
-    def init(self: Halves, group: Any) -> None:
+    def init(self: RequestRecords, group: Any) -> None:
         original(self, group)
         self.metrics = self.metrics[-1:]
 
-    patch.setattr(Halves, "__init__", init)
+    patch.setattr(RequestRecords, "__init__", init)
 
 
 def absent_is_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The books function counts the laptop's log groups through boto3, as on AWS, and brings in what was never delivered."""
+"""The ledger jobs count the laptop's log groups through boto3, as on AWS, and brings in what was never delivered."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The books function's handler: each task as a schedule or finance asks for it, over S3 and CloudWatch Logs."""
+"""The ledger jobs' handler: each task as a schedule or finance asks for it, over S3 and CloudWatch Logs."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from functions.ledger_jobs import app as books
+from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
 from weir.ledger.close import CloseError
 from weir.ledger.ingest import ingest
@@ -23,18 +23,18 @@ NOW = lines.NOON + timedelta(hours=1)
 @pytest.fixture
 def store(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The bucket, and the function at one o'clock with a temporary folder of its own."""
-    monkeypatch.setattr(books, "_now", lambda: NOW)
-    monkeypatch.setattr(books, "gettempdir", lambda: str(tmp_path))
-    for cached in (books._store, books._book):
+    monkeypatch.setattr(jobs, "_now", lambda: NOW)
+    monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
+    for cached in (jobs._store, jobs._book):
         cached.cache_clear()
     yield Store(bucket)
-    for cached in (books._store, books._book):
+    for cached in (jobs._store, jobs._book):
         cached.cache_clear()
 
 
 def run(capsys: pytest.CaptureFixture[str], **event: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """One task's answer, and its log line."""
-    done = books.handler(event, SimpleNamespace(aws_request_id="b-1"))
+    done = jobs.handler(event, SimpleNamespace(aws_request_id="b-1"))
     return done, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
@@ -54,7 +54,11 @@ def test_compaction_says_what_it_did_in_its_answer_its_log_and_its_metrics(
         log(store, f"r{day}", lines.NOON - timedelta(days=day))
     done, line = run(capsys, task="compact")
     assert (done["days"], done["rows"], done["corrections"]) == (["2026-11-21", "2026-11-22"], 2, [])
-    assert (line["message"], line["requestId"], line["service"]) == ("books.compact", "b-1", "books")
+    assert (line["message"], line["requestId"], line["service"]) == (
+        "ledger_jobs.compact",
+        "b-1",
+        "ledger-jobs",
+    )
     (described,) = line["_aws"]["CloudWatchMetrics"]
     assert all(metric["Name"] in line for metric in described["Metrics"])
     assert (line["DaysCompacted"], line["RowsCompacted"], line["CorrectionRows"]) == (2, 2, 0)
@@ -100,7 +104,7 @@ def test_an_export_leaves_its_files_and_says_how_it_ended(
     failed, line = run(capsys, task="export", job="job-2", format="papyrus", **asked)
     assert failed["status"] == "failed" and "papyrus" in failed["error"]
     assert line["ExportsFailed"] == 1
-    with pytest.raises(books.TaskError, match="job: expected an id"):
+    with pytest.raises(jobs.TaskError, match="job: expected an id"):
         run(capsys, task="export", job="../facts", format="csv", **asked)
 
 
@@ -108,8 +112,8 @@ def test_reports_are_counted_in_the_log_group_and_brought_in(
     store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC).replace(microsecond=0)  # moto's log groups keep no line from another time
-    monkeypatch.setattr(books, "_now", lambda: now)
-    with pytest.raises(books.TaskError, match="WEIR_LOG_GROUPS: expected the names"):
+    monkeypatch.setattr(jobs, "_now", lambda: now)
+    with pytest.raises(jobs.TaskError, match="WEIR_LOG_GROUPS: expected the names"):
         run(capsys, task="reconcile_completeness")
     monkeypatch.setenv("WEIR_LOG_GROUPS", lines.GROUP)
     logs = boto3.client("logs")

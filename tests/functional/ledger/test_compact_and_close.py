@@ -1,4 +1,4 @@
-"""The books over S3: days compacted, tails joined at read, months closed and corrected, prices compared."""
+"""The ledger over S3: days compacted, tails joined at read, months closed and corrected, prices compared."""
 
 import json
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The books as the template runs them: an export is asked for over HTTP, written by another function, and fetched."""
+"""The ledger jobs as the template runs them: an export is asked for over HTTP, written by another function, and fetched."""
 
 import asyncio
 import csv
@@ -62,10 +62,12 @@ async def test_a_day_is_compacted_once_counted_and_reported() -> None:
         assert again["totals"] == first["totals"]
         lines = [event.record or {} for event in aws.log_events("LedgerJobsFunction")]
         assert [line["CompletenessPercent"] for line in lines if "CompletenessPercent" in line] == [100.0]
-        assert all("PriceBookAgeDays" in line for line in lines if line.get("message") == "books.compact")
+        assert all(
+            "PriceBookAgeDays" in line for line in lines if line.get("message") == "ledger_jobs.compact"
+        )
 
 
-async def test_an_export_is_a_job_of_the_books_whose_file_has_an_address() -> None:
+async def test_an_export_is_a_job_of_the_ledger_whose_file_has_an_address() -> None:
     async with booked(2) as (aws, client):
         asked = await client.post("/api/exports", json={"format": "csv"})
         assert asked.status_code == 202, asked.text
