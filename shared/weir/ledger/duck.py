@@ -97,11 +97,15 @@ def _reader() -> duckdb.DuckDBPyConnection:
 
 
 def parquet(files: Sequence[Path], options: str = "hive_partitioning = false") -> str:
-    """The SQL that names the rows of some files; without any, no rows of the same columns."""
-    if files:
-        return f"read_parquet([{', '.join(text_literal(str(file)) for file in files)}], {options})"
-    empty = ", ".join(f'CAST(NULL AS {duck_type(column.type)}) AS "{column.name}"' for column in COLUMNS)
-    return f"(SELECT {empty} WHERE false)"
+    """The SQL that names the rows of some files, with every column: null where a file is older than the column."""
+    columns = ", ".join(f'CAST(NULL AS {duck_type(column.type)}) AS "{column.name}"' for column in COLUMNS)
+    empty = f"SELECT {columns} WHERE false"
+    if not files:
+        return f"({empty})"
+    listed = ", ".join(text_literal(str(file)) for file in files)
+    return (
+        f"({empty} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true, {options}))"
+    )
 
 
 def open_ledger(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnection:

@@ -114,8 +114,16 @@ def _usage() -> Iterator[Column]:
         path = f"usage.{name}"
         declared = Declared("bigint", f"Tokens over all attempts: {words}", "tokens", "quantity", path=path)
         yield _made(name, declared, attrgetter(path), nullable=True)
-    source = Declared("varchar", "provider, estimated or none: who counted the tokens", path="usage.source")
-    yield _made("usage_source", source, attrgetter("usage.source"), nullable=False)
+    for name, kind, said, role, nullable in (
+        ("source", "varchar", "Who counted: provider, estimated or none", "dimension", False),
+        ("service_tier", "varchar", "The provider's tier that served", "dimension", True),
+        ("provider_cost_usd", MONEY, "What the provider itself says that it charged", "quantity", True),
+        ("complete", "boolean", "False where the counts are a lower bound", "state", False),
+    ):
+        unit = "USD" if kind == MONEY else None
+        declared = Declared(kind, said, unit, role, path=f"usage.{name}")  # type: ignore[arg-type]
+        known = name if name in ("service_tier", "provider_cost_usd") else f"usage_{name}"
+        yield _made(known, declared, attrgetter(f"usage.{name}"), nullable=nullable)
 
 
 def _cost() -> Iterator[Column]:

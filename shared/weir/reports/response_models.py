@@ -5,122 +5,15 @@ Money and GB-seconds are decimal strings: a JSON number is read as binary floati
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from weir.ledger.row import JoinStatus
+from weir.reports.row_models import Answer, ComponentsAnswer, PhasesAnswer, RowAnswer
 
 type Money = Annotated[str, Field(description="USD, exact", examples=["0.00046086672"])]
 type Instant = Annotated[str, Field(description="ISO 8601", examples=["2026-11-22T12:00:00.000Z"])]
 
 
-class _Answer(BaseModel):
-    # A member that is not documented here fails the test that compares rows with these models.
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class ComponentsAnswer(_Answer):
-    """The charges; they sum to the total exactly."""
-
-    lambda_duration: Money | None = Field(description="Billed time by memory, at the first tier's price")
-    lambda_request: Money | None
-    lambda_streamed_bytes: Money | None = Field(description="Beyond 6 MiB of the response")
-    lambda_ephemeral_storage: Money | None = Field(description="/tmp beyond 512 MB")
-    lambda_restore: Money | None = Field(description="SnapStart: restoring the snapshot")
-    api_gateway: Money | None = Field(description="0 for requests that came by a function URL")
-    logs: Money | None = Field(description="CloudWatch Logs, by the bytes of the request's own lines")
-    input_tokens: Money | None = Field(description="Without the cached ones")
-    cached_input_tokens: Money | None = Field(description="Null where the provider reports no cached part")
-    output_tokens: Money | None = Field(description="Reasoning tokens included")
-
-
-class PhasesAnswer(_Answer):
-    """The charge for duration by what the time went to; they sum to it exactly."""
-
-    cold_start: Money | None
-    waiting: Money | None = Field(description="From each upstream call to its first token")
-    streaming: Money | None = Field(description="From the first to the last token, without validation")
-    validating: Money | None
-    rest: Money | None = Field(description="What is left, and what is unknown")
-
-
-class CostAnswer(_Answer):
-    """What a request cost; a lower bound where `unpriced` has reasons."""
-
-    components: ComponentsAnswer
-    phases: PhasesAnswer
-    total: Money
-    currency: Literal["USD"]
-    price_book_version: str
-    unpriced: list[str] = Field(description="Why something is not priced, or not priced in full")
-    is_estimate: bool = Field(description="Tokens were estimated, because the provider's count never came")
-
-
-class UsageAnswer(_Answer):
-    """Tokens over all attempts."""
-
-    input_tokens: int | None = Field(description="Cached ones included")
-    output_tokens: int | None = Field(description="Reasoning tokens included")
-    cached_input_tokens: int | None
-    reasoning_tokens: int | None
-    total_tokens: int | None
-    source: Literal["provider", "estimated", "none"]
-
-
-class RowAnswer(_Answer):
-    """One request, or what came of one after its month was closed."""
-
-    request_id: str = Field(description="Lambda's request id, which the caller got as x-request-id")
-    entry: Literal["request", "correction"] = Field(
-        description="A correction's quantities and money are differences to what was booked"
-    )
-    corrects: str | None = Field(description="The closed month, YYYY-MM, that a correction is for")
-    corrects_at: str | None = Field(description="When the corrected request was reported, UTC")
-    at: str = Field(description="When it was reported, or a correction was found; UTC")
-    day: str = Field(description="The UTC day it belongs to")
-    join_status: JoinStatus = Field(
-        description="Which halves are known: the bill, the usage, both or neither"
-    )
-    outcome: str | None = Field(description="Null: no completion arrived, and the platform reports success")
-    http_status: int | None
-    report_status: str | None = Field(description="The platform's word: success, timeout, error, failure")
-    function: str | None
-    function_arn: str | None
-    region: str | None
-    architecture: str | None
-    memory_mb: int | None
-    initialization_type: str | None
-    front: str | None = Field(description="How it came: function_url, rest_api or direct")
-    model: str | None = Field(description="As requested")
-    model_returned: str | None = Field(description="As the provider named it; prices go by this name")
-    document_schema: str | None = Field(alias="schema")
-    tenant: str | None
-    tags: dict[str, str]
-    billed_ms: int | None = Field(description="As reported, summed over the reports; never recomputed")
-    billed_invocations: int = Field(description="Reports: more than one where Lambda retried an event")
-    gb_s: str | None = Field(description="GB-seconds billed")
-    init_ms: float | None = Field(description="Cold start; 0 is a warm one")
-    duration_ms: float | None
-    wait_ms: float | None
-    stream_ms: float | None
-    validate_ms: float | None
-    ttft_ms: float | None = Field(description="From the request's start to the first token")
-    streamed_bytes: int | None
-    log_bytes: int | None = Field(description="Of the log lines that made the row")
-    attempts: int | None = Field(description="Calls of the provider")
-    violations: int | None = Field(description="What validation found wrong")
-    validated_values: int | None = Field(description="Fields and list elements that were valid")
-    saved_tokens: int | None = Field(description="Estimate: output not bought by stopping at a violation")
-    usage: UsageAnswer
-    cost: CostAnswer
-    estimate_total: Money | None = Field(
-        description="What the final event told the caller; without the cost of its own log lines"
-    )
-    saved_total: Money | None = Field(description="Estimate: what those tokens would have cost")
-    records: int = Field(description="Distinct log records that made the row")
-    anomalies: list[str] = Field(description="What contradicts itself in them")
-
-
-class PageAnswer(_Answer):
+class PageAnswer(Answer):
     """Rows in the order asked for."""
 
     rows: list[RowAnswer]
@@ -130,7 +23,7 @@ class PageAnswer(_Answer):
     unreadable_objects: int = Field(description="Stored objects that could not be read: rows may be missing")
 
 
-class PhaseSpan(_Answer):
+class PhaseSpan(Answer):
     """One phase on the clock of what was billed."""
 
     phase: Literal["cold_start", "waiting", "streaming", "validating", "rest"]
@@ -139,7 +32,7 @@ class PhaseSpan(_Answer):
     cost: Money | None
 
 
-class RequestAnswer(_Answer):
+class RequestAnswer(Answer):
     """One request with what its time went to."""
 
     row: RowAnswer
@@ -150,7 +43,7 @@ class RequestAnswer(_Answer):
     corrections: list[RowAnswer] = Field(description="What came after the month was closed")
 
 
-class RangeAnswer(_Answer):
+class RangeAnswer(Answer):
     """What was asked for, in the reader's zone."""
 
     from_: Instant = Field(alias="from")
@@ -158,7 +51,7 @@ class RangeAnswer(_Answer):
     time_zone: str
 
 
-class PriceBookAnswer(_Answer):
+class PriceBookAnswer(Answer):
     """The prices of this deployment; a row says which version made it."""
 
     version: str
@@ -167,7 +60,7 @@ class PriceBookAnswer(_Answer):
     warning: str | None = Field(description="Said when that is long ago")
 
 
-class TokensAnswer(_Answer):
+class TokensAnswer(Answer):
     """Sums over the rows that know the count; null where none does."""
 
     input: int | None = Field(description="Cached ones included")
@@ -176,7 +69,7 @@ class TokensAnswer(_Answer):
     reasoning: int | None
 
 
-class SavedAnswer(_Answer):
+class SavedAnswer(Answer):
     """Estimate: output that stopping at the first violation did not buy."""
 
     total: Money | None
@@ -184,14 +77,14 @@ class SavedAnswer(_Answer):
     rows: int
 
 
-class UnpricedAnswer(_Answer):
+class UnpricedAnswer(Answer):
     """Rows whose total is a lower bound."""
 
     rows: int
     reasons: dict[str, int]
 
 
-class EstimatesAnswer(_Answer):
+class EstimatesAnswer(Answer):
     """What callers were told against what it came to, over rows that are fully priced; logs are in neither."""
 
     rows: int
@@ -202,7 +95,7 @@ class EstimatesAnswer(_Answer):
     error_p99_percent: float | None
 
 
-class TotalsAnswer(_Answer):
+class TotalsAnswer(Answer):
     """Sums of the range; corrections are in money and quantities, not in counts."""
 
     requests: int
@@ -218,7 +111,7 @@ class TotalsAnswer(_Answer):
     estimates: EstimatesAnswer
 
 
-class UnitEconomicsAnswer(_Answer):
+class UnitEconomicsAnswer(Answer):
     """What a unit cost, failures included; null where there is no unit."""
 
     per_1000_requests: Money | None
@@ -230,7 +123,7 @@ class UnitEconomicsAnswer(_Answer):
     )
 
 
-class WasteAnswer(_Answer):
+class WasteAnswer(Answer):
     """Money that gave no document. Parts overlap (a failed request waited, too), so they have no sum."""
 
     name: Literal["waiting", "cold_start", "failed", "abandoned", "retried", "unknown"] = Field(
@@ -242,7 +135,7 @@ class WasteAnswer(_Answer):
     share_percent: float | None = Field(description="Of the range's total")
 
 
-class PercentilesAnswer(_Answer):
+class PercentilesAnswer(Answer):
     """Over the requests that know the value."""
 
     p50: float | None
@@ -250,7 +143,7 @@ class PercentilesAnswer(_Answer):
     p99: float | None
 
 
-class LatencyAnswer(_Answer):
+class LatencyAnswer(Answer):
     """How long requests took."""
 
     ttft_ms: PercentilesAnswer
@@ -258,7 +151,7 @@ class LatencyAnswer(_Answer):
     cold_start_percent: float | None
 
 
-class PointAnswer(_Answer):
+class PointAnswer(Answer):
     """One bucket of the series."""
 
     start: Instant = Field(description="Its first instant; a day is one of the zone, of 23 to 25 hours")
@@ -271,7 +164,7 @@ class PointAnswer(_Answer):
     duration_p95_ms: float | None
 
 
-class SeriesAnswer(_Answer):
+class SeriesAnswer(Answer):
     """Cost over time: by hour up to three days, then by day."""
 
     bucket: Literal["hour", "day"]
@@ -280,7 +173,7 @@ class SeriesAnswer(_Answer):
     points: list[PointAnswer]
 
 
-class GroupAnswer(_Answer):
+class GroupAnswer(Answer):
     """One part of the rows; `(unknown)` has no such value, `(other)` are those beyond the first twenty."""
 
     name: str
@@ -289,7 +182,7 @@ class GroupAnswer(_Answer):
     share_percent: float | None
 
 
-class BreakdownsAnswer(_Answer):
+class BreakdownsAnswer(Answer):
     """The most expensive names first."""
 
     outcome: list[GroupAnswer]
@@ -299,7 +192,7 @@ class BreakdownsAnswer(_Answer):
     function: list[GroupAnswer]
 
 
-class CostBucketAnswer(_Answer):
+class CostBucketAnswer(Answer):
     """Requests that cost at least `from` and less than `to`."""
 
     from_: Money = Field(alias="from")
@@ -307,7 +200,7 @@ class CostBucketAnswer(_Answer):
     requests: int
 
 
-class DistributionAnswer(_Answer):
+class DistributionAnswer(Answer):
     """Cost per request; percentiles have six digits that count."""
 
     buckets: list[CostBucketAnswer]
@@ -317,7 +210,7 @@ class DistributionAnswer(_Answer):
     max: Money | None
 
 
-class BudgetAnswer(_Answer):
+class BudgetAnswer(Answer):
     """A calendar month in the reader's zone, all requests, whatever is filtered."""
 
     month: str
@@ -333,7 +226,7 @@ class BudgetAnswer(_Answer):
     method: str = Field(description="How the forecast was made, or why there is none")
 
 
-class HourAnswer(_Answer):
+class HourAnswer(Answer):
     """One UTC hour, whatever is filtered."""
 
     hour: Instant
@@ -344,7 +237,7 @@ class HourAnswer(_Answer):
     missing: int | None
 
 
-class CompletenessAnswer(_Answer):
+class CompletenessAnswer(Answer):
     """How far the totals can be trusted to be all."""
 
     complete: int = Field(description="Rows with bill and usage")
@@ -359,14 +252,14 @@ class CompletenessAnswer(_Answer):
     counted_until: Instant | None
 
 
-class CorrectionsAnswer(_Answer):
+class CorrectionsAnswer(Answer):
     """What came after its month was closed, and was found in this range."""
 
     rows: int
     total: Money
 
 
-class ReportAnswer(_Answer):
+class ReportAnswer(Answer):
     """What a range cost, by what, and how far that can be trusted."""
 
     range: RangeAnswer
@@ -386,14 +279,14 @@ class ReportAnswer(_Answer):
     corrections: CorrectionsAnswer
 
 
-class RunningAnswer(_Answer):
+class RunningAnswer(Answer):
     """Athena is still at work: ask for the same URL again."""
 
     status: Literal["running"]
     retry_after_s: int
 
 
-class ExportStartedAnswer(_Answer):
+class ExportStartedAnswer(Answer):
     """An export that has begun."""
 
     id: str
@@ -401,7 +294,7 @@ class ExportStartedAnswer(_Answer):
     status_url: str
 
 
-class ExportFileAnswer(_Answer):
+class ExportFileAnswer(Answer):
     """One file of an export."""
 
     name: str
@@ -409,7 +302,7 @@ class ExportFileAnswer(_Answer):
     url: str = Field(description="For whoever holds it, for 15 minutes")
 
 
-class ExportAnswer(_Answer):
+class ExportAnswer(Answer):
     """How far an export is."""
 
     id: str
@@ -418,7 +311,7 @@ class ExportAnswer(_Answer):
     error: str | None
 
 
-class ProblemAnswer(_Answer):
+class ProblemAnswer(Answer):
     """RFC 9457 problem details."""
 
     type: Literal["about:blank"]
