@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -124,8 +124,11 @@ cold: $(ENV) ## Start-up of the built artifacts against the alternatives.
 
 # ---- Keep it current -----------------------------------------------------------------------------------------
 
-prices: .venv-prices/.installed ## Token prices of the price book, refreshed from genai-prices.
-	.venv-prices/bin/python infra/prices/refresh.py $(ARGS)
+prices: .venv-prices/.installed ## Token prices, refreshed from genai-prices; REGION=eu-west-1: AWS's, from its own list.
+	.venv-prices/bin/python $(if $(REGION),infra/prices/aws.py $(REGION),infra/prices/refresh.py) $(ARGS)
+
+prices-oracle: .venv-prices/.installed ## The price book against genai-prices itself: every model, drawn usage.
+	PYTHONPATH=shared:. .venv-prices/bin/python -m tests.prices_oracle $(ARGS)
 
 # ---- Environments --------------------------------------------------------------------------------------------
 

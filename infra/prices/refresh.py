@@ -1,19 +1,20 @@
-"""Refresh the token prices of the price book from the genai-prices package.
+"""Refresh the token prices of the price book from the genai-prices package: all of its sellers and models.
 
     make prices                                 # in an environment of its own: the functions never import genai-prices
     make lock UPGRADE=--upgrade                 # a newer genai-prices, before that
 
 genai-prices holds dated, sourced prices, but importing it takes most of a second, so what is needed is
-extracted here, once, and committed. The file is append-only: a record that was written never changes its
-prices; only the day on which they were checked is written anew. Where the source has a new price, the open
-record is closed at today and a new one begins; a model that the source has dropped stays, because old requests
-still need its price. Price history that the source itself dates (a start date) is taken over when a model is
-first written.
+extracted here, once, and committed: a file for each seller, a line for each model. The files are append-only: a record
+that was written never changes its prices; only the day on which they were checked is written anew. Where the source
+has a new price, the open record is closed at today and a new one begins; a model that the source has dropped stays,
+because old requests still need its price. Price history that the source itself dates (a start date) is taken over when
+a model is first written.
 https://github.com/pydantic/genai-prices
 """
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,185 +23,259 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "shared" / "weir" / "core" / "pricing" / "data" / "tokens.json"
-MODELS: Mapping[str, Sequence[str]] = {
-    "openai": (
-        "gpt-4o",
-        "gpt-4o-mini",
-        "gpt-4.1",
-        "gpt-4.1-mini",
-        "gpt-4.1-nano",
-        "gpt-5",
-        "gpt-5-mini",
-        "gpt-5-nano",
-        "gpt-5.5",
-        "gpt-6-astra",
-        "gpt-6-luna",
-        "gpt-6-sol",
-        "gpt-6.1-sol",
-        "gpt-6.1-terra",
-        "o3",
-        "o4-mini",
-    ),
-    "anthropic": (
-        "claude-haiku-4-5",
-        "claude-haiku-5-5",
-        "claude-sonnet-4-5",
-        "claude-sonnet-4-6",
-        "claude-sonnet-5",
-        "claude-sonnet-5-5",
-        "claude-opus-4-8",
-        "claude-opus-5",
-        "claude-opus-5-5",
-    ),
+if __name__ == "__main__":  # run as a script, before anything of ours is installed
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "shared")]
+
+from infra.prices.index import DATA, write_index
+from weir.pricing.token_records import DEFAULT_TIERS
+
+KINDS = {
+    "input": "input_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_5m": "cache_write_5m_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "audio_input": "input_audio_mtok",
+    "cached_audio_input": "cache_audio_read_mtok",
+    "output": "output_mtok",
+    "audio_output": "output_audio_mtok",
+    "reasoning": "output_reasoning_mtok",
 }
-KINDS = {"input": "input_mtok", "cached_input": "cache_read_mtok", "output": "output_mtok"}
+# What a variant's condition is called in an answer: the service tier that served it.
+TIER_CONDITIONS = ("service_tier", "processing", "speed")
+NAME_LISTS = {
+    "equals": "equals",
+    "prefixes": "starts_with",
+    "suffixes": "ends_with",
+    "contains": "contains",
+    "patterns": "regex",
+}
 
 
-def tiers_of(value: Any) -> list[dict[str, str | None]]:
-    """A price as tiers by input tokens: one token over a tier's start, its price holds for all of them."""
+def tiers_of(value: Any) -> str | list[dict[str, str | None]]:
+    """A price, or tiers by input tokens: one token over a tier's start, its price holds for all of them."""
     if isinstance(value, Decimal):
-        return [{"up_to": None, "price": format(value, "f")}]
-    starts = [tier.start for tier in value.tiers]
+        return format(value, "f")
     amounts = [value.base, *(tier.price for tier in value.tiers)]
-    bounds: list[str | None] = [str(start) for start in starts]
+    bounds: list[str | None] = [str(tier.start) for tier in value.tiers]
     return [
         {"up_to": bound, "price": format(amount, "f")}
         for bound, amount in zip([*bounds, None], amounts, strict=True)
     ]
 
 
-def records_of(prices: Any) -> list[dict[str, Any]]:
-    """The dated records of one model, oldest first; each ends where the next begins."""
-    conditional = prices if isinstance(prices, list) else None
-    dated = (
-        [(None, prices)]
-        if conditional is None
-        else [(_start_date(entry.constraint), entry.prices) for entry in conditional]
-    )
-    starts = [start for start, _ in dated]
+def prices_of(price: Any) -> dict[str, Any]:
+    """Prices by our kinds of token; kinds that no request of ours counts (images, searches) are left out."""
+    return {
+        kind: tiers_of(amount)
+        for kind, name in KINDS.items()
+        if (amount := getattr(price, name, None)) is not None
+    }
+
+
+def records_of(model: Any) -> list[dict[str, Any]]:
+    """The dated records of one model: for the whole day, oldest first; by the hour; by service tier."""
+    listed = model.prices if isinstance(model.prices, list) else [None]
+    dated: list[tuple[str | None, Any]] = []
+    hourly: list[dict[str, Any]] = []
+    for entry in listed:
+        constraint, price = (None, model.prices) if entry is None else (entry.constraint, entry.prices)
+        if hasattr(constraint, "start_time"):
+            hours = [constraint.start_time.strftime("%H:%M"), constraint.end_time.strftime("%H:%M")]
+            hourly.append(_record(None, None, prices_of(price), hours=hours))
+        else:
+            dated.append((_start_date(constraint), prices_of(price)))
+    tiers: dict[str, list[tuple[str | None, Any]]] = {}
+    for variant in model.price_variants or ():
+        conditions = dict(variant.when)
+        tier = next((conditions.pop(name) for name in TIER_CONDITIONS if name in conditions), None)
+        # A tier that names no price of its own costs what the standard does.
+        prices = prices_of(variant.prices) or (dated[-1][1] if dated else {})
+        if tier and str(tier).lower() not in DEFAULT_TIERS and not conditions and prices:
+            tiers.setdefault(str(tier).lower(), []).append((_start_date(variant.constraint), prices))
+    if model.id.endswith(":free") and not any(prices for _, prices in dated):
+        dated = [(None, {"input": "0", "output": "0"})]
     return [
-        {
-            "valid_from": start,
-            "valid_to": end,
-            "prices": {
-                kind: tiers_of(amount)
-                for kind, name in KINDS.items()
-                if (amount := getattr(price, name, None)) is not None
-            },
-        }
-        for (start, price), end in zip(dated, [*starts[1:], None], strict=True)
+        *_chain(dated),
+        *hourly,
+        *(record for tier, chain in sorted(tiers.items()) for record in _chain(chain, tier=tier)),
     ]
+
+
+def _chain(dated: Sequence[tuple[str | None, Any]], **members: Any) -> list[dict[str, Any]]:
+    dated = sorted(((start, prices) for start, prices in dated if prices), key=lambda entry: entry[0] or "")
+    ends = [*(start for start, _ in dated[1:]), None][: len(dated)]
+    return [_record(start, end, prices, **members) for (start, prices), end in zip(dated, ends, strict=True)]
+
+
+def _record(start: str | None, end: str | None, prices: Any, **members: Any) -> dict[str, Any]:
+    return {"valid_from": start, "valid_to": end, **members, "prices": prices}
 
 
 def _start_date(constraint: Any) -> str | None:
     if constraint is None:
         return None
     if not hasattr(constraint, "start_date"):
-        raise SystemExit(
-            f"expected a price with a start date, got {constraint!r}: prices by time of day have no room"
-        )
+        raise SystemExit(f"expected a price with a start date or hours, got {constraint!r}")
     return str(constraint.start_date.isoformat())
 
 
 def names_of(match: Any) -> dict[str, list[str]]:
-    """The source's match clause as exact names, prefixes and patterns."""
-    names: dict[str, list[str]] = {"equals": [], "prefixes": [], "patterns": []}
-    for clause in getattr(match, "or_", [match]):
-        for kind, attribute in (("equals", "equals"), ("prefixes", "starts_with"), ("patterns", "regex")):
+    """The source's match clause as lists of alternatives; those that are empty are left out."""
+    names: dict[str, list[str]] = {}
+    for clause in _alternatives(match):
+        if hasattr(clause, "and_"):
+            names.setdefault("patterns", []).append("".join(map(_lookahead, clause.and_)))
+            continue
+        for kind, attribute in NAME_LISTS.items():
             if isinstance(value := getattr(clause, attribute, None), str):
-                names[kind].append(value)
+                names.setdefault(kind, []).append(value if kind == "patterns" else value.lower())
                 break
         else:
-            raise SystemExit(f"expected a clause equals, starts_with or regex, got {clause!r}")
+            raise SystemExit(f"expected a clause of {sorted(NAME_LISTS.values())}, got {clause!r}")
     return names
+
+
+def _alternatives(match: Any) -> list[Any]:
+    """The clauses of which one is enough; the source nests them."""
+    return (
+        [part for clause in match.or_ for part in _alternatives(clause)] if hasattr(match, "or_") else [match]
+    )
+
+
+def _lookahead(clause: Any) -> str:
+    """One part of a clause that needs all of its parts, as a pattern that consumes nothing."""
+    for attribute, before, after in (
+        ("starts_with", "^", ""), ("equals", "^", "$"), ("contains", "^.*", ""), ("ends_with", "^.*", "$"),
+    ):  # fmt: skip
+        if isinstance(value := getattr(clause, attribute, None), str):
+            return f"(?={before}{re.escape(value)}{after})"
+    if isinstance(value := getattr(clause, "regex", None), str):
+        return f"(?=.*?{value})" if not value.startswith("^") else f"(?={value})"
+    raise SystemExit(f"expected a clause of {sorted(NAME_LISTS.values())}, got {clause!r}")
 
 
 def merge(
     old: Iterable[Mapping[str, Any]], fresh: Iterable[Mapping[str, Any]], today: str
 ) -> list[dict[str, Any]]:
-    """The models of `old` with what `fresh` adds; no record of `old` changes its prices."""
-    merged = {entry["model"]: dict(entry) for entry in old}
+    """The models of `fresh`, in its order, with the history of `old`, and those that only `old` has behind them.
+
+    No record of `old` changes its prices. A record's place in history is its tier and its hours.
+    """
+    known = {entry["model"]: dict(entry) for entry in old}
+    merged = []
     for entry in fresh:
-        known = merged.setdefault(entry["model"], dict(entry))
-        for kind in ("equals", "prefixes", "patterns"):
-            known[kind] = list(dict.fromkeys([*known[kind], *entry[kind]]))
-        *closed, last = known["records"]
-        current = entry["records"][-1]
-        if last["prices"] != current["prices"]:
-            start = current["valid_from"] or ""
-            if start <= (last["valid_from"] or ""):
-                start = today  # the source does not say when: no day before today is priced anew
-            if start <= (last["valid_from"] or ""):
-                raise SystemExit(
-                    f"{entry['model']}: expected a change after {last['valid_from']}, got one on {start}"
-                )
-            known["records"] = [
-                *closed,
-                {**last, "valid_to": start},
-                {"valid_from": start, "valid_to": None, "prices": current["prices"]},
-            ]
-    return [merged[model] for model in sorted(merged)]
+        before = known.pop(entry["model"], None)
+        if before is None:
+            merged.append(dict(entry))
+            continue
+        names = {
+            kind: list(dict.fromkeys([*before.get(kind, []), *entry.get(kind, [])]))
+            for kind in NAME_LISTS
+            if kind in before or kind in entry
+        }
+        records: list[dict[str, Any]] = []
+        chains = {_place(record): None for record in (*before["records"], *entry["records"])}
+        for place in chains:
+            was = [dict(record) for record in before["records"] if _place(record) == place]
+            now = [dict(record) for record in entry["records"] if _place(record) == place]
+            records += _extended(entry["model"], was, now, today)
+        merged.append({**entry, **names, "records": records})
+    return [*merged, *known.values()]
 
 
-def extract() -> list[dict[str, Any]]:
-    """What the installed genai-prices says of the models we list. Raises SystemExit where it has lost one."""
+def _place(record: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+    hours = record.get("hours")
+    return record.get("tier"), tuple(hours) if hours else None
+
+
+def _extended(
+    model: str, was: list[dict[str, Any]], now: list[dict[str, Any]], today: str
+) -> list[dict[str, Any]]:
+    if not was:
+        return [{**now[0], "valid_from": now[0]["valid_from"] or today}, *now[1:]]
+    if not now:
+        return was if was[-1]["valid_to"] else [*was[:-1], {**was[-1], "valid_to": today}]
+    *closed, last = was
+    current = now[-1]
+    if last["prices"] == current["prices"] and last["valid_to"] is None:
+        return was
+    start = current["valid_from"] or ""
+    if start <= (last["valid_from"] or ""):
+        start = today  # the source does not say when: no day before today is priced anew
+    if start <= (last["valid_from"] or ""):
+        raise SystemExit(f"{model}: expected a change after {last['valid_from']}, got one on {start}")
+    return [*closed, {**last, "valid_to": last["valid_to"] or start}, {**current, "valid_from": start}]
+
+
+def extract() -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    """What the installed genai-prices says: the sellers, and the models of each."""
     from genai_prices.data import providers
 
-    models = []
+    sellers, models = [], {}
     for provider in providers:
-        wanted = MODELS.get(provider.id, ())
-        known = {model.id: model for model in provider.models}
-        if missing := sorted(set(wanted) - set(known)):
-            raise SystemExit(f"genai-prices no longer has {provider.id}: {', '.join(missing)}")
-        for name in wanted:
-            model = known[name]
-            models.append(
-                {
-                    "model": name,
-                    "provider": provider.id,
-                    **names_of(model.match),
-                    "records": records_of(model.prices),
-                }
-            )
-    return models
+        sellers.append(
+            {
+                "name": provider.id,
+                "address": provider.api_pattern,
+                "names": names_of(provider.provider_match) if provider.provider_match else {},
+                "models": names_of(provider.model_match) if provider.model_match else {},
+                "also": list(provider.fallback_model_providers or ()),
+            }
+        )
+        models[provider.id] = [
+            {
+                "model": model.id,
+                "provider": provider.id,
+                **names_of(model.match),
+                **({"request_fee": True} if _has_request_fee(model) else {}),
+                "records": records_of(model),
+            }
+            for model in provider.models
+        ]
+    return sellers, models
+
+
+def _has_request_fee(model: Any) -> bool:
+    listed = model.prices if isinstance(model.prices, list) else [model]
+    return any(getattr(entry.prices, "requests_kcount", None) is not None for entry in listed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file anew and load it; print what changed."""
+    """Write the files anew, and load them all; print what changed."""
     parser = argparse.ArgumentParser(description="Refresh the token prices of the price book.")
     parser.add_argument(
         "--today", default=datetime.now(UTC).date().isoformat(), help="day a changed price begins"
     )
-    today = parser.parse_args(arguments).today
-    old = json.loads(TARGET.read_text()) if TARGET.exists() else {"models": []}
-    models = merge(old["models"], extract(), today)
-    if models == old["models"] and today == old.get("as_of"):
-        print(
-            f"nothing has changed today: {len(models)} models, genai-prices {metadata.version('genai-prices')}"
-        )
-        return 0
-    document = {
-        "kind": "tokens",
-        "currency": "USD",
-        "as_of": today,
-        "source": {
-            "name": f"genai-prices {metadata.version('genai-prices')}, extracted {today}",
-            "url": "https://github.com/pydantic/genai-prices",
-            "note": "USD per 1,000,000 tokens; without valid_from: as far back as the source knows.",
-        },
-        "models": models,
-    }
-    TARGET.write_text(json.dumps(document, indent=1) + "\n")
-    sys.path.insert(0, str(ROOT / "shared"))  # run as a script, before anything of ours is installed
+    parser.add_argument("--folder", type=Path, default=DATA, help="the book's folder")
+    options = parser.parse_args(arguments)
+    version = metadata.version("genai-prices")
+    sellers, models = extract()
+    changed = total = 0
+    (options.folder / "tokens").mkdir(parents=True, exist_ok=True)
+    for seller, fresh in models.items():
+        target = options.folder / "tokens" / f"{seller}.json"
+        old = json.loads(target.read_text())["models"] if target.exists() else []
+        merged = merge(old, fresh, options.today) if old else fresh
+        changed += sum(model not in old for model in merged)
+        total += len(merged)
+        head = {
+            "kind": "tokens",
+            "currency": "USD",
+            "as_of": options.today,
+            "source": {
+                "name": f"genai-prices {version}, extracted {options.today}",
+                "url": "https://github.com/pydantic/genai-prices",
+                "note": "USD per 1,000,000 tokens; without valid_from: as far back as the source knows.",
+            },
+        }
+        lines = ",\n".join("  " + json.dumps(model) for model in merged)
+        target.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "models": [\n{lines}\n ]\n}}\n')
+    book_version = write_index(options.folder, sellers)
     from weir.pricing.price_book import PriceBook
 
-    changed = sum(model not in old["models"] for model in models)
-    print(
-        f"{changed} of {len(models)} models have changed since {old.get('as_of', 'ever')}; "
-        f"{TARGET.relative_to(ROOT)} is of today: price book {PriceBook.load().version}"
-    )
+    PriceBook.load(folder=options.folder).check()
+    print(f"{changed} of {total} models have changed; price book {book_version}")
     return 0
 
 

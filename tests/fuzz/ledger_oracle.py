@@ -45,16 +45,24 @@ class Prices:
     def __init__(self) -> None:
         self._items: dict[tuple[str, str | None], Fraction] = {}
         self._models: dict[str, dict[str, Fraction]] = {}
-        for path in _DATA.glob("*.json"):
+        for path in (_DATA / "aws" / "us-east-1.json", _DATA / "tokens" / "openai.json"):
             document = json.loads(path.read_text())
             for record in document.get("records", ()):
                 key = (record["item"], record["architecture"])
                 self._items.setdefault(key, Fraction(record["tiers"][0]["price"]))
             for model in document.get("models", ()):
-                (now,) = [record for record in model["records"] if record["valid_to"] is None]
-                kinds = {kind: Fraction(tiers[0]["price"]) for kind, tiers in now["prices"].items()}
-                for name in model["equals"]:
-                    self._models[name] = kinds
+                standard = [
+                    record
+                    for record in model["records"]
+                    if record.keys() == {"valid_from", "valid_to", "prices"}
+                ]
+                for record in standard[-1:]:
+                    kinds = {
+                        kind: Fraction(tiers if isinstance(tiers, str) else tiers[0]["price"])
+                        for kind, tiers in record["prices"].items()
+                    }
+                    for name in model.get("equals", ()):
+                        self._models[name] = kinds
 
     def charge(self, item: str, quantity: Fraction, architecture: str | None = None) -> int:
         """Quantity by price, rounded."""
@@ -180,10 +188,12 @@ def _gateway(world: World, streamed: int | None) -> int | None:
 
 def _token_amounts(attempts: list[tuple[str | None, dict[str, Any]]]) -> dict[str, int | None]:
     found: dict[str, list[int]] = {"input": [], "cached_input": [], "output": []}
+    counts_input = counts_output = False
     for model, used in attempts:
         given, taken, cached = (used.get(f"{kind}_tokens") for kind in ("input", "output", "cached_input"))
         if None not in (given, taken) and used["total_tokens"] != given + taken:
             continue  # it contradicts itself
+        counts_input, counts_output = counts_input or given is not None, counts_output or taken is not None
         counts = {
             "input": None if given is None else given - (cached or 0),
             "cached_input": cached,
@@ -194,4 +204,16 @@ def _token_amounts(attempts: list[tuple[str | None, dict[str, Any]]]) -> dict[st
             if amount is not None:
                 found[kind].append(amount)
     nothing = None if attempts else 0
-    return {f"{kind}_tokens": sum(amounts) if amounts else nothing for kind, amounts in found.items()}
+    # A world has no other kinds: who counts its input, or its output, bought none of them.
+    others = {
+        f"{kind}_tokens": 0 if counted else nothing
+        for kind, counted in (
+            ("cache_write", counts_input),
+            ("audio_input", counts_input),
+            ("audio_output", counts_output),
+        )
+    }
+    return {
+        **{f"{kind}_tokens": sum(amounts) if amounts else nothing for kind, amounts in found.items()},
+        **others,
+    }

@@ -12,10 +12,13 @@ const COLOURS = [
   "api_gateway",
   "logs",
   "cached_input_tokens",
+  "cache_write_tokens",
   "lambda_request",
   "lambda_streamed_bytes",
   "lambda_ephemeral_storage",
   "lambda_restore",
+  "audio_input_tokens",
+  "audio_output_tokens",
 ];
 
 function largest(points, of) {

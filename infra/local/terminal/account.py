@@ -31,7 +31,10 @@ _COMPONENTS = (
     ("logs", "bytes of log lines", "log_bytes"),
     ("input_tokens", "input tokens", "uncached_input_tokens"),
     ("cached_input_tokens", "cached input tokens", "cached_input_tokens"),
+    ("cache_write_tokens", "tokens written to a cache", "cache_write_tokens"),
+    ("audio_input_tokens", "audio input tokens", None),
     ("output_tokens", "output tokens", "output_tokens"),
+    ("audio_output_tokens", "audio output tokens", None),
 )
 
 
@@ -93,7 +96,7 @@ def cost_lines(entry: Entry, estimate: Row | None) -> list[str]:
     for key, label in _PHASES:
         line(label, "", "phases", key)
     for key, label, counted in _COMPONENTS:
-        if key not in _ALWAYS and final["components"][key] in (None, "0"):
+        if key not in _ALWAYS and final["components"].get(key) in (None, "0"):
             continue
         line(label, whole(usage[counted]) if counted else "", "components", key)
     lines.append(f"  {'total':<24}{'':>12}{money(final['total']):>16}{money(estimated['total']):>16}")

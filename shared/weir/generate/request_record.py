@@ -17,7 +17,7 @@ from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact, format_timestamp
 from weir.outcomes import Outcome
-from weir.pricing.cost import UsageQuantities, price_request
+from weir.pricing.cost import TokensBought, UsageQuantities, price_request
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import EventSource
 from weir.pricing.usage import Usage
@@ -150,7 +150,7 @@ class RequestRecord:
             stream_ms=timing["stream_ms"],
             validate_ms=timing["validate_ms"],
             streamed_bytes=self.sent_bytes,
-            tokens=[(attempt.answering_model, attempt.usage) for attempt in self.attempts],
+            tokens=[TokensBought(attempt.answering_model, attempt.usage) for attempt in self.attempts],
             is_estimate=True,
         )
         return price_request(quantities, book).as_json()

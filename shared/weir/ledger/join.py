@@ -25,9 +25,9 @@ from typing import Any, cast
 
 from weir.ledger.coerce import count, mapping, megabytes, number, sum_all, sum_known, text, whole
 from weir.ledger.log_records import RawRecord
-from weir.ledger.request_log import Attempt, RequestRecords
+from weir.ledger.request_log import RequestRecords
 from weir.ledger.row import Row
-from weir.pricing.cost import UsageQuantities, price_request, price_saved
+from weir.pricing.cost import TokensBought, UsageQuantities, price_request, price_saved
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import EventSource
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
@@ -148,7 +148,7 @@ def row_of(
         attempts=known.calls,
         violations=known.counted("violations"),
         validated_values=known.counted("validated_values"),
-        usage=Usage.total([usage for _, usage in tokens]) if tokens else NOTHING_BOUGHT,
+        usage=Usage.total([bought.usage for bought in tokens]) if tokens else NOTHING_BOUGHT,
         cost=cost,
         estimate_total=known.estimate_total,
         saved_tokens=sum(tokens for tokens, _ in saved) if saved else None,
@@ -167,8 +167,8 @@ def _first[T](bodies: Sequence[Mapping[str, Any]], name: str, read: Callable[[ob
     return None
 
 
-def _saved_total(saved: Sequence[tuple[int, Attempt]], at: datetime, book: PriceBook) -> Decimal | None:
-    amounts = [price_saved(tokens, model, usage, at, book) for tokens, (model, usage) in saved]
+def _saved_total(saved: Sequence[tuple[int, TokensBought]], at: datetime, book: PriceBook) -> Decimal | None:
+    amounts = [price_saved(tokens, attempt, at, book) for tokens, attempt in saved]
     known = [amount for amount in amounts if amount is not None]
     return sum(known, Decimal(0)) if known and len(known) == len(amounts) else None
 

@@ -12,9 +12,8 @@ from weir.ledger.coerce import count, mapping, money, number, sum_all, sum_known
 from weir.ledger.log_records import RawRecord
 from weir.ledger.row import JoinStatus
 from weir.outcomes import Outcome
+from weir.pricing.quantities import TokensBought
 from weir.pricing.usage import Usage
-
-type Attempt = tuple[str | None, Usage]  # the model that answered, and what was used
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
@@ -67,16 +66,19 @@ class RequestRecords:
         return Outcome.KILLED.value if any(status not in (None, "success") for status in statuses) else None
 
     @property
-    def tokens(self) -> list[Attempt]:
+    def tokens(self) -> list[TokensBought]:
         """Every attempt that completed; else the sum that the last checkpoint holds."""
         if self.completed:
             return [attempt for attempts in self.attempts for attempt in attempts]
         # A checkpoint counts all attempts up to then; without one not even their number is known.
         bodies = [record.body for record in self.progress[-1:] or self.started[-1:]] or [{}]
-        return [(text(body.get("model")), usage_of(body.get("usage"))) for body in bodies]
+        return [
+            TokensBought(text(body.get("model")), usage_of(body.get("usage")), text(body.get("seller")))
+            for body in bodies
+        ]
 
     @property
-    def saved(self) -> list[tuple[int, Attempt]]:
+    def saved(self) -> list[tuple[int, TokensBought]]:
         """Output tokens that a stop at a violation spared, with the attempt that it stopped."""
         counted = [count(mapping(record.body.get("saved")).get("output_tokens")) for record in self.completed]
         # Only a first attempt is compared with whole documents.
@@ -152,19 +154,20 @@ def _listed(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [entry for entry in attempts if isinstance(entry, dict)] if isinstance(attempts, list) else []
 
 
-def _attempts(body: Mapping[str, Any], attempts: list[Mapping[str, Any]]) -> list[Attempt]:
+def _attempts(body: Mapping[str, Any], attempts: list[Mapping[str, Any]]) -> list[TokensBought]:
     requested = text(body.get("model"))
     answered = text(body.get("model_returned")) or requested
-    tokens: list[Attempt] = []
+    tokens: list[TokensBought] = []
     for attempt in attempts:
         # Only the last attempt is known to be the one that answered under the returned name.
         model = answered
         if attempt is not attempts[-1]:
             model = text(attempt.get("model_returned")) or text(attempt.get("model")) or requested
-        tokens.append((model, usage_of(attempt.get("usage"))))
+        seller = text(attempt.get("seller")) or text(body.get("seller"))
+        tokens.append(TokensBought(model, usage_of(attempt.get("usage")), seller))
     if not attempts:
         usage = usage_of(body.get("usage"))
         # An empty list says that the provider was never called; no list says nothing at all.
         if usage != Usage() or body.get("attempts") != []:
-            tokens.append((answered, usage))
+            tokens.append(TokensBought(answered, usage, text(body.get("seller"))))
     return tokens

@@ -11,6 +11,7 @@ from math import ceil
 from weir.pricing.money import charge
 from weir.pricing.price_book import BY_ARCHITECTURE, AwsItem, PriceBook
 from weir.pricing.quantities import UsageQuantities
+from weir.pricing.token_charges import no_price
 
 _GIB = 1024**3
 FREE_STREAMED_BYTES = 6 * 1024**2  # of every response; the free 100 GiB a month are the account's
@@ -40,7 +41,7 @@ class Prices:
         if price is None:
             by_architecture = item in BY_ARCHITECTURE
             place = f"{usage.region}/{usage.architecture}" if by_architecture else usage.region
-            self.reasons.append(no_price(item, place, usage))
+            self.reasons.append(no_price(item, place, usage.at))
             return None
         return price.amount
 
@@ -48,11 +49,6 @@ class Prices:
         """Say why a component has no amount, or not all of it; the amount of what is unknown is None."""
         self.reasons.append(reason)
         return None
-
-
-def no_price(item: str, of: str | None, usage: UsageQuantities) -> str:
-    # A model's name comes from outside, and a reason is a key of reports: it stays short.
-    return f"no_price:{item}:{(of or 'unknown')[:100]}:{usage.at.date().isoformat()}"
 
 
 def duration_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:

@@ -27,22 +27,22 @@ from weir.pricing.aws_charges import (
     ephemeral_storage_charge,
     logs_charge,
     managed_ms,
-    no_price,
     request_charge,
     restore_charge,
     streamed_bytes_charge,
 )
 from weir.pricing.money import MONEY, charge, plain
 from weir.pricing.phases import Phases, split_phases
-from weir.pricing.price_book import Price, PriceBook, TokenKind
-from weir.pricing.quantities import UsageQuantities
-from weir.pricing.usage import Usage
+from weir.pricing.price_book import PriceBook
+from weir.pricing.quantities import TokensBought, UsageQuantities
+from weir.pricing.token_charges import output_price, token_charges
 
 __all__ = [
     "API_GATEWAY_METERED_BYTES",
     "FREE_STREAMED_BYTES",
     "Components",
     "Cost",
+    "TokensBought",
     "UsageQuantities",
     "price_request",
     "price_saved",
@@ -62,9 +62,12 @@ class Components:
     lambda_restore: Decimal | None = None  # from a snapshot (SnapStart)
     api_gateway: Decimal | None = None
     logs: Decimal | None = None  # ingestion of the lines that the ledger keeps
-    input_tokens: Decimal | None = None  # without the cached ones
+    input_tokens: Decimal | None = None  # without the cached, the written to a cache, and the sound
     cached_input_tokens: Decimal | None = None
-    output_tokens: Decimal | None = None
+    cache_write_tokens: Decimal | None = None
+    audio_input_tokens: Decimal | None = None
+    output_tokens: Decimal | None = None  # reasoning included
+    audio_output_tokens: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
         restore_charge(usage, prices),
         api_gateway_charge(usage, prices),
         logs_charge(usage, prices),
-        *_tokens(usage, book, reasons),
+        *token_charges(usage.tokens, usage.at, book, reasons),
     )
     total = sum([amount for amount in _amounts(components) if amount is not None], _ZERO)
     phases = split_phases(
@@ -123,7 +126,9 @@ def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
         validating_ms=usage.validate_ms,
     )
     allocated = managed and duration is not None
-    estimated = usage.is_estimate or allocated or any(part.source == "estimated" for _, part in usage.tokens)
+    estimated = (
+        usage.is_estimate or allocated or any(part.usage.source == "estimated" for part in usage.tokens)
+    )
     return Cost(components, phases, total, book.version, tuple(dict.fromkeys(reasons)), estimated)
 
 
@@ -135,65 +140,11 @@ def _money_json(group: Components | Phases) -> dict[str, str | None]:
     return {name: None if (amount := getattr(group, name)) is None else plain(amount) for name in names}
 
 
-def _tokens(
-    usage: UsageQuantities, book: PriceBook, reasons: list[str]
-) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-    """Input without the cached tokens, cached input, output: summed over the attempts that can be priced."""
-    sums: dict[TokenKind, Decimal | None] = dict.fromkeys(
-        ("input", "cached_input", "output"), None if usage.tokens else Decimal(0)
-    )
-    for model, part in usage.tokens:
-        if part.inconsistent:
-            reasons.append("usage_inconsistent")
-            continue
-        # A provider that reports no cached part is taken to have served none: input is then priced in full.
-        cached = part.cached_input_tokens
-        fresh = None if part.input_tokens is None else part.input_tokens - (cached or 0)
-        counts: tuple[tuple[TokenKind, int | None], ...] = (
-            ("input", fresh),
-            ("cached_input", cached),
-            ("output", part.output_tokens),
-        )
-        for kind, count in counts:
-            if count is None:
-                if kind != "cached_input":
-                    reasons.append(f"{kind}_tokens_unknown")
-                continue
-            amount = _token_amount(kind, count, model, part.input_tokens, usage, book)
-            if amount is None:
-                reasons.append(no_price("tokens", model or "(no model named)", usage))
-                continue
-            sums[kind] = (sums[kind] or Decimal(0)) + amount
-    return sums["input"], sums["cached_input"], sums["output"]
-
-
-def _token_amount(
-    kind: TokenKind,
-    count: int,
-    model: str | None,
-    input_tokens: int | None,
-    usage: UsageQuantities,
-    book: PriceBook,
-) -> Decimal | None:
-    if count == 0:
-        return Decimal(0)  # nothing was bought, whatever it would have cost
-    price: Price | None = book.token_price(kind, model=model, at=usage.at)
-    if price is None and kind == "cached_input":
-        price = book.token_price("input", model=model, at=usage.at)
-    if price is None:
-        return None
-    return charge(Decimal(count).scaleb(-6), price.at_quantity(input_tokens or 0))
-
-
-def price_saved(
-    tokens: int, model: str | None, usage: Usage, at: datetime, book: PriceBook
-) -> Decimal | None:
-    """What output `tokens` that were not bought would have cost in an attempt of `usage`; None without a price."""
+def price_saved(tokens: int, attempt: TokensBought, at: datetime, book: PriceBook) -> Decimal | None:
+    """What output `tokens` that were not bought would have cost in an attempt; None without a price."""
     if tokens == 0:
         return _ZERO
-    price = book.token_price("output", model=model, at=at)
-    return (
-        None
-        if price is None
-        else charge(Decimal(tokens).scaleb(-6), price.at_quantity(usage.input_tokens or 0))
-    )
+    price = output_price(attempt, at, book)
+    if price is None:
+        return None
+    return charge(Decimal(tokens).scaleb(-6), price.at_quantity(attempt.usage.input_tokens or 0))

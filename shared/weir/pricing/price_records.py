@@ -5,11 +5,11 @@ last has no end, a record begins before it ends, and the records of one key join
 """
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -28,16 +28,19 @@ type AwsItem = Literal[
     "managed_instances_fee",
     "api_gateway_request",
     "logs_ingestion",
+    "logs_storage",
+    "s3_put_request",
+    "s3_get_request",
+    "s3_storage",
 ]
-type TokenKind = Literal["input", "cached_input", "output"]
 type AwsKey = tuple[str, str, str | None]  # item, region, architecture (None: the same for all)
 
 # Whose price differs between arm64 and x86_64.
 BY_ARCHITECTURE = frozenset(
     {"duration", "provisioned_concurrency", "provisioned_duration", "managed_instances_memory"}
 )
+_AWS_KEYS = ("item", "region", "architecture", "unit", "valid_from", "valid_to", "tiers", "source")
 _AWS_ITEMS = frozenset(AwsItem.__value__.__args__)
-_TOKEN_KINDS = frozenset(TokenKind.__value__.__args__)
 
 
 class PriceBookError(ConfigurationError, ValueError):
@@ -82,31 +85,17 @@ class Price:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The model names that one set of prices covers: exact, by prefix, by pattern (dated snapshots)."""
-
-    model: str
-    provider: str | None
-    equals: frozenset[str]
-    prefixes: tuple[str, ...]
-    patterns: tuple[str, ...]
-
-    def rank(self, name: str) -> int:
-        """How well `name` fits: exact, then a pattern, then the longest prefix; 0 is not at all."""
-        if name in self.equals:
-            return 1_000_000
-        if any(
-            re.search(pattern, name) for pattern in self.patterns
-        ):  # ours, from the refresh, never a caller's
-            return 999_999
-        return max((len(prefix) for prefix in self.prefixes if name.startswith(prefix)), default=0)
-
-
 def expect(condition: bool, where: str, expected: str, got: object) -> None:
     """Raises PriceBookError unless the condition holds."""
     if not condition:
         raise PriceBookError(f"price book, {where}: expected {expected}, got {got!r}")
+
+
+def only_keys(where: str, entry: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raises PriceBookError for a member that nobody reads: a mistyped one would be a price that does not hold."""
+    for key in entry:
+        near = get_close_matches(key, known, 1)
+        expect(key in known, where, f"one of {list(known)}" + (f", perhaps {near[0]!r}" if near else ""), key)
 
 
 def read_document(where: str, content: bytes) -> Mapping[str, Any]:
@@ -126,15 +115,10 @@ def source_of(document: Mapping[str, Any]) -> str:
     return str(source.get("name", "")) if isinstance(source, Mapping) else str(source or "contract")
 
 
-def _entries(where: str, value: object) -> list[Mapping[str, Any]]:
+def entries_of(where: str, value: object) -> list[Mapping[str, Any]]:
+    """A list of JSON objects. Raises PriceBookError."""
     if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
         raise PriceBookError(f"price book, {where}: expected a list of objects, got {value!r}")
-    return value
-
-
-def _texts(where: str, value: object) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-        raise PriceBookError(f"price book, {where}: expected a list of strings, got {value!r}")
     return value
 
 
@@ -146,12 +130,8 @@ def day_of(where: str, value: object) -> date:
         raise PriceBookError(f"price book, {where}: expected a day YYYY-MM-DD, got {value!r}") from None
 
 
-def _name(where: str, value: object) -> str | None:
-    expect(value is None or (isinstance(value, str) and bool(value)), where, "a name or null", value)
-    return str(value) if value else None
-
-
-def _bound(where: str, value: object) -> date | None:
+def bound_of(where: str, value: object) -> date | None:
+    """A day, or null for no bound. Raises PriceBookError."""
     return None if value is None else day_of(where, value)
 
 
@@ -165,8 +145,11 @@ def _decimal(where: str, value: object) -> Decimal:
     return number
 
 
-def _tiers(where: str, value: object) -> tuple[Tier, ...]:
-    entries = _entries(f"{where} tiers", value)
+def tiers_of(where: str, value: object) -> tuple[Tier, ...]:
+    """Tiers in rising order, the last without end; a text alone is one price without tiers. Raises PriceBookError."""
+    if isinstance(value, str):
+        return (Tier(None, _decimal(where, value)),)
+    entries = entries_of(f"{where} tiers", value)
     expect(bool(entries), where, "at least one tier", value)
     tiers = []
     for entry in entries:
@@ -181,47 +164,24 @@ def _tiers(where: str, value: object) -> tuple[Tier, ...]:
     return tuple(tiers)
 
 
-def _price(where: str, item: str, unit: str, tiers: object, record: Mapping[str, Any], source: str) -> Price:
-    start, end = _bound(where, record.get("valid_from")), _bound(where, record.get("valid_to"))
-    return Price(item, unit, _tiers(where, tiers), start, end, source)
-
-
 def aws_records(where: str, records: object, source: str) -> Iterator[tuple[AwsKey, Price]]:
     """The prices of AWS's items, with their keys. Raises PriceBookError."""
-    for number, record in enumerate(_entries(f"{where} records", records)):
+    for number, record in enumerate(entries_of(f"{where} records", records)):
         place = f"{where} record {number}"
+        only_keys(place, record, _AWS_KEYS)
         item, region, architecture = record.get("item"), record.get("region"), record.get("architecture")
         expect(item in _AWS_ITEMS, place, f"an item of {sorted(_AWS_ITEMS)}", item)
         expect(isinstance(region, str), place, "a region", region)
         expect(architecture in (None, "arm64", "x86_64"), place, "arm64, x86_64 or null", architecture)
-        price = _price(place, str(item), str(record.get("unit", "")), record.get("tiers"), record, source)
-        yield (str(item), str(region), architecture), price
-
-
-def model_records(where: str, models: object, source: str) -> Iterator[tuple[Names, dict[str, list[Price]]]]:
-    """The prices of each model's tokens by kind, with the names they cover. Raises PriceBookError."""
-    seen: set[str] = set()
-    for entry in _entries(f"{where} models", models):
-        model = str(entry.get("model") or "")
-        expect(bool(model) and model not in seen, where, "a model's name, once", model)
-        seen.add(model)
-        place = f"{where} {model}"
-        names = Names(
-            model,
-            _name(place, entry.get("provider")),
-            frozenset(name.lower() for name in (model, *_texts(place, entry.get("equals", [])))),
-            tuple(name.lower() for name in _texts(place, entry.get("prefixes", []))),
-            tuple(_texts(place, entry.get("patterns", []))),
+        price = Price(
+            str(item),
+            str(record.get("unit", "")),
+            tiers_of(place, record.get("tiers")),
+            bound_of(place, record.get("valid_from")),
+            bound_of(place, record.get("valid_to")),
+            str(record.get("source", source)),
         )
-        kinds: dict[str, list[Price]] = {}
-        for record in _entries(place, entry.get("records", [])):
-            prices = record.get("prices")
-            expect(isinstance(prices, Mapping) and bool(prices), place, "prices by kind of token", prices)
-            for kind, tiers in dict(prices or {}).items():
-                expect(kind in _TOKEN_KINDS, place, f"a kind of {sorted(_TOKEN_KINDS)}", kind)
-                price = _price(place, f"{kind}_tokens", "1000000 tokens", tiers, record, source)
-                kinds.setdefault(kind, []).append(price)
-        yield names, kinds
+        yield (str(item), str(region), architecture), price
 
 
 def in_order(key: str, prices: list[Price], gaps_allowed: bool) -> list[Price]:

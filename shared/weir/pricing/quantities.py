@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from weir.pricing.usage import Usage
 
@@ -11,10 +11,21 @@ from weir.pricing.usage import Usage
 type EventSource = Literal["function_url", "rest_api", "direct"]
 
 
+class TokensBought(NamedTuple):
+    """The tokens of one attempt, the model that answered, and who sold them; None is not known.
+
+    `seller` is one of the price book's; without it the model's name has to tell.
+    """
+
+    model: str | None
+    usage: Usage
+    seller: str | None = None
+
+
 # Not frozen, nor is a row: at their size that takes time, and there are millions.
 @dataclass(slots=True, kw_only=True)
 class UsageQuantities:
-    """What a request used; None is unknown. `tokens` has one (model that answered, usage) for each attempt.
+    """What a request used; None is unknown. `tokens` has one entry for each attempt.
 
     `billed_ms` is the sum over `billed_invocations` (a retried event is billed twice under one request id), with
     `init_ms` and `restore_ms`, the billed parts of a start and of a restore from a snapshot, in it; both are 0 for a
@@ -41,5 +52,5 @@ class UsageQuantities:
     validate_ms: float | None = None
     streamed_bytes: int | None = None
     log_bytes: int | None = None
-    tokens: Sequence[tuple[str | None, Usage]] = ()
+    tokens: Sequence[TokensBought] = ()
     is_estimate: bool = False

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 from weir.ledger.sql import text_literal
 from weir.ledger.table import MONEY, PHASES
-from weir.reports.queries import Filters, requested
-from weir.reports.statements import selection
+from weir.reports.queries import Filters, where
 
 NOT_RECORDED = "not recorded"
 
@@ -76,7 +75,10 @@ def _gib(count: str) -> str:
 
 _BILLED = "coalesce(architecture, 'unknown') || '/' || coalesce(initialization_type, 'on-demand')"
 _BEYOND = f"CASE WHEN entry = 'request' THEN greatest(streamed_bytes - {_FREE_STREAMED_BYTES}, 0) END"
-_FRESH = "input_tokens - coalesce(cached_input_tokens, 0)"
+_FRESH = (
+    "input_tokens - coalesce(cached_input_tokens, 0) - coalesce(cache_write_tokens, 0)"
+    " - coalesce(audio_input_tokens, 0)"
+)
 
 LINES = (
     Line("lambda_duration", "Compute", _LAMBDA, "GB-Seconds", "gb_s", f"'lambda/duration/' || {_BILLED}"),
@@ -113,7 +115,10 @@ LINES = (
         for component, meter, tokens in (
             ("input_tokens", "Input tokens", _FRESH),
             ("cached_input_tokens", "Cached input tokens", "cached_input_tokens"),
-            ("output_tokens", "Output tokens", "output_tokens"),
+            ("cache_write_tokens", "Input tokens written to a cache", "cache_write_tokens"),
+            ("audio_input_tokens", "Audio input tokens", "audio_input_tokens"),
+            ("output_tokens", "Output tokens", "output_tokens - coalesce(audio_output_tokens, 0)"),
+            ("audio_output_tokens", "Audio output tokens", "audio_output_tokens"),
         )
     ),
 )
@@ -121,27 +126,27 @@ LINES = (
 
 def models_sql(filters: Filters) -> tuple[str, list[str]]:
     """The models that answered in a range, for their providers; one column."""
-    return selection(
-        f"SELECT DISTINCT {_MODEL} FROM requested WHERE {_MODEL} IS NOT NULL", requested(filters)
-    )
+    condition, values = where(filters)
+    return f"SELECT DISTINCT {_MODEL} FROM ledger WHERE {condition} AND {_MODEL} IS NOT NULL", values
 
 
 def focus_sql(
     filters: Filters, models: Iterable[str], provider_of: Callable[[str], str | None]
 ) -> tuple[str, list[str]]:
     """The lines of a range as one statement, and its parameters; `models` are those of `models_sql`."""
+    condition, values = where(filters)
     known = {model: provider for model in sorted(models) if (provider := provider_of(model)) is not None}
-    branches = [_branch(line, known) for line in LINES]
-    return selection("\nUNION ALL\n".join(branches), requested(filters))
+    branches = [_branch(line, condition, known) for line in LINES]
+    return "\nUNION ALL\n".join(branches), values * len(branches)
 
 
-def _branch(line: Line, providers: dict[str, str]) -> str:
+def _branch(line: Line, condition: str, providers: dict[str, str]) -> str:
     quantity = f"CAST({line.quantity} AS {MONEY})" if line.quantity else f"CAST(NULL AS {MONEY})"
     selected = ", ".join(f'{value} AS "{name}"' for name, value in _columns(line, providers).items())
     cost = f"cost_{line.component}"
     return (
-        f"SELECT {selected} FROM (SELECT *, {cost} AS cost, {quantity} AS quantity FROM requested "
-        f"WHERE {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
+        f"SELECT {selected} FROM (SELECT *, {cost} AS cost, {quantity} AS quantity FROM ledger "
+        f"WHERE {condition} AND {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
     )
 
 

@@ -13,7 +13,7 @@ from tests import log_lines as lines
 from weir.ledger.join import join
 from weir.ledger.log_subscription import read_batch
 from weir.ledger.row import Row
-from weir.pricing.cost import UsageQuantities, price_request
+from weir.pricing.cost import TokensBought, UsageQuantities, price_request
 from weir.pricing.price_book import PriceBook
 from weir.pricing.usage import Usage
 
@@ -116,7 +116,7 @@ def test_litellm_27780_an_instant_has_one_price_and_one_day_in_every_time_zone(h
             memory_mb=128,
             architecture="arm64",
             region="us-east-1",
-            tokens=[("claude-sonnet-4-6", usage)],
+            tokens=[TokensBought("claude-sonnet-4-6", usage)],
         )
         return price_request(used, BOOK).components.input_tokens
 

@@ -18,17 +18,19 @@ from weir.pricing.cost import (
     API_GATEWAY_METERED_BYTES,
     FREE_STREAMED_BYTES,
     Cost,
+    TokensBought,
     UsageQuantities,
     price_request,
     price_saved,
 )
 from weir.pricing.money import charge, plain, split
 from weir.pricing.price_book import PriceBook
+from weir.pricing.token_charges import TokenCharges
 from weir.pricing.usage import Usage
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOOK = PriceBook.load()
-TOKENS = (("gpt-4o-mini", Usage(1000, 500, 0, 0, 1500, "provider")),)
+TOKENS = (TokensBought("gpt-4o-mini", Usage(1000, 500, 0, 0, 1500, "provider")),)
 USED = UsageQuantities(
     at=NOW,
     billed_ms=1600,
@@ -90,7 +92,10 @@ def test_a_request_costs_its_gb_seconds_its_invocation_and_its_tokens() -> None:
             "logs": "0",
             "input_tokens": "0.00015",
             "cached_input_tokens": "0",
+            "cache_write_tokens": "0",
+            "audio_input_tokens": "0",
             "output_tokens": "0.0003",
+            "audio_output_tokens": "0",
         },
         "phases": {
             "cold_start": "0",
@@ -120,7 +125,7 @@ def test_bytes_are_charged_beyond_six_mebibytes_of_a_response() -> None:
 
 
 def test_cached_input_is_charged_at_its_own_price_and_not_twice() -> None:
-    cached = replace(USED, tokens=(("gpt-4o-mini", Usage(1000, 0, 400, 0, 1000, "provider")),))
+    cached = replace(USED, tokens=(TokensBought("gpt-4o-mini", Usage(1000, 0, 400, 0, 1000, "provider")),))
     components = price_request(cached, BOOK).components
     assert components.input_tokens == Decimal("0.00009")  # 600 x 0.15 / 1M
     assert components.cached_input_tokens == Decimal("0.00003")  # 400 x 0.075 / 1M
@@ -129,7 +134,9 @@ def test_cached_input_is_charged_at_its_own_price_and_not_twice() -> None:
 def test_cached_input_of_a_model_that_sells_none_costs_what_input_costs() -> None:
     price = {"input": [{"price": "2"}], "output": [{"price": "4"}]}
     book = PriceBook.load({"models": [{"model": "own", "records": [{"prices": price}]}]})
-    cost = price_request(replace(USED, tokens=(("own", Usage(1_000_000, 0, 250_000, 0, None)),)), book)
+    cost = price_request(
+        replace(USED, tokens=(TokensBought("own", Usage(1_000_000, 0, 250_000, 0, None)),)), book
+    )
     assert (cost.components.input_tokens, cost.components.cached_input_tokens) == (
         Decimal("1.5"),
         Decimal("0.5"),
@@ -140,7 +147,7 @@ def test_the_output_price_follows_the_tier_of_the_input() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
 
     def output(input_tokens: int) -> Decimal | None:
-        tokens = (("claude-sonnet-4-6", Usage(input_tokens, 1_000_000, 0, 0, None, "provider")),)
+        tokens = (TokensBought("claude-sonnet-4-6", Usage(input_tokens, 1_000_000, 0, 0, None, "provider")),)
         return price_request(replace(USED, at=at, tokens=tokens), BOOK).components.output_tokens
 
     assert output(200_000) == 15
@@ -148,7 +155,7 @@ def test_the_output_price_follows_the_tier_of_the_input() -> None:
 
 
 def test_attempts_are_summed_each_at_the_price_of_the_model_that_answered() -> None:
-    both = replace(USED, tokens=(*TOKENS, ("gpt-4o", Usage(1000, 500, 0, 0, 1500, "provider"))))
+    both = replace(USED, tokens=(*TOKENS, TokensBought("gpt-4o", Usage(1000, 500, 0, 0, 1500, "provider"))))
     components = price_request(both, BOOK).components
     assert components.input_tokens == Decimal("0.00015") + Decimal("0.0025")
     assert components.output_tokens == Decimal("0.0003") + Decimal("0.005")
@@ -169,20 +176,35 @@ UNPRICED: list[tuple[str, dict[str, Any], str, str]] = [
     ("region", {"region": None}, "lambda_request", "no_price:request:unknown:2026-11-22"),
     ("invocations", {"billed_invocations": None}, "lambda_request", "billed_invocations_unknown"),
     ("bytes", {"streamed_bytes": None}, "lambda_streamed_bytes", "streamed_bytes_unknown"),
-    ("input", {"tokens": (("gpt-4o", UNKNOWN),)}, "input_tokens", "input_tokens_unknown"),
-    ("output", {"tokens": (("gpt-4o", UNKNOWN),)}, "output_tokens", "output_tokens_unknown"),
+    ("input", {"tokens": (TokensBought("gpt-4o", UNKNOWN),)}, "input_tokens", "input_tokens_unknown"),
+    ("output", {"tokens": (TokensBought("gpt-4o", UNKNOWN),)}, "output_tokens", "output_tokens_unknown"),
     (
         "a model's price",
-        {"tokens": (("who", Usage(1, 1)),)},
+        {"tokens": (TokensBought("who", Usage(1, 1)),)},
         "input_tokens",
         "no_price:tokens:who:2026-11-22",
     ),
-    ("negative usage", {"tokens": (("gpt-4o", Usage(-1, 1)),)}, "input_tokens", "usage_inconsistent"),
-    ("cached over input", {"tokens": (("gpt-4o", Usage(1, 1, 2)),)}, "input_tokens", "usage_inconsistent"),
-    ("absurd usage", {"tokens": (("gpt-4o", Usage(10**9, 1)),)}, "input_tokens", "usage_inconsistent"),
+    (
+        "negative usage",
+        {"tokens": (TokensBought("gpt-4o", Usage(-1, 1)),)},
+        "input_tokens",
+        "usage_inconsistent",
+    ),
+    (
+        "cached over input",
+        {"tokens": (TokensBought("gpt-4o", Usage(1, 1, 2)),)},
+        "input_tokens",
+        "usage_inconsistent",
+    ),
+    (
+        "absurd usage",
+        {"tokens": (TokensBought("gpt-4o", Usage(10**9, 1)),)},
+        "input_tokens",
+        "usage_inconsistent",
+    ),
     (
         "a total that is no sum",
-        {"tokens": (("gpt-4o", Usage(1, 1, total_tokens=3)),)},
+        {"tokens": (TokensBought("gpt-4o", Usage(1, 1, total_tokens=3)),)},
         "output_tokens",
         "usage_inconsistent",
     ),
@@ -214,15 +236,15 @@ UNPRICED: list[tuple[str, dict[str, Any], str, str]] = [
     ("log lines", {"log_bytes": None}, "logs", "log_bytes_unknown"),
     (
         "a gateway's region",
-        {"front": "rest_api", "region": "eu-west-1"},
+        {"front": "rest_api", "region": "xx-west-1"},
         "api_gateway",
-        "no_price:api_gateway_request:eu-west-1:2026-11-22",
+        "no_price:api_gateway_request:xx-west-1:2026-11-22",
     ),
     (
         "a log's region",
-        {"log_bytes": 1, "region": "eu-west-1"},
+        {"log_bytes": 1, "region": "xx-west-1"},
         "logs",
-        "no_price:logs_ingestion:eu-west-1:2026-11-22",
+        "no_price:logs_ingestion:xx-west-1:2026-11-22",
     ),
 ]
 
@@ -240,13 +262,13 @@ def test_what_is_unknown_is_not_priced_and_says_why(
 
 
 def test_one_attempt_without_usage_leaves_a_lower_bound_that_says_so() -> None:
-    cost = price_request(replace(USED, tokens=(*TOKENS, ("gpt-4o-mini", UNKNOWN))), BOOK)
+    cost = price_request(replace(USED, tokens=(*TOKENS, TokensBought("gpt-4o-mini", UNKNOWN))), BOOK)
     assert cost.components.input_tokens == Decimal("0.00015")
     assert cost.unpriced == ("input_tokens_unknown", "output_tokens_unknown")
 
 
 def test_no_tokens_cost_nothing_whatever_the_model() -> None:
-    cost = price_request(replace(USED, tokens=(("nobody-knows", Usage(0, 0, 0, 0, 0)),)), BOOK)
+    cost = price_request(replace(USED, tokens=(TokensBought("nobody-knows", Usage(0, 0, 0, 0, 0)),)), BOOK)
     assert cost.unpriced == ()
     assert cost.components.output_tokens == 0
 
@@ -337,7 +359,7 @@ def test_what_was_not_bought_is_valued_at_the_output_price_of_its_attempts_tier(
     at = datetime(2026, 3, 1, tzinfo=UTC)
 
     def saved(tokens: int, model: str | None, input_tokens: int | None) -> Decimal | None:
-        return price_saved(tokens, model, Usage(input_tokens), at, BOOK)
+        return price_saved(tokens, TokensBought(model, Usage(input_tokens)), at, BOOK)
 
     assert saved(1_000_000, "claude-sonnet-4-6", 200_000) == 15
     assert saved(1_000_000, "claude-sonnet-4-6", 200_001) == Decimal("22.5")
@@ -358,7 +380,7 @@ def test_a_cold_start_keeps_its_time_and_the_phases_after_it_share_what_is_left(
 
 
 def test_estimated_usage_makes_an_estimate() -> None:
-    tokens = (("gpt-4o-mini", replace(TOKENS[0][1], source="estimated")),)
+    tokens = (TokensBought("gpt-4o-mini", replace(TOKENS[0].usage, source="estimated")),)
     assert price_request(replace(USED, tokens=tokens), BOOK).is_estimate
     assert price_request(replace(USED, is_estimate=True), BOOK).is_estimate
 
@@ -399,7 +421,8 @@ quantities = st.builds(
     validate_ms=times,
     streamed_bytes=st.none() | st.integers(0, 200 * 1024**2),
     tokens=st.lists(
-        st.tuples(st.sampled_from(["gpt-4o", "claude-sonnet-5", "who", None]), usages), max_size=3
+        st.builds(TokensBought, st.sampled_from(["gpt-4o", "claude-sonnet-5", "who", None]), usages),
+        max_size=3,
     ),
 )
 
@@ -512,3 +535,106 @@ def test_money_is_written_without_exponent_and_trailing_zeros() -> None:
 def test_a_charge_is_rounded_half_even_at_the_fifteenth_place() -> None:
     assert charge(Decimal("0.5"), Decimal("1e-15")) == 0
     assert charge(Decimal("1.5"), Decimal("1e-15")) == Decimal("2e-15")
+
+
+FABLE = {"model": "own", "records": [{"prices": {
+    "input": "10", "cached_input": "1", "cache_write": "12.5", "cache_write_1h": "20", "output": "50",
+    "audio_input": "30", "audio_output": "90", "reasoning": "40",
+}}, {"tier": "flex", "prices": {"input": "5", "output": "25"}}]}  # fmt: skip
+
+
+def tokens_of(usage: Usage, *models: Any) -> Cost:
+    book = PriceBook.load({"models": [FABLE, *models]})
+    return price_request(replace(USED, tokens=(TokensBought("own", usage),)), book)
+
+
+@pytest.mark.parametrize(
+    ("usage", "component", "usd", "reasons"),
+    [
+        # Of 100 thousand input 80 thousand were written to a cache: the kind that was lost.
+        ({"cache_write_tokens": 80_000}, "cache_write_tokens", "1", ()),
+        ({"cache_write_tokens": 80_000, "cache_write_5m_tokens": 80_000}, "cache_write_tokens", "1", ()),
+        ({"cache_write_tokens": 80_000, "cache_write_30m_tokens": 80_000}, "cache_write_tokens", "1", ()),
+        ({"cache_write_tokens": 80_000, "cache_write_1h_tokens": 80_000}, "cache_write_tokens", "1.6", ()),
+        # Nobody lists what twelve hours cost: no less than one hour.
+        ({"cache_write_tokens": 80_000, "cache_write_12h_tokens": 80_000}, "cache_write_tokens", "1.6",
+         ("no_price:cache_write_1h:own:2026-11-22",)),
+        ({"cache_write_tokens": 80_000}, "input_tokens", "0.2", ()),
+        ({"cached_input_tokens": 50_000}, "cached_input_tokens", "0.05", ()),
+        ({"audio_input_tokens": 10_000}, "audio_input_tokens", "0.3", ()),
+        ({"audio_output_tokens": 100}, "audio_output_tokens", "0.009", ()),
+        ({"reasoning_tokens": 1_000}, "output_tokens", "0.04", ()),
+        ({"service_tier": "flex"}, "input_tokens", "0.5", ()),
+        ({"service_tier": "default"}, "input_tokens", "1", ()),
+        ({"service_tier": "priority"}, "input_tokens", None, ("no_price:tier:priority:own:2026-11-22",)),
+        ({"complete": False}, "output_tokens", "0.05", ("usage_lower_bound",)),
+        ({"cached_input_tokens": 60_000, "audio_input_tokens": 60_000}, "cached_input_tokens", None,
+         ("usage_inconsistent",)),
+    ],
+)  # fmt: skip
+def test_every_kind_and_tier_of_tokens_has_its_price_or_a_reason(
+    usage: dict[str, Any], component: str, usd: str | None, reasons: tuple[str, ...]
+) -> None:
+    cost = tokens_of(Usage(100_000, 1_000, source="provider", **usage))
+    amount = getattr(cost.components, component)
+    assert amount == (None if usd is None else Decimal(usd))
+    assert cost.unpriced == reasons
+
+
+def test_a_kind_without_a_price_of_its_own_costs_no_less_than_what_contains_it() -> None:
+    plain = {"model": "own", "records": [{"prices": {"input": "10", "output": "50"}}]}
+    book = PriceBook.load({"models": [plain]})
+    usage = Usage(1_000, 10, 200, cache_write_tokens=300, audio_input_tokens=100, audio_output_tokens=5)
+    cost = price_request(replace(USED, tokens=(TokensBought("own", usage),)), book)
+    tokens = [getattr(cost.components, name) for name in TokenCharges._fields]
+    assert sum(tokens) == Decimal("0.0105")  # 1,000 at 10 and 10 at 50, by the million
+    assert set(cost.unpriced) == {
+        f"no_price:{kind}:own:2026-11-22" for kind in ("cache_write", "audio_input", "audio_output")
+    }
+
+
+@pytest.mark.parametrize(
+    ("seller", "model", "usd"),
+    [
+        ("openai", "gpt-4o-mini", "0.15"),
+        (None, "gpt-4o-mini", "0.15"),
+        (None, "openai/gpt-4o-mini", "0.15"),
+        ("openrouter", "openai/gpt-4o-mini", "0.15"),
+        ("azure", "gpt-4o-mini-2024-07-18", "0.15"),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:org::id", "0.3"),
+        ("anthropic", "claude-sonnet-4-5-20250929", "3"),
+        ("aws", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "3.3"),
+        ("aws", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", "3"),
+        (
+            "aws",
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "3.3",
+        ),
+        ("groq", "openai/gpt-oss-120b", "0.15"),
+        ("nobody", "gpt-4o-mini", None),
+    ],
+)
+def test_a_price_is_that_of_the_seller_and_of_the_name_as_gateways_and_clouds_write_it(
+    seller: str | None, model: str, usd: str | None
+) -> None:
+    found = BOOK.token_price("input", model=model, seller=seller, at=NOW)
+    assert (None if found is None else found.amount) == (None if usd is None else Decimal(usd))
+
+
+def test_a_seller_is_known_by_its_address() -> None:
+    assert BOOK.seller_of("https://api.openai.com/v1") == "openai"
+    assert BOOK.seller_of("https://openrouter.ai/api/v1") == "openrouter"
+    assert BOOK.seller_of("https://bedrock-runtime.eu-central-1.amazonaws.com") == "aws"
+    assert BOOK.seller_of("http://127.0.0.1:9/v1") is None
+
+
+def test_a_price_by_the_hour_holds_in_its_hours_and_not_after() -> None:
+    def price(hour: int, minute: int) -> Decimal:
+        at = datetime(2026, 11, 22, hour, minute, tzinfo=UTC)
+        found = BOOK.token_price("input", model="deepseek-chat", seller="deepseek", at=at)
+        assert found is not None
+        return found.amount
+
+    assert [price(0, 29), price(0, 30), price(16, 29), price(16, 30)] == [
+        Decimal("0.135"), Decimal("0.27"), Decimal("0.27"), Decimal("0.135"),
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The price book: what holds when, what is refused, and which of two prices wins."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from weir.pricing.price_book import PriceBook, PriceBookError
+from infra.prices.index import DATA, write_index
+from weir.pricing.price_book import AwsItem, PriceBook, PriceBookError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOOK = PriceBook.load()
@@ -28,10 +30,20 @@ def record(start: str | None, end: str | None, price: str = "0.1", **members: An
 
 
 def book_of(tmp_path: Path, document: Any) -> PriceBook:
-    if isinstance(document, dict):
-        document = {"as_of": "2026-11-22", **document}
-    (tmp_path / "list.json").write_text(document if isinstance(document, str) else json.dumps(document))
-    return PriceBook.load(folder=tmp_path)
+    """A book of one file: of prices of us-east-1, or of models of a seller."""
+    folder, name = (
+        ("tokens", "shop") if isinstance(document, dict) and "models" in document else ("aws", "us-east-1")
+    )
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / f"{name}.json"
+    path.write_text(json.dumps({"as_of": "2026-11-22"}))
+    write_index(
+        tmp_path, [{"name": "shop", "address": "https://shop", "names": {}, "models": {}, "also": []}]
+    )
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    book = PriceBook.load(folder=tmp_path)
+    book.check()
+    return book
 
 
 @pytest.mark.parametrize(
@@ -93,15 +105,31 @@ def test_lambdas_logs_had_one_price_before_they_had_tiers() -> None:
     assert price(change) == Decimal("0.05")
 
 
-def test_only_one_region_has_list_prices_and_a_contract_may_add_others() -> None:
-    elsewhere = {"region": "eu-central-1", "architecture": "arm64"}
-    for item in ("duration", "request", "api_gateway_request", "logs_ingestion", "snapstart_restore"):
-        assert BOOK.aws_price(item, at=NOW, **elsewhere) is None  # type: ignore[arg-type]
-    book = PriceBook.load(
-        {"records": [record(None, None, "0.3", region="eu-central-1", item="logs_ingestion")]}
-    )
-    found = book.aws_price("logs_ingestion", region="eu-central-1", architecture="arm64", at=NOW)
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_every_region_of_the_list_prices_what_each_request_is_billed(architecture: str) -> None:
+    """Duration and, where the source says it, requests: a Region that has neither is not in the list."""
+    assert len(BOOK.regions) == 25
+    for region in BOOK.regions:
+        assert BOOK.aws_price("duration", region=region, architecture=architecture, at=NOW), region
+
+
+def test_the_prices_of_two_regions_are_those_of_the_list_and_what_it_lacks_is_unknown() -> None:
+    def amount(item: AwsItem, region: str) -> Decimal | None:
+        found = BOOK.aws_price(item, region=region, architecture="x86_64", at=NOW)
+        return found.amount if found else None
+
+    assert amount("ephemeral_storage", "eu-central-1") == Decimal("0.0000000367")
+    assert amount("api_gateway_request", "eu-central-1") == Decimal("0.0000037")
+    assert amount("logs_ingestion", "eu-central-1") == Decimal("0.63")
+    assert amount("duration", "af-south-1") == Decimal("0.0000221")
+    assert amount("snapstart_restore", "af-south-1") is None
+
+
+def test_a_contract_may_add_a_region_that_no_list_has() -> None:
+    book = PriceBook.load({"records": [record(None, None, "0.3", region="xx-1", item="logs_ingestion")]})
+    found = book.aws_price("logs_ingestion", region="xx-1", architecture="arm64", at=NOW)
     assert found is not None and found.amount == Decimal("0.3")
+    assert "xx-1" not in BOOK.regions
 
 
 def test_a_book_that_nobody_checked_for_a_quarter_warns_and_names_the_file() -> None:
@@ -109,7 +137,7 @@ def test_a_book_that_nobody_checked_for_a_quarter_warns_and_names_the_file() -> 
     fresh, old = BOOK.age(oldest + timedelta(days=90)), BOOK.age(oldest + timedelta(days=91))
     assert (fresh.as_of, fresh.days, fresh.warning) == (date(2026, 9, 28), 90, None)
     assert old.warning is not None
-    assert "aws-lambda.json" in old.warning and "91 days" in old.warning
+    assert "aws/us-east-1.json" in old.warning and "91 days" in old.warning
 
 
 def test_a_contracts_prices_do_not_age() -> None:
@@ -134,7 +162,7 @@ def test_names_from_outside_do_not_fill_the_memory() -> None:
     for number in range(10_000):
         book.token_price("input", model=f"model-{number}", at=NOW)
         book.aws_price("request", region=f"region-{number}", architecture=None, at=NOW)
-    assert len(book._found) <= 4096 and len(book._matches) <= 4096
+    assert max(map(len, (book._found, book._matches, book._token_found))) <= 4096
 
 
 def test_a_request_is_priced_at_the_first_tier() -> None:
@@ -199,7 +227,7 @@ def test_every_price_names_its_source_and_every_file_its_day() -> None:
     found = BOOK.token_price("output", model="gpt-4o", at=NOW)
     assert found is not None
     assert "genai-prices" in found.source
-    for path in sorted(Path(__file__).parents[3].glob("shared/weir/pricing/data/*.json")):
+    for path in sorted(Path(__file__).parents[3].glob("shared/weir/pricing/data/*/*.json")):
         document = json.loads(path.read_text())
         assert date.fromisoformat(document["as_of"])
         assert document["source"]["name"] and document["source"]["url"].startswith("https://")
@@ -273,12 +301,18 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("another currency", {"currency": "EUR", "records": []}, "currency USD"),
     ("records that are no list", {"records": {}}, "a list of objects"),
     ("a model twice", {"models": [{"model": "a"}, {"model": "a"}]}, "once"),
+    ("names in capitals", {"models": [{"model": "a", "equals": ["A"]}]}, "small letters"),
+    ("a pattern that is none", {"models": [{"model": "a", "patterns": ["("]}]}, "expected a pattern"),
+    (
+        "hours that end before they begin",
+        {"models": [{"model": "a", "records": [{"hours": ["16:00", "01:00"], "prices": {"input": "1"}}]}]},
+        "the first before the second",
+    ),
     (
         "a kind nobody sells",
         {"models": [{"model": "a", "records": [{"prices": {"smell": []}}]}]},
-        "a kind of",
+        "one of",
     ),
-    ("no day on which it was checked", {"as_of": None, "records": []}, "as_of: expected a day"),
     ("no JSON", "{", "expected JSON"),
     ("no object", [], "expected an object"),
 ]
@@ -296,8 +330,41 @@ def test_a_file_that_cannot_be_trusted_is_refused_with_its_place(
 
 
 def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PriceBookError, match=r"price files \(\*\.json\)"):
+    with pytest.raises(PriceBookError, match=r"index\.json: expected a file"):
         PriceBook.load(folder=tmp_path)
+    write_index(tmp_path, [])
+    with pytest.raises(PriceBookError, match="expected price files in its index"):
+        PriceBook.load(folder=tmp_path)
+
+
+def test_an_index_whose_day_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text(json.dumps({"files": {"aws/us-east-1.json": None}}))
+    with pytest.raises(PriceBookError, match="us-east-1.json: expected a day"):
+        PriceBook.load(folder=tmp_path)
+
+
+def test_every_file_of_the_list_can_be_trusted_and_the_index_is_of_these_files(tmp_path: Path) -> None:
+    BOOK.check()
+    shutil.copytree(DATA, tmp_path / "data")
+    assert write_index(tmp_path / "data") == BOOK.version
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"record": []}, "perhaps 'records'"),
+        ({"records": [{**record(None, None), "regoin": "x"}]}, "perhaps 'region'"),
+        ({"models": [{"model": "a", "prefix": ["a"]}]}, "perhaps 'prefixes'"),
+        ({"models": [{"model": "a", "records": [{"price": {}}]}]}, "perhaps 'prices'"),
+        ({"models": [{"model": "a", "records": [{"prices": {"cached": "1"}}]}]}, "perhaps 'cached_input'"),
+        ({"models": [{"model": "a"}, {"model": "a"}]}, "once"),
+    ],
+)
+def test_a_mistyped_key_of_a_contract_is_refused_with_the_nearest_right_one(
+    overrides: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(PriceBookError, match=says):
+        PriceBook.load(overrides)
 
 
 def test_a_contract_may_leave_gaps_but_not_overlap() -> None:
