@@ -1,0 +1,56 @@
+-- The arithmetic of money and phases in whole numbers, as pricing does it in decimals.
+-- Amounts are units of 1e-15 dollars; a rate is the exact ratio n / d of units for one of a quantity.
+
+-- The quotient of whole numbers from 0 on, rounded half-even.
+CREATE OR REPLACE TEMP MACRO half_even(n, d) AS
+    n // d + CASE WHEN 2 * (n % d) > d OR (2 * (n % d) = d AND (n // d) % 2 = 1) THEN 1 ELSE 0 END;
+
+CREATE OR REPLACE TEMP MACRO charge(quantity, rate) AS half_even(CAST(quantity AS HUGEINT) * rate.n, rate.d);
+
+-- Past a tier's end, which still belongs to it, every token costs what the next tier's do. None bought costs nothing.
+CREATE OR REPLACE TEMP MACRO token_charge(bought, rates, input_tokens) AS
+    CASE
+        WHEN bought = 0 THEN 0
+        WHEN coalesce(input_tokens, 0) > rates.up_to THEN charge(bought, rates.beyond)
+        ELSE charge(bought, rates.first)
+    END;
+
+CREATE OR REPLACE TEMP MACRO usd(units) AS
+    CAST(CAST(units AS DECIMAL(23, 0)) * CAST(0.000000000000001 AS DECIMAL(15, 15)) AS DECIMAL(38, 15));
+
+CREATE OR REPLACE TEMP MACRO at_most(number, most) AS coalesce(number, 0) <= most;
+
+-- Milliseconds with at most three decimals, which are whole thousandths.
+CREATE OR REPLACE TEMP MACRO thousandths(ms) AS CAST(round(ms * 1000) AS HUGEINT);
+CREATE OR REPLACE TEMP MACRO is_in_thousandths(ms) AS ms IS NULL OR (ms <= 10000000 AND round(ms * 1000) / 1000 = ms);
+
+-- How a split hands out the units that are left over: one to each of the largest remainders.
+CREATE OR REPLACE TEMP MACRO one_if(condition) AS CASE WHEN condition THEN 1 ELSE 0 END;
+
+CREATE OR REPLACE TEMP MACRO is_complete(usage) AS coalesce(usage.complete, true);
+
+-- Usage that is priced, by a source that is one.
+CREATE OR REPLACE TEMP MACRO is_consistent(usage) AS
+    usage.source IN ('provider', 'estimated', 'none')
+    AND at_most(usage.input_tokens, 100000000)
+    AND at_most(usage.output_tokens, 100000000)
+    AND at_most(usage.reasoning_tokens, 100000000)
+    AND at_most(usage.total_tokens, 100000000)
+    AND coalesce(usage.cached_input_tokens, 0) <= coalesce(usage.input_tokens, 0)
+    -- Of a lower bound the total is not held to be the sum.
+    AND (NOT is_complete(usage) OR coalesce(usage.total_tokens = usage.input_tokens + usage.output_tokens, true));
+
+-- A call that the provider never served bought nothing, which nobody had to count.
+CREATE OR REPLACE TEMP MACRO is_nothing_bought(usage) AS
+    usage.source = 'none' AND usage.input_tokens = 0 AND usage.output_tokens = 0;
+
+-- Usage of which every count is known, so that its part in a sum is told by its counts alone.
+CREATE OR REPLACE TEMP MACRO is_counted(usage) AS
+    usage.input_tokens + usage.output_tokens + usage.cached_input_tokens + usage.reasoning_tokens
+    + usage.total_tokens IS NOT NULL
+    AND (usage.reasoning_tokens = 0 OR NOT is_nothing_bought(usage));
+
+CREATE OR REPLACE TEMP MACRO fresh_tokens(usage) AS usage.input_tokens - coalesce(usage.cached_input_tokens, 0);
+
+-- What the first of two attempts adds to the last one's.
+CREATE OR REPLACE TEMP MACRO if_second(quantity, attempts) AS CASE WHEN attempts = 1 THEN 0 ELSE quantity END;
