@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tests.corpora import corpus
@@ -77,9 +77,15 @@ def recordings(api: str) -> list[Recording]:
 
 def read(api: str, body: bytes, size: int | None = None) -> Reading:
     """What our decoder reads, fed with pieces of so many bytes."""
+    step = size or len(body)
+    return read_pieces(api, [body[start : start + step] for start in range(0, len(body), step)])
+
+
+def read_pieces(api: str, pieces: Iterable[bytes]) -> Reading:
+    """What our decoder reads from these pieces of a body."""
     decoder, reading = DECODERS[api](), Reading()
-    for start in range(0, len(body), size or len(body)):
-        reading.events += decoder.feed(body[start : start + (size or len(body))])
+    for piece in pieces:
+        reading.events += decoder.feed(piece)
     reading.events += decoder.close()
     for event in reading.events:
         match event:

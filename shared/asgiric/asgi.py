@@ -14,12 +14,13 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from asgiric.connection import ConnectionLost
+from asgiric.errors import ApplicationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
     from asgiric.events.request import Headers
-    from asgiric.reply import Reply
+    from asgiric.response_writer import ResponseWriter
 
     Scope = MutableMapping[str, Any]
     Message = MutableMapping[str, Any]
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class UnexpectedMessage(RuntimeError):
+class UnexpectedMessage(ApplicationError):
     """The application sent a message that ASGI does not allow at this point (the application's fault)."""
 
 
@@ -53,11 +54,11 @@ class Cycle:
         self._is_head = method == "HEAD"
         self._body: bytes | None = body
         self._disconnected = asyncio.Event()
-        self._reply: Reply | None = None
+        self._writer: ResponseWriter | None = None
 
-    def connect(self, reply: Reply) -> None:
+    def connect(self, writer: ResponseWriter) -> None:
         """Give the response its way out."""
-        self._reply = reply
+        self._writer = writer
 
     def close(self) -> None:
         """Nobody takes the response any more: `send` raises OSError from here on, unless it is complete."""
@@ -79,20 +80,20 @@ class Cycle:
         Raises UnexpectedMessage out of order, OSError when nobody takes the response any more. Cancelled
         while it waits, it has written the message.
         """
-        assert self._reply is not None, "a cycle is connected before the application runs"
+        assert self._writer is not None, "a cycle is connected before the application runs"
         kind = message["type"]
         if self.state is State.STREAMING and kind == "http.response.body":
             data = message.get("body", b"")
             if data and not self._is_head:
-                await self._reply.body(data if type(data) is bytes else bytes(data))
+                await self._writer.body(data if type(data) is bytes else bytes(data))
             if not message.get("more_body", False):
                 self.state = State.COMPLETE
                 self._disconnected.set()
-                await self._reply.end()
+                await self._writer.end()
         elif self.state is State.WAITING and kind == "http.response.start":
             headers: Headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
             self.state = State.STREAMING
-            await self._reply.start(message["status"], headers)
+            await self._writer.start(message["status"], headers)
         elif self.state is State.CLOSED:
             raise ConnectionLost("nobody takes this response any more")
         else:

@@ -14,16 +14,18 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, cast
 
+from asgiric.errors import PeerError
 from asgiric.wire import ProtocolError, Response, ResponseReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONNECT_TIMEOUT_S = 1
+# A kernel whose queue of new connections is full lets them wait for 1 s, then 3 s: many pollers connect at once.
+CONNECT_TIMEOUT_S = 10
 _READ_BYTES = 65_536
 
 
-class ConnectionLost(OSError):
+class ConnectionLost(PeerError, OSError):
     """The connection ended before the answer was whole."""
 
 
@@ -116,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
         self._read(ResponseReader.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._settle(ConnectionLost(f"the Runtime API closed the connection: {exc or 'end of file'}"))
+        self._finish(ConnectionLost(f"the Runtime API closed the connection: {exc or 'end of file'}"))
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -134,15 +136,15 @@ class Connection(asyncio.BufferedProtocol):
         try:
             response = step(self._reader)
         except ProtocolError as error:
-            self._settle(error if self._reader.began else ConnectionLost(str(error)))
+            self._finish(error if self._reader.began else ConnectionLost(str(error)))
             self.close()
             return
         if response is not None:
-            self._settle(response)
+            self._finish(response)
             if not response.reusable:
                 self.close()
 
-    def _settle(self, outcome: Response | Exception) -> None:
+    def _finish(self, outcome: Response | Exception) -> None:
         self._accepts = False
         if self._answer is None or self._answer.done():
             return
@@ -157,9 +159,16 @@ class Connection(asyncio.BufferedProtocol):
 async def open_connection(host: str, port: int) -> Connection:
     """A new connection; raises OSError when there is none to be had."""
     loop = asyncio.get_running_loop()
-    # Lambda gives an address, not a name, so this neither resolves nor waits for anything but loopback.
-    sock = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S)
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _, connection = await loop.create_connection(lambda: Connection(loop, sock), sock=sock)
+    # Lambda gives an address, not a name, so this resolves nothing.
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await loop.sock_connect(sock, address)
+        _, connection = await loop.create_connection(lambda: Connection(loop, sock), sock=sock)
+    except BaseException:
+        sock.close()
+        raise
     return connection

@@ -48,7 +48,7 @@ class LambdaContext:
     def __init__(
         self, invocation: Invocation, environ: Mapping[str, str], clock: Callable[[], float] = time.time
     ) -> None:
-        """`clock` gives seconds since the epoch. Raises ValueError on a context header that is not JSON."""
+        """`clock` gives seconds since the epoch. What a caller wrote as context and is no JSON object is None."""
         self.aws_request_id = invocation.request_id
         self.invoked_function_arn = invocation.function_arn
         self.tenant_id = invocation.tenant_id
@@ -60,8 +60,8 @@ class LambdaContext:
         # Both absent under SnapStart, where one snapshot serves many streams.
         self.log_group_name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.client_context = _client_context(_object(invocation.client_context, "Client-Context"))
-        identity = _object(invocation.cognito_identity, "Cognito-Identity") or {}
+        self.client_context = _client_context(_object(invocation.client_context))
+        identity = _object(invocation.cognito_identity) or {}
         self.identity = CognitoIdentity(
             identity.get("cognitoIdentityId"), identity.get("cognitoIdentityPoolId")
         )
@@ -77,16 +77,13 @@ class LambdaContext:
         return f"LambdaContext(aws_request_id={self.aws_request_id!r}, deadline_ms={self.deadline_ms})"
 
 
-def _object(header: str | None, name: str) -> dict[str, Any] | None:
-    if not header:
-        return None
+def _object(header: str | None) -> dict[str, Any] | None:
+    # A direct caller writes it; whatever it is, it must not cost the invocation.
     try:
-        value = json.loads(header)
-    except ValueError as error:
-        raise ValueError(f"expected JSON in Lambda-Runtime-{name}: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object in Lambda-Runtime-{name}, got {type(value).__name__}")
-    return value
+        value = json.loads(header or "null")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _client_context(value: dict[str, Any] | None) -> ClientContext | None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from asgiric.failure import Failure
 from asgiric.handler import InitError, load_application
+from asgiric.invocation_runner import SHUTDOWN_GRACE_MS, InvocationRunner, StuckApplication
 from asgiric.lifespan import Lifespan
 from asgiric.log import write_failure, write_log
 from asgiric.runtime_api import RuntimeApi, RuntimeApiError
-from asgiric.settings import Settings
-from asgiric.supervisor import SHUTDOWN_GRACE_MS, StuckApplication, Supervisor
+from asgiric.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -47,9 +47,9 @@ class Runtime:
         self._environ = environ
         self._function: dict[str, str] = {}
         self._clock = clock
-        self._lifespan = Lifespan(application)
+        self._lifespan = Lifespan(application, settings.handler)
         self._stopping = asyncio.Event()
-        self._serving: dict[asyncio.Task[None], Supervisor] = {}
+        self._serving: dict[asyncio.Task[None], InvocationRunner] = {}
 
     async def run(self) -> int:
         """Start up, serve, shut down; the exit status."""
@@ -87,8 +87,8 @@ class Runtime:
                 if poller.done() and (error := poller.exception()):
                     write_failure(f"the runtime ends: {error}", Failure.of_exception(error), level="FATAL")
             return 1
-        for supervisor in self._serving.values():
-            supervisor.cancel("shutdown")
+        for runner in self._serving.values():
+            runner.cancel("shutdown")
         if self._serving:
             await asyncio.wait(self._serving, timeout=SHUTDOWN_GRACE_MS / 1000 + _LIFESPAN_GRACE_S)
         return 0
@@ -98,10 +98,7 @@ class Runtime:
         assert poller is not None, "polling is a task"
         while not self._stopping.is_set():
             invocation = await api.next_invocation()
-            if self._settings.max_concurrency == 1:
-                # Where X-Ray's SDK and Powertools look; concurrent requests have `context.trace_id` alone.
-                self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id or ""
-            supervisor = Supervisor(
+            runner = InvocationRunner(
                 self._application,
                 api,
                 invocation,
@@ -110,13 +107,24 @@ class Runtime:
                 self._lifespan.state,
                 self._clock,
             )
-            self._serving[poller] = supervisor
+            self._serving[poller] = runner
             try:
-                await supervisor.serve()
+                if self._settings.max_concurrency == 1:
+                    # Where X-Ray's SDK and Powertools look; concurrent requests have `context.trace_id` alone.
+                    self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id or ""
+                await runner.serve()
+            except RuntimeApiError:
+                raise
             except StuckApplication as error:
                 if self._settings.max_concurrency == 1:
                     raise  # a new process, as after a timeout, rather than two requests in one
                 write_log("ERROR", str(error), invocation.request_id)
+            except Exception as error:
+                # A fault of our own is this invocation's error: it must not cost the others of this process.
+                failure = Failure.of_exception(error)
+                write_failure("the runtime failed", failure, invocation.request_id)
+                api.close()  # a request may stand half-written
+                await api.post_error(invocation, failure)
             finally:
                 del self._serving[poller]
                 sys.stdout.flush()  # what the application printed, before a freeze
@@ -151,7 +159,7 @@ def main(environ: MutableMapping[str, str]) -> int:
     """Serve the application that the environment names; the process's exit status."""
     try:
         settings = Settings.from_environ(environ)
-    except ValueError as error:
+    except SettingsError as error:
         write_log("FATAL", str(error))
         return 1
     # Imported before there is a loop: modules may use asyncio.run while they are imported.

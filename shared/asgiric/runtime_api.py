@@ -14,9 +14,10 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from asgiric.connection import Connection, ConnectionLost, open_connection
+from asgiric.errors import PeerError
 from asgiric.failure import ERROR_BODY, ERROR_TYPE, Failure
 from asgiric.log import write_log
-from asgiric.wire import ProtocolError, Response, encode_chunk, encode_last_chunk, encode_request
+from asgiric.wire import ProtocolError, Response, encode_chunk, encode_last_chunk, encode_request, is_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,13 @@ _STREAMED = (
     ("Transfer-Encoding", "chunked"),
     ("Trailer", f"{ERROR_TYPE}, {ERROR_BODY}"),
 )
+# Milliseconds since the epoch have 13.
+_MAX_DEADLINE_DIGITS = 15
 # How many chunks an application may send without ever suspending before the loop gets its turn.
 _CHUNKS_PER_TURN = 64
 
 
-class RuntimeApiError(Exception):
+class RuntimeApiError(PeerError):
     """The Runtime API cannot be talked to any more; the process has to end with a non-zero status."""
 
 
@@ -58,8 +61,6 @@ class RuntimeApi:
     def __init__(self, address: str) -> None:
         """`address` is host:port, as in AWS_LAMBDA_RUNTIME_API."""
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"expected AWS_LAMBDA_RUNTIME_API as host:port, got {address!r}")
         self._address = address
         self._host, self._port = host, int(port)
         self._connection: Connection | None = None
@@ -72,7 +73,12 @@ class RuntimeApi:
         about = response.headers.get
         request_id = about("lambda-runtime-aws-request-id")
         deadline = about("lambda-runtime-deadline-ms", "")
-        if not request_id or not deadline.isdecimal():
+        if (
+            not request_id
+            or not is_target(request_id)
+            or not deadline.isdecimal()
+            or len(deadline) > _MAX_DEADLINE_DIGITS
+        ):
             raise RuntimeApiError(
                 f"expected a request id and a deadline from /next, got {response.headers!r}"
             )
@@ -109,7 +115,7 @@ class RuntimeApi:
         return ResponseStream(connection, connection.begin(head + encode_chunk(first), on_answer), invocation)
 
     async def send_response(self, invocation: Invocation, body: bytes, content_type: str) -> ResponseStream:
-        """Send an answer whole; only `settle` is left to be called."""
+        """Send an answer whole; only `wait_for_ack` is left to be called."""
         target = f"{_PREFIX}/invocation/{invocation.request_id}/response"
         headers = [_USER_AGENT, ("Content-Type", content_type), *_echo(invocation)]
         connection = await self._connect()
@@ -183,11 +189,9 @@ class RuntimeApi:
 class ResponseStream:
     """A response on its way: chunks, one end, and the Runtime API's answer to it."""
 
-    def __init__(
-        self, connection: Connection, answer: asyncio.Future[Response], invocation: Invocation
-    ) -> None:
+    def __init__(self, connection: Connection, ack: asyncio.Future[Response], invocation: Invocation) -> None:
         self._connection = connection
-        self._answer = answer
+        self._ack = ack
         self._invocation = invocation
         self._chunks = 0
 
@@ -203,18 +207,18 @@ class ResponseStream:
 
     def end(self, failure: Failure | None = None) -> None:
         """End the body, with error trailers after a failure."""
-        if self._answer.done():
+        if self._ack.done():
             self._connection.close()  # answered before the body was whole: the framing is out of step
         else:
             self._connection.write(encode_last_chunk(failure.trailers() if failure else ()))
 
-    async def settle(self) -> None:
+    async def wait_for_ack(self) -> None:
         """Take the answer, after which the connection is free for the next call.
 
         Raises RuntimeApiError on a container error only: the loop survives a refused or broken response.
         """
         try:
-            response = await self._answer
+            response = await self._ack
         except (ConnectionLost, ProtocolError) as error:
             self._connection.close()
             write_log("ERROR", f"the response was cut off: {error}", self._invocation.request_id)

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from asgiric.errors import AsgiricError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class SettingsError(AsgiricError):
+    """The environment says what cannot be meant; the message names the variable."""
 
 
 class Settings(NamedTuple):
@@ -25,16 +31,21 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Raises ValueError, with the variable's name, on a value that cannot be meant."""
+        """Raises SettingsError, with the variable's name, on a value that cannot be meant."""
         for name in ("AWS_LAMBDA_RUNTIME_API", "_HANDLER"):
             if not environ.get(name):
-                raise ValueError(f"expected {name} in the environment: this process is started by Lambda")
+                raise SettingsError(f"expected {name} in the environment: this process is started by Lambda")
+        host, _, port = environ["AWS_LAMBDA_RUNTIME_API"].rpartition(":")
+        if not host or not _is_number(port):
+            raise SettingsError(
+                f"expected AWS_LAMBDA_RUNTIME_API as host:port, got {environ['AWS_LAMBDA_RUNTIME_API']!r}"
+            )
         direct_path = environ.get("ASGIRIC_DIRECT_PATH") or "/"
         if not direct_path.startswith("/"):
-            raise ValueError(f"expected ASGIRIC_DIRECT_PATH to start with /, got {direct_path!r}")
+            raise SettingsError(f"expected ASGIRIC_DIRECT_PATH to start with /, got {direct_path!r}")
         mode = environ.get("ASGIRIC_RESPONSE_MODE") or "streaming"
         if mode not in ("streaming", "buffered"):
-            raise ValueError(f"expected ASGIRIC_RESPONSE_MODE to be streaming or buffered, got {mode!r}")
+            raise SettingsError(f"expected ASGIRIC_RESPONSE_MODE to be streaming or buffered, got {mode!r}")
         return cls(
             runtime_api=environ["AWS_LAMBDA_RUNTIME_API"],
             handler=environ["_HANDLER"],
@@ -49,6 +60,10 @@ class Settings(NamedTuple):
 
 def _number(environ: Mapping[str, str], name: str, default: int, at_least: int) -> int:
     text = environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < at_least:
-        raise ValueError(f"expected {name} to be a whole number from {at_least}, got {text!r}")
+    if not _is_number(text) or int(text) < at_least:
+        raise SettingsError(f"expected {name} to be a whole number from {at_least}, got {text!r}")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10

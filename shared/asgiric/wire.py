@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from asgiric.errors import PeerError
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
@@ -21,7 +23,7 @@ _DIGITS = frozenset(b"0123456789")
 _HEX_DIGITS = frozenset(b"0123456789abcdefABCDEF")
 
 
-class ProtocolError(Exception):
+class ProtocolError(PeerError):
     """The peer's bytes are not the HTTP/1.1 answer that was due (the peer's fault)."""
 
 
@@ -41,12 +43,17 @@ def encode_request(
 
     Raises ValueError where a part could end its line early (request smuggling).
     """
-    if not (target.isascii() and target.isprintable()) or not target or " " in target:
+    if not is_target(target):
         raise ValueError(f"expected a request target of visible ASCII, got {target!r}")
     lines = [f"{method} {target} HTTP/1.1", *_field_lines([("Host", host), *headers])]
     if body is not None and method != "GET":
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + (body or b"")
+
+
+def is_target(text: str) -> bool:
+    """Whether this may stand in a request line: visible ASCII alone."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
 def encode_chunk(data: bytes) -> bytes:

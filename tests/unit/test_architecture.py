@@ -35,6 +35,7 @@ ADAPTERS = {
     "weir.ledger.close", "weir.ledger.reprice",
     "weir.reports.athena", "weir.reports.engine", "weir.reports.export", "weir.reports.export_files",
     "weir.reports.export_jobs", "weir.reports.parquet_cache", "weir.reports.report", "weir.reports.web",
+    "weir.reports.statements",  # the files of SQL
     "weir.reports.xlsx",
     "weir.generate.service", "weir.generate.validator_process", "weir.generate.process",
     "weir.generate.loop_gap", "weir.generate.token_timer", "weir.generate.telemetry",

@@ -17,8 +17,8 @@ const NARROWS = {
 function panel(kind, entries, narrow, tags) {
   const places = placesOf(entries.map(({ total }) => total));
   const largest = Math.max(...entries.map(({ total }) => Number(total ?? 0)), 1e-12);
-  // "(other)" is a sum of names; no tag's value can be asked for by "(unknown)".
-  const named = (name) => name !== "(other)" && (name !== "(unknown)" || kind !== "feature");
+  // "(other)" is a sum of names; no value can be asked for by "(no tag)".
+  const named = (name) => name !== "(other)" && name !== "(no tag)";
   const written = (name) => (kind === "outcome" ? words(name) : name);
   const shown = table(
     `Cost by ${kind}`,

@@ -23,6 +23,7 @@ from .runtime_protocol import MAX_BUFFERED_BYTES, RESPONSE_MODE, Refusal, Runtim
 FREE_BYTES = 6 * 1024 * 1024  # what a stream may send at once,
 BYTES_PER_S = 2_000_000  # and its pace afterwards
 _CALL = re.compile(r"/2018-06-01/runtime/(?:invocation/(?:(next)|([^/]+)/(response|error))|(init/error))\Z")
+_BACKLOG = 1024
 _ACCEPTED = b'{"status":"OK"}\n'
 
 
@@ -72,7 +73,8 @@ class RuntimeApi:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        # A runtime that serves many invocations at once asks over as many connections, all of them in one moment.
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=_BACKLOG)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
 

@@ -1,4 +1,10 @@
-"""Who invoked the function: one module for each source, told apart by what only it sends."""
+"""Who invoked the function: one module for each event source, told apart by what only it sends.
+
+Decided here: the order of the questions. An event of a service that sends no HTTP requests is refused; one of a
+source of HTTP requests is read by its module; every other document is a direct invoke's, also one that is no JSON at
+all, or that looks like a source's event and lacks what that source always sends: only a direct caller can make one,
+and the application, which knows what it takes, answers it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,8 @@ import json
 from typing import Any, Protocol
 
 from asgiric.events import alb, direct, function_url, rest_api
-from asgiric.events.request import BadEvent, Request
+from asgiric.events.not_http import UnknownEventSource, sender_of
+from asgiric.events.request import Request
 
 
 class _Source(Protocol):
@@ -26,31 +33,38 @@ _HTTP_SOURCES: tuple[_Source, ...] = (function_url, alb, rest_api)
 def read_event(document: bytes, direct_path: str = "/") -> Request:
     """The HTTP request in an event's bytes; what no HTTP source sent is a direct invoke to `direct_path`.
 
-    Raises BadEvent when the bytes are not JSON or an event lacks what its source always sends.
+    Raises UnknownEventSource for an event behind which no HTTP request stands.
     """
     try:
         event: Any = json.loads(document)
-    except (ValueError, RecursionError) as error:  # not UTF-8 and nesting without end included
-        raise BadEvent(f"expected the event to be JSON: {error}") from None
-    # All HTTP sources send one; a direct caller's document rarely has such a member, and never their contents.
-    if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
-        for source in _HTTP_SOURCES:
-            if source.recognises(event):
-                return _read_http(source, event)
-    return direct.read(event, document, direct_path)
+    except (ValueError, RecursionError) as error:  # not UTF-8, huge numbers and nesting without end included
+        return direct.read(None, document, direct_path, f"expected JSON: {error}")
+    doubt = None
+    if isinstance(event, dict):
+        if sender := sender_of(event):
+            raise UnknownEventSource(
+                "expected an event of a function URL, API Gateway, a load balancer or a direct invoke, "
+                f"got one of {sender}"
+            )
+        # All HTTP sources send one; a direct caller's document rarely has such a member, and never their contents.
+        if isinstance(event.get("requestContext"), dict):
+            for source in _HTTP_SOURCES:
+                if source.recognises(event):
+                    request = _read_http(source, event)
+                    if isinstance(request, Request):
+                        return request
+                    doubt = request
+                    break
+    return direct.read(event, document, direct_path, doubt)
 
 
-def _read_http(source: _Source, event: dict[str, Any]) -> Request:
-    name = source.__name__.rpartition(".")[2]
+def _read_http(source: _Source, event: dict[str, Any]) -> Request | str:
+    """The request; or what is wrong with an event that its source cannot have sent."""
     try:
-        request = source.read(event)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadEvent(f"expected an event of {name}, but it lacks or mistypes {error}") from error
-    if not isinstance(request.method, str) or not isinstance(request.path, str):
-        raise BadEvent(
-            f"expected method and path in an event of {name}, got {request.method!r}, {request.path!r}"
-        )
-    return request
+        return source.read(event)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        name = source.__name__.rpartition(".")[2]
+        return f"expected an event of {name}, but it lacks or mistypes {error}"
 
 
-__all__ = ["BadEvent", "Request", "read_event"]
+__all__ = ["Request", "UnknownEventSource", "read_event"]

@@ -1,6 +1,6 @@
 """Application Load Balancers, with single-value or multi-value headers (a setting of the target group).
 
-Decided here: the answer is buffered, since a load balancer cannot stream from Lambda, and uses the form of
+Decided here: the response is buffered, since a load balancer cannot stream from Lambda, and uses the form of
 headers that the event used. The balancer does not decode the query, so it is put together as it came. Source:
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiric.events.replies import Shape
-from asgiric.events.request import Request, read_body, read_headers, read_query, to_bytes, unquote
+from asgiric.events.request import Request, read_body, read_headers, read_query, text, to_bytes, unquote
+from asgiric.events.response_format import ResponseFormat
 
 
 def recognises(event: dict[str, Any]) -> bool:
@@ -20,14 +20,17 @@ def recognises(event: dict[str, Any]) -> bool:
 def read(event: dict[str, Any]) -> Request:
     """The request of a load balancer's event. Raises KeyError where an obligatory member is missing."""
     headers = read_headers(event)
-    raw_path = event["path"] or "/"
+    raw_path = text(event["path"]) or "/"
     # The last hop in the list is the one the balancer saw; the rest is the caller's own claim.
     forwarded_for = dict(headers).get(b"x-forwarded-for", b"").decode("latin-1")
     return Request(
         event=event,
-        shape=Shape.ALB_MULTI_VALUE if "multiValueHeaders" in event else Shape.ALB,
+        event_source="alb",
+        response_format=ResponseFormat.ALB_MULTI_VALUE
+        if "multiValueHeaders" in event
+        else ResponseFormat.ALB,
         streams=False,
-        method=event["httpMethod"],
+        method=text(event["httpMethod"]),
         path=unquote(raw_path),
         raw_path=to_bytes(raw_path),
         query_string=to_bytes("&".join(f"{name}={value}" for name, value in read_query(event))),

@@ -1,6 +1,6 @@
-"""What every event source is turned into: one HTTP request, and the shape of its answer.
+"""What every event source is turned into: one HTTP request, and the format of its response.
 
-Decided here: nothing of AWS goes past this type but the event itself, kept under `aws.event`. The ASGI keys
+Decided here: nothing of AWS goes past this type but the event itself and its source's name. The ASGI keys
 follow https://asgi.readthedocs.io/en/latest/specs/www.html; `path` includes `root_path`, as it says there.
 """
 
@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asgiric.context import LambdaContext
-    from asgiric.events.replies import Shape
+    from asgiric.events.response_format import ResponseFormat
 
 Headers = list[tuple[bytes, bytes]]
+EventSource = Literal["function_url", "http_api", "rest_api", "alb", "direct"]
 
-
-class BadEvent(ValueError):
-    """The event looks like its source's but lacks what that source always sends."""
+_MAX_PORT = 65_535
 
 
 class Request(NamedTuple):
-    """One HTTP request; its caller reads answers of one `shape`, and may be able to read while they come."""
+    """One HTTP request; its caller reads one `response_format`, and may be able to read while it comes.
+
+    `doubt` says why a direct invoke's document may have been meant as something else, for the log.
+    """
 
     event: Any
-    shape: Shape
+    event_source: EventSource
+    response_format: ResponseFormat
     streams: bool
     method: str
     path: str
@@ -37,9 +40,10 @@ class Request(NamedTuple):
     body: bytes
     root_path: str = ""
     source_ip: str | None = None
+    doubt: str | None = None
 
     def scope(self, context: LambdaContext, state: Mapping[str, Any]) -> dict[str, Any]:
-        """The ASGI connection scope, with `aws.event` and `aws.context`."""
+        """The ASGI connection scope, with `aws.event`, `aws.event_source` and `aws.context`."""
         known = dict(self.headers)
         host, _, port = known.get(b"host", b"").decode("latin-1").partition(":")
         scheme = known.get(b"x-forwarded-proto", b"https").decode("latin-1")
@@ -57,12 +61,18 @@ class Request(NamedTuple):
             "root_path": self.root_path,
             "headers": self.headers,
             "client": (self.source_ip, 0) if self.source_ip else None,
-            "server": (host, int(port) if port.isdecimal() else 443) if host else None,
+            "server": (host, _port(port)) if host else None,
             "state": dict(state),
             "extensions": {},
             "aws.event": self.event,
+            "aws.event_source": self.event_source,
             "aws.context": context,
         }
+
+
+def _port(text: str) -> int:
+    # The caller writes this header, and may write thousands of digits, of which Python makes no number.
+    return int(text) if text.isdecimal() and len(text) <= 5 and int(text) <= _MAX_PORT else 443
 
 
 def read_headers(event: Mapping[str, Any]) -> Headers:
@@ -76,14 +86,14 @@ def read_headers(event: Mapping[str, Any]) -> Headers:
 
 
 def read_body(event: Mapping[str, Any]) -> bytes:
-    """The body's bytes. Raises BadEvent where it says base64 and is not."""
+    """The body's bytes. Raises ValueError where it says base64 and is not."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return to_bytes(body)
     try:
         return a2b_base64(body)
     except (Base64Error, ValueError) as error:
-        raise BadEvent(f"expected base64 in the event's body: {error}") from None
+        raise ValueError(f"its body, expected in base64: {error}") from None
 
 
 def read_query(event: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -92,6 +102,13 @@ def read_query(event: Mapping[str, Any]) -> list[tuple[str, str]]:
     if many:
         return [(name, value) for name, values in many.items() for value in values]
     return list((event.get("queryStringParameters") or {}).items())
+
+
+def text(value: object) -> str:
+    """A member that is always text. Raises TypeError where it is not."""
+    if not isinstance(value, str):
+        raise TypeError(f"text, got {value!r:.80}")
+    return value
 
 
 def unquote(path: str) -> str:

@@ -1,9 +1,10 @@
-"""REST APIs: payload format 1.0.
+"""REST APIs, and HTTP APIs that were set to it: payload format 1.0.
 
 Decided here: `path` is the path the caller asked for, with stage or base path, and `root_path` is what
 stands before the API's own resource: the route in the event tells which part that is, so neither a stage
 nor a custom domain's base path needs a setting. API Gateway has decoded the query; it is encoded again. An
-API that streams and one that buffers send the same event: streaming is assumed, a setting says otherwise. Source:
+API that streams and one that buffers send the same event: streaming is assumed, a setting says otherwise. An HTTP API,
+which cannot stream, says its version beside the REST API's members. Source:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html.
 """
 
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiric.events.replies import Shape
-from asgiric.events.request import Request, read_body, read_headers, read_query, to_bytes, unquote
+from asgiric.events.request import Request, read_body, read_headers, read_query, text, to_bytes, unquote
+from asgiric.events.response_format import ResponseFormat
 
 
 def recognises(event: dict[str, Any]) -> bool:
@@ -22,21 +23,23 @@ def recognises(event: dict[str, Any]) -> bool:
 def read(event: dict[str, Any]) -> Request:
     """The request of a 1.0 event. Raises KeyError where an obligatory member is missing."""
     context = event["requestContext"]
-    asked = context.get("path") or event["path"] or "/"
+    is_http_api = event.get("version") == "1.0"
+    asked = text(context.get("path") or event["path"] or "/")
     if asked == event["resource"] and "{" in asked:
         # `sam local start-api` gives the route itself, /{proxy+}, as the path asked for.
-        asked = event["path"] or "/"
+        asked = text(event["path"]) or "/"
     query = read_query(event)
     query_string = ""
     if query:
         from urllib.parse import urlencode  # 4 ms of import that requests without a query never need
 
-        query_string = urlencode(query)
+        query_string = urlencode(query, errors="replace")  # lone surrogates, which JSON can hold
     return Request(
         event=event,
-        shape=Shape.PAYLOAD_1_0,
-        streams=True,
-        method=event["httpMethod"],
+        event_source="http_api" if is_http_api else "rest_api",
+        response_format=ResponseFormat.PAYLOAD_1_0,
+        streams=not is_http_api,
+        method=text(event["httpMethod"]),
         path=unquote(asked),
         raw_path=to_bytes(asked),
         query_string=query_string.encode(),

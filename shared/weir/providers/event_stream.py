@@ -139,19 +139,3 @@ def _read_headers(raw: bytes) -> dict[str, str]:
         if at > len(raw):
             raise ValueError("a value that goes beyond them")
     return headers
-
-
-def encode_message(headers: dict[str, str], payload: bytes) -> bytes:
-    """One message as bytes: what the simulator sends, and what tests take apart."""
-    raw = b"".join(
-        bytes([len(name)])
-        + name.encode()
-        + bytes([_STRING])
-        + struct.pack(">H", len(value.encode()))
-        + value.encode()
-        for name, value in headers.items()
-    )
-    total = _LEAST_BYTES + len(raw) + len(payload)
-    prelude = struct.pack(">II", total, len(raw))
-    message = prelude + _U32.pack(zlib.crc32(prelude)) + raw + payload
-    return message + _U32.pack(zlib.crc32(message))

@@ -18,7 +18,7 @@ from typing import Any
 
 from weir.errors import StorageError
 from weir.ledger.sql import text_literal
-from weir.reports.queries import Query
+from weir.reports.statements import Query
 
 _POLL_S = 0.2
 _MAX_KEPT = 512  # executions whose ids are remembered
@@ -31,6 +31,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "date": date.fromisoformat,
     **dict.fromkeys(("char", "varchar", "string", "unknown"), str),
 }
+
+type _Result = tuple[list[str], list[tuple[Any, ...]]]  # names of columns, rows
 
 
 class AthenaError(StorageError):
@@ -73,13 +75,15 @@ class AthenaEngine:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement. Raises AthenaRunning, AthenaError."""
-        return self._rows([(sql, tuple(map(literal, parameters)))])[0]
+        [(_, rows)] = self._results([(sql, tuple(map(literal, parameters)))])
+        return rows
 
-    def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+    def rows(self, queries: Sequence[Query]) -> list[list[dict[str, Any]]]:
         """The rows of several statements, which run at the same time. Raises AthenaRunning, AthenaError."""
-        return self._rows([(query.text, tuple(map(literal, query.parameters))) for query in queries])
+        found = self._results([(query.text, tuple(map(literal, query.parameters))) for query in queries])
+        return [[dict(zip(names, row, strict=True)) for row in rows] for names, rows in found]
 
-    def _rows(self, statements: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[tuple[Any, ...]]]:
+    def _results(self, statements: Sequence[tuple[str, tuple[str, ...]]]) -> list[_Result]:
         from botocore.exceptions import BotoCoreError, ClientError  # as heavy as boto3
 
         try:
@@ -134,9 +138,10 @@ class AthenaEngine:
             raise AthenaError(f"Athena's query {execution['QueryExecutionId']} is {state}: {reason}")
         return bool(state == "SUCCEEDED")
 
-    def _read(self, key: str) -> list[tuple[Any, ...]]:
+    def _read(self, key: str) -> _Result:
         from botocore.exceptions import ClientError
 
+        names: list[str] = []
         rows: list[tuple[Any, ...]] = []
         pages = self._boto().get_paginator("get_query_results")
         try:
@@ -146,13 +151,14 @@ class AthenaEngine:
             raise
         for number, page in enumerate(answered):
             found = page["ResultSet"]
-            types = [column["Type"] for column in found["ResultSetMetadata"]["ColumnInfo"]]
+            columns = found["ResultSetMetadata"]["ColumnInfo"]
+            names, types = ([column[part] for column in columns] for part in ("Name", "Type"))
             # The first row of the first page is the names of the columns.
             rows += [
                 tuple(value(kind, cell) for kind, cell in zip(types, row["Data"], strict=True))
                 for row in found["Rows"][number == 0 :]
             ]
-        return rows
+        return names, rows
 
     def _boto(self) -> Any:
         if self._client is None:

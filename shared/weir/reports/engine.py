@@ -12,11 +12,14 @@ import duckdb
 
 from weir.errors import CallerError
 from weir.ledger.duck import open_ledger
-from weir.reports.queries import Query
+from weir.reports.statements import Query
 
 
 class TooBig(CallerError):
     """A range's rows do not fit the memory that DuckDB may use; says what to do."""
+
+
+type Row = dict[str, Any]
 
 
 class Engine(Protocol):
@@ -29,8 +32,8 @@ class Engine(Protocol):
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
 
-    def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
-        """The rows of several statements."""
+    def rows(self, queries: Sequence[Query]) -> list[list[Row]]:
+        """The rows of several statements, by the names of their columns."""
 
 
 class DuckEngine:
@@ -52,9 +55,14 @@ class DuckEngine:
                 "(AthenaOverMegabytes)"
             ) from error
 
-    def answers(self, queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+    def rows(self, queries: Sequence[Query]) -> list[list[Row]]:
         """The rows of several statements, one after the other: each uses all processors. Raises as `query`."""
-        return [self.query(query.text, query.parameters) for query in queries]
+        found = []
+        for query in queries:
+            rows = self.query(query.text, query.parameters)
+            names = [column[0] for column in self._connection.description or ()]
+            found.append([dict(zip(names, row, strict=True)) for row in rows])
+        return found
 
     def close(self) -> None:
         """Give the memory back."""

@@ -35,8 +35,8 @@ from weir.reports import focus, xlsx
 from weir.reports.export_files import Progress, digest, write_csv, write_parquet
 from weir.reports.params import EXPORT_FORMATS, ExportFormat
 from weir.reports.parquet_cache import RowFiles
-from weir.reports.queries import BREAKDOWNS, Filters, name_sql, where
-from weir.reports.time_buckets import local_sql, spans
+from weir.reports.queries import BREAKDOWNS, Filters, requested
+from weir.reports.statements import selection
 
 XLSX_MAX_ROWS = 2_000_000  # two sheets; cell by cell, more would not end in Lambda's 15 minutes
 # A row's XML lies on disk twice before it is packed; a generous estimate.
@@ -256,24 +256,22 @@ def _write(
     if request.format == "csv":
         sql, values = _ledger_sql(request.filters, request.time_zone)
         return write_csv(connection, path, sql, values, totals.rows, on_progress)
-    condition, values = where(request.filters)
     names = ", ".join(column.name for column in COLUMNS)
-    sql = f"SELECT {names} FROM ledger WHERE {condition}"
+    sql, values = selection(f"SELECT {names} FROM requested", requested(request.filters))
     return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)
 
 
 def _totals(connection: duckdb.DuckDBPyConnection, filters: Filters) -> _Totals:
-    condition, values = where(filters)
     amounts = (*COMPONENTS, *PHASES)
     charged = " + ".join(f"CASE WHEN {name} <> 0 THEN 1 ELSE 0 END" for name in COMPONENTS)
-    found = connection.execute(
-        f"SELECT count(*), count(*) FILTER (WHERE entry = 'correction'), "
-        f"count(*) FILTER (WHERE element_at(unpriced, 1) IS NOT NULL), coalesce(sum(total), 0), "
-        f"array_agg(DISTINCT price_book_version), "
-        f"count(*) FILTER (WHERE {charged} = 0), {', '.join(f'sum({name})' for name in amounts)} "
-        f"FROM ledger WHERE {condition}",
-        values,
-    ).fetchall()[0]
+    sql, values = selection(
+        "SELECT count(*), count(*) FILTER (WHERE entry = 'correction'), "
+        "count(*) FILTER (WHERE is_lower_bound), coalesce(sum(total), 0), "
+        "array_agg(DISTINCT price_book_version), "
+        f"count(*) FILTER (WHERE {charged} = 0), {', '.join(f'sum({name})' for name in amounts)} FROM requested",
+        requested(filters),
+    )
+    found = connection.execute(sql, values).fetchall()[0]
     rows, corrections, unpriced, total, versions, without, *sums = found
     return _Totals(
         rows=rows,
@@ -315,15 +313,14 @@ def _key_values(about: Mapping[str, Any]) -> dict[str, str]:
 
 def _ledger_sql(filters: Filters, time_zone: str) -> tuple[str, list[str]]:
     """The table with each row's time and day in the reader's zone, after UTC's."""
-    condition, values = where(filters)
-    # Not by the engine's own time zones, which are of another edition than those that the report's days are cut by.
-    local = local_sql(spans(filters.start, filters.end, ZoneInfo(time_zone)))
     selected = []
     for column in COLUMNS:
         selected.append(column.name)
         if column.name == "at_utc":
-            selected += [f"{local} AS at_local", f"CAST(({local}) AS date) AS day_local"]
-    return f"SELECT {', '.join(selected)} FROM ledger WHERE {condition}", values
+            selected += ["at_local", "CAST(at_local AS date) AS day_local"]
+    # By the report's clock, not by the engine's own time zones, which are of another edition.
+    values = requested(filters, ZoneInfo(time_zone))
+    return selection(f"SELECT {', '.join(selected)} FROM requested", values)
 
 
 # ---- The workbook ----------------------------------------------------------------------------------------------------
@@ -398,16 +395,15 @@ def _breakdowns(
     yield ["total", totals.total, plain(totals.total)]
     for name, amount in totals.amounts.items():
         yield [name, amount, None if amount is None else plain(amount)]
-    condition, values = where(filters)
     for dimension in BREAKDOWNS:
         yield [f"By {dimension}"]
         yield [dimension, "amount", "exact", "requests"]
-        name = name_sql(dimension)
-        found = connection.execute(
-            f"SELECT {name}, sum(total), count(*) FILTER (WHERE entry = 'request') FROM ledger WHERE {condition} "
+        sql, values = selection(
+            f"SELECT {dimension}_name, sum(total), count(*) FILTER (WHERE is_request) FROM requested "
             "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50",
-            values,
-        ).fetchall()
+            requested(filters),
+        )
+        found = connection.execute(sql, values).fetchall()
         for group, amount, requests in found:
             yield [group, amount, plain(amount), requests]
 

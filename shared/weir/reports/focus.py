@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 from weir.ledger.sql import text_literal
 from weir.ledger.table import MONEY, PHASES
-from weir.reports.queries import Filters, where
+from weir.reports.queries import Filters, requested
+from weir.reports.statements import selection
 
 NOT_RECORDED = "not recorded"
 
@@ -126,27 +127,27 @@ LINES = (
 
 def models_sql(filters: Filters) -> tuple[str, list[str]]:
     """The models that answered in a range, for their providers; one column."""
-    condition, values = where(filters)
-    return f"SELECT DISTINCT {_MODEL} FROM ledger WHERE {condition} AND {_MODEL} IS NOT NULL", values
+    return selection(
+        f"SELECT DISTINCT {_MODEL} FROM requested WHERE {_MODEL} IS NOT NULL", requested(filters)
+    )
 
 
 def focus_sql(
     filters: Filters, models: Iterable[str], provider_of: Callable[[str], str | None]
 ) -> tuple[str, list[str]]:
     """The lines of a range as one statement, and its parameters; `models` are those of `models_sql`."""
-    condition, values = where(filters)
     known = {model: provider for model in sorted(models) if (provider := provider_of(model)) is not None}
-    branches = [_branch(line, condition, known) for line in LINES]
-    return "\nUNION ALL\n".join(branches), values * len(branches)
+    branches = [_branch(line, known) for line in LINES]
+    return selection("\nUNION ALL\n".join(branches), requested(filters))
 
 
-def _branch(line: Line, condition: str, providers: dict[str, str]) -> str:
+def _branch(line: Line, providers: dict[str, str]) -> str:
     quantity = f"CAST({line.quantity} AS {MONEY})" if line.quantity else f"CAST(NULL AS {MONEY})"
     selected = ", ".join(f'{value} AS "{name}"' for name, value in _columns(line, providers).items())
     cost = f"cost_{line.component}"
     return (
-        f"SELECT {selected} FROM (SELECT *, {cost} AS cost, {quantity} AS quantity FROM ledger "
-        f"WHERE {condition} AND {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
+        f"SELECT {selected} FROM (SELECT *, {cost} AS cost, {quantity} AS quantity FROM requested "
+        f"WHERE {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
     )
 
 

@@ -1,8 +1,7 @@
 """What finance reads: a range's report, its rows page by page, and one request.
 
-All of it is asked of the table, in SQL (core.ledger.queries), of DuckDB or of Athena by the size of what is stored.
-What an engine has answered is kept with the state of the rows that it answered about, so the same question costs
-nothing until a row changes.
+All of it is asked of the table, in SQL (sql/), of DuckDB or of Athena by the size of what is stored. What an engine
+found is kept with the state of the rows that it was found in, so the same question costs nothing until a row changes.
 """
 
 from collections import OrderedDict
@@ -25,18 +24,19 @@ from weir.reports import budget as budgets
 from weir.reports import queries, report_math, row_queries
 from weir.reports.athena import AthenaEngine
 from weir.reports.cursors import CursorError, cursor_after, position_of
-from weir.reports.engine import DuckEngine, Engine
+from weir.reports.engine import DuckEngine, Engine, Row
 from weir.reports.parquet_cache import RowFiles
-from weir.reports.queries import Filters, Query
+from weir.reports.queries import Filters
 from weir.reports.row_queries import Sort
 from weir.reports.row_view import row_json, timeline
-from weir.reports.time_buckets import Unit, bucket_sql, buckets, local_day, spans
+from weir.reports.statements import Query
+from weir.reports.time_buckets import Unit, buckets, local_day, spans
 
 __all__ = ["CursorError", "Filters", "LedgerReader"]
 
 _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
-_KEPT_ANSWERS = 128
+_KEPT_QUERIES = 128
 _MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
 
 
@@ -85,7 +85,7 @@ class LedgerReader:
         self._budget = budget
         self._athena = athena
         self._athena_over_bytes = athena_over_bytes
-        self._kept: OrderedDict[tuple[str, Query], list[tuple[Any, ...]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Query], list[Row]] = OrderedDict()
         self._keeping = Lock()
         # DuckDB uses every processor for one statement, and files in use must not be thrown away for others.
         self._lock = Lock()
@@ -95,10 +95,8 @@ class LedgerReader:
     ) -> dict[str, Any]:
         """Totals, series, breakdowns and trust of a range; `by` is component, a breakdown, or tag:NAME."""
         unit = Unit.HOUR if filters.end - filters.start <= _HOURLY else Unit.DAY
-        within = spans(filters.start, filters.end, zone)
-        bucket = bucket_sql(unit, within)
-        asked = {
-            "sums": queries.sums(filters, bucket),
+        wanted = {
+            "sums": queries.sums(filters, zone, unit),
             "overall": queries.percentiles(filters),
             "names": queries.breakdowns(filters),
             "costs": queries.distribution(filters),
@@ -106,19 +104,20 @@ class LedgerReader:
             "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
         }
         if by != "component":
-            asked["groups"] = queries.series(filters, bucket, by)
+            wanted["groups"] = queries.series(filters, zone, unit, by)
         first, last = filters.days
         if self._budget is not None:
             month = self._month(filters.end, zone)
-            asked["days"] = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+            wanted["days"] = queries.spending(month, zone, Unit.DAY)
             first, last = min(first, month.days[0]), max(last, month.days[1])
         with ThreadPoolExecutor(1) as beside:
             # Listings in S3 take their time, which DuckDB does not need Python for.
             trust = beside.submit(self._trust, filters)
             with self._open(first, last, on_progress) as opened:
-                got = self._ask(opened, asked)
-        summed = report_math.add_up(got["sums"], asked["sums"].columns)
+                got = self._ask(opened, wanted)
+        summed = report_math.add_up(got["sums"])
         [overall] = got["overall"]
+        within = spans(filters.start, filters.end, zone)
         starts = buckets(filters.start, filters.end, zone, unit, within)
         names, points = report_math.points(starts, got["sums"], got.get("groups"))
         return {
@@ -149,9 +148,9 @@ class LedgerReader:
     def page(self, filters: Filters, sort: Sort, limit: int, cursor: str | None) -> dict[str, Any]:
         """At most `limit` rows after `cursor`; rows that came since do not shift them. Raises CursorError."""
         after = None if cursor is None else position_of(cursor, sort)
-        asked = row_queries.page(filters, sort, limit + 1, after)
+        query = row_queries.page(filters, sort, limit + 1, after)
         with self._open(*filters.days) as opened:
-            rows = self._ask(opened, {"rows": asked})["rows"]
+            rows = self._ask(opened, {"rows": query})["rows"]
         return {
             "rows": [row_json(row) for row in rows[:limit]],
             "next_cursor": cursor_after(rows[limit - 1], sort) if len(rows) > limit else None,
@@ -180,7 +179,7 @@ class LedgerReader:
         # A range's end is not in it; this instant is.
         zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
         month = self._month(end, zone)
-        query = queries.spending(month, bucket_sql(Unit.DAY, spans(month.start, month.end, zone)))
+        query = queries.spending(month, zone, Unit.DAY)
         with self._open(*month.days) as opened:
             days = self._ask(opened, {"days": query})["days"]
         return float(self._spent(end, zone, days)["percent"])
@@ -201,20 +200,20 @@ class LedgerReader:
             with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
                 yield _Opened(engine, state, found.as_of, len(found.unreadable))
 
-    def _ask(self, opened: _Opened, asked: Mapping[str, Query]) -> dict[str, list[dict[str, Any]]]:
-        """The named rows of each query, of those answers that are kept, or of the engine."""
-        keys = {query: (opened.state, query) for query in asked.values()}
+    def _ask(self, opened: _Opened, wanted: Mapping[str, Query]) -> dict[str, list[Row]]:
+        """The named rows of each query: of those that are kept, or of the engine."""
+        keys = {query: (opened.state, query) for query in wanted.values()}
         with self._keeping:
             rows = {query: self._kept[key] for query, key in keys.items() if key in self._kept}
         if new := [query for query in keys if query not in rows]:
-            rows |= zip(new, opened.engine.answers(new), strict=True)
+            rows |= zip(new, opened.engine.rows(new), strict=True)
         with self._keeping:
             for query, key in keys.items():
                 self._kept[key] = rows[query]
                 self._kept.move_to_end(key)
-            while len(self._kept) > _KEPT_ANSWERS:
+            while len(self._kept) > _KEPT_QUERIES:
                 self._kept.popitem(last=False)
-        return {name: query.named(rows[query]) for name, query in asked.items()}
+        return {name: rows[query] for name, query in wanted.items()}
 
     def _prices(self) -> dict[str, Any]:
         age = self._book.age(self._now())

@@ -4,6 +4,7 @@ Every number here is added or divided exactly, as Decimal. Null is unknown and s
 and null where nothing is; a share or a quotient of something unknown, or by 0, is null.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -24,14 +25,15 @@ PHASE_NAMES = tuple(column.name for column in fields(Phases))
 _PERCENTILE = ("_p50", "_p95")
 
 
-def add_up(buckets: Sequence[Named], columns: Sequence[str]) -> dict[str, Any]:
-    """The sums of all buckets. Counts are 0 without any; of sums that would be unknown, only money is."""
+def add_up(buckets: Sequence[Named]) -> Named:
+    """The sums of all buckets by name; without any, every one is None."""
+    names = (
+        [name for name in buckets[0] if name != "bucket" and not name.endswith(_PERCENTILE)]
+        if buckets
+        else []
+    )
     with localcontext(MONEY):
-        return {
-            name: _sum([bucket[name] for bucket in buckets])
-            for name in columns
-            if name != "bucket" and not name.endswith(_PERCENTILE)
-        }
+        return defaultdict(lambda: None, {name: _sum([bucket[name] for bucket in buckets]) for name in names})
 
 
 def totals(summed: Named, why: Iterable[Named], errors: Named) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def breakdowns(rows: Iterable[Named], total: Decimal | None) -> dict[str, list[d
     for row in sorted(rows, key=lambda row: (row["dimension"], row["place"])):
         found[breakdown_of(row["dimension"])].append(
             {
-                "name": row["name"],
+                "name": row["shown"],
                 "requests": int(row["requests"]),
                 "total": amount(row["total"]),
                 "share_percent": percent(row["total"], total),
@@ -133,8 +135,8 @@ def points(
     parts: dict[datetime, dict[str, str | None]] = {}
     places: dict[str, int] = {name: n for n, name in enumerate(COMPONENT_NAMES)} if groups is None else {}
     for group in groups or ():
-        parts.setdefault(group["bucket"], {})[group["name"]] = amount(group["total"])
-        places[group["name"]] = min(places.get(group["name"], group["place"]), group["place"])
+        parts.setdefault(group["bucket"], {})[group["shown"]] = amount(group["total"])
+        places[group["shown"]] = min(places.get(group["shown"], group["place"]), group["place"])
     names = sorted(places, key=lambda name: (places[name], name))
     listed = []
     for key, start in starts.items():

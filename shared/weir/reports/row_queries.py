@@ -9,40 +9,27 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from weir.ledger.table import COLUMNS, MONEY
-from weir.reports.queries import Filters, Query, select, where
+from weir.reports.queries import Filters, requested
+from weir.reports.statements import Query, statement
 
 type Sort = Literal["newest", "cost"]
 
-# The last keys tell two corrections of one request apart, of which one takes back what the other books anew.
-_TIES = (("at_utc", "timestamp(3)"), ("request_id", "varchar"), ("entry", "varchar"))
-_SORTS: dict[Sort, tuple[tuple[str, str], ...]] = {
-    "newest": (*_TIES, ("total", MONEY)),
-    "cost": (("total", MONEY), *_TIES),
-}
+_NEWEST = (("at_utc", "timestamp(3)"), ("request_id", "varchar"))
+_SORTS: dict[Sort, tuple[tuple[str, str], ...]] = {"newest": _NEWEST, "cost": (("total", MONEY), *_NEWEST)}
+_PLACES = {"at_utc": "after_at", "request_id": "after_request_id", "total": "after_total"}
 # Maps and lists come as JSON: Athena prints them in a notation of its own that cannot be read back.
+_JSON = tuple(column.name for column in COLUMNS if column.type[:3] in ("map", "arr"))
 _ALL = {
-    column.name: f"json_format(CAST({column.name} AS json))"
-    if column.type[:3] in ("map", "arr")
-    else column.name
-    for column in COLUMNS
+    "column": tuple(column.name for column in COLUMNS if column.name not in (*_JSON, "entry")),
+    "json_column": _JSON,
 }
 
 
 def page(filters: Filters, sort: Sort, limit: int, after: Sequence[str] | None = None) -> Query:
-    """At most `limit` rows with all columns; `after` is the `position` of the last row of the page before."""
-    condition, values = where(filters)
-    keys = _SORTS[sort]
-    if after is not None:
-        # (a, b) < (x, y) written out: the first key that differs decides.
-        parts, placed = [], []
-        for n, (name, kind) in enumerate(keys):
-            equal = [f"{other} = CAST(? AS {type_})" for other, type_ in keys[:n]]
-            parts.append("(" + " AND ".join([*equal, f"{name} < CAST(? AS {kind})"]) + ")")
-            placed += [*after[:n], after[n]]
-        condition += f" AND ({' OR '.join(parts)})"
-        values += placed
-    order = ", ".join(f"{name} DESC" for name, _ in keys)
-    return select(_ALL, f"FROM ledger WHERE {condition} ORDER BY {order} LIMIT {int(limit)}", values)
+    """At most `limit` requests with all columns; `after` is the `position` of the last row of the page before."""
+    names = [_PLACES[name] for name, _ in _SORTS[sort]]
+    placed = {} if after is None else dict(zip(names, after, strict=True))
+    return statement(f"rows_{sort}", {**requested(filters), **_ALL, **placed, "limit": str(int(limit))})
 
 
 def position(row: Mapping[str, Any], sort: Sort) -> tuple[str, ...]:
@@ -57,12 +44,7 @@ def position_types(sort: Sort) -> tuple[str, ...]:
 
 def one(filters: Filters, request_id: str) -> Query:
     """The row of a request, and its corrections, with all columns."""
-    condition, values = where(filters)
-    return select(
-        _ALL,
-        f"FROM ledger WHERE {condition} AND request_id = ? ORDER BY entry DESC, at_utc",
-        [*values, request_id],
-    )
+    return statement("request", {**requested(filters), **_ALL, "request_id": request_id})
 
 
 def _position_text(key: Any) -> str:

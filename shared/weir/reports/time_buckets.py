@@ -1,12 +1,12 @@
 """Days and hours of a reader's time zone, over rows that know only UTC.
 
 A zone's clock runs at one offset from UTC between two changes. The offsets of a range and their changes are worked
-out here and written into the SQL as they are, so both engines cut alike whatever edition of the time zones they carry.
+out here and given to the SQL as values, so both engines cut alike whatever edition of the time zones they carry.
 A day is 23 or 25 hours long where the clock changes; an hour that the clock repeats is two hours here, because an hour
 is told apart by its UTC instant, and a day by its date.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -51,20 +51,10 @@ def spans(start: datetime, end: datetime, zone: ZoneInfo) -> list[Span]:
     return [*found, Span(None, offset)]
 
 
-def bucket_sql(unit: Unit, within: list[Span]) -> str:
-    """The bucket of a row as an expression: the hour's UTC instant, or midnight of the date in the zone."""
-    return _by_span(within, lambda span: _cut(unit, span))
-
-
-def local_sql(within: list[Span]) -> str:
-    """When a row was, by the zone's clock, as an expression."""
-    return _by_span(within, _local)
-
-
 def buckets(
     start: datetime, end: datetime, zone: ZoneInfo, unit: Unit, within: list[Span]
 ) -> dict[datetime, datetime]:
-    """Every bucket of a range by the value that `bucket_sql` gives it: its first instant, in `zone`."""
+    """Every bucket of a range by the value that the SQL gives it: its first instant, in `zone`."""
     found: dict[datetime, datetime] = {}
     for at in _steps(start.astimezone(UTC), end.astimezone(UTC)):
         span = next(span for span in within if span.until is None or at < span.until)
@@ -103,29 +93,3 @@ def _change(low: datetime, high: datetime, zone: ZoneInfo) -> datetime:
         else:
             high = middle
     return high.replace(microsecond=0)
-
-
-def _cut(unit: Unit, span: Span) -> str:
-    local = f"date_trunc('{unit}', {_local(span)})"
-    return local if unit is Unit.DAY else _shifted(local, -span.offset)
-
-
-def _local(span: Span) -> str:
-    return _shifted("at_utc", span.offset)
-
-
-def _shifted(timestamp: str, by: timedelta) -> str:
-    seconds = round(by.total_seconds())
-    if not seconds:
-        return timestamp
-    return f"{timestamp} {'+' if seconds > 0 else '-'} INTERVAL '{abs(seconds)}' SECOND"
-
-
-def _by_span(within: list[Span], value: Callable[[Span], str]) -> str:
-    branches = [
-        f"WHEN at_utc < TIMESTAMP '{span.until.replace(tzinfo=None).isoformat(' ')}' THEN {value(span)}"
-        for span in within
-        if span.until is not None
-    ]
-    last = value(within[-1])
-    return f"CASE {' '.join(branches)} ELSE {last} END" if branches else last

@@ -241,6 +241,45 @@ async def failing_lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 not_callable = "an attribute"
 
+
+def classic(event: Any, context: Any) -> Any:
+    """What the managed runtime calls."""
+
+
+class Mangum:
+    """What makes such a handler of an application."""
+
+    def __call__(self, event: Any, context: Any) -> Any: ...
+
+
+mangum = Mangum()
+
+
+def asgi_2(scope: Any) -> Any:
+    """The version of ASGI before this one."""
+
+
+def sync(*arguments: Any) -> str:
+    """Takes everything and gives nothing to await."""
+    return "no coroutine"
+
+
+async def sabotaged(scope: Any, receive: Any, send: Any) -> None:
+    """Breaks the runtime itself, for invocations whose client context says so."""
+    if scope["type"] == "lifespan":
+        from asgiric import context
+
+        read = context._object
+
+        def broken(header: str | None) -> Any:
+            if header == "sabotage":
+                raise RuntimeError(header)
+            return read(header)
+
+        context._object = broken
+    await gated(scope, receive, send)
+
+
 if "--snapshot-hooks" in os.environ.get("APP_OPTIONS", ""):
     import snapshot_restore_py
 

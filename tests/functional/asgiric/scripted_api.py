@@ -59,7 +59,8 @@ class Script:
 
     event: bytes
     request_id: str
-    deadline_ms: int
+    timeout_s: float
+    deadline_ms: int = 0  # from its delivery on
     headers: dict[str, str] = field(default_factory=dict)
     response_status: int = 202
     error_status: int = 202
@@ -138,7 +139,7 @@ class ScriptedRuntimeApi:
         invocation = Script(
             event=document,
             request_id=request_id or f"00000000-0000-4000-8000-{self._invocations:012d}",
-            deadline_ms=int((time.time() + timeout_s) * 1000),
+            timeout_s=timeout_s,
             **script,
         )
         if "reading" not in script:
@@ -303,6 +304,7 @@ class ScriptedRuntimeApi:
         if len(self._in_flight) >= self.max_in_flight:
             self.violations.append("/next while an invocation is in flight")
         self._in_flight[script.request_id] = script
+        script.deadline_ms = int((time.time() + script.timeout_s) * 1000)
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": script.request_id,

@@ -19,7 +19,7 @@ async def main() -> None:
             stream = await api.begin_response(answer, "application/octet-stream")
             await stream.write(f"answered with {answer.invocation_id}".encode())
             stream.end()
-            await stream.settle()
+            await stream.wait_for_ack()
 
 
 asyncio.run(main())

@@ -25,6 +25,15 @@ async def test_three_streams_run_side_by_side_in_one_process(
     assert api.connections == 3
 
 
+async def test_as_many_pollers_as_lambda_allows_start_at_once(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime
+):
+    api.max_in_flight = 512
+    await start_runtime("echo", AWS_LAMBDA_MAX_CONCURRENCY="512")
+    invocations = [api.invoke({"n": number}) for number in range(600)]
+    assert [(await invocation.answer()).json["n"] for invocation in invocations] == [*range(600)]
+
+
 async def test_contexts_of_concurrent_requests_are_their_own(
     api: ScriptedRuntimeApi, start_runtime: StartRuntime
 ):

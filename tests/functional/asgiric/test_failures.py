@@ -2,11 +2,16 @@
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.functional.asgiric.conftest import StartRuntime
+from tests.functional.asgiric.conftest import Gate, StartRuntime
 from tests.functional.asgiric.scripted_api import ScriptedRuntimeApi
+
+EVENTS = Path(__file__).parents[2] / "events"
+URL_EVENT = json.loads((EVENTS / "url_generate.json").read_text())
+BODY = URL_EVENT["body"].encode()
 
 
 async def test_an_exception_before_the_first_byte_becomes_an_error(
@@ -73,13 +78,72 @@ async def test_a_response_without_its_end_gets_trailers(api: ScriptedRuntimeApi,
     assert call.error["errorType"] == "Function.IncompleteResponse"
 
 
-@pytest.mark.parametrize("event", [b"{", b"\xff\xfe", b'{"version":"2.0","requestContext":{"http":{}}}'])
-async def test_an_unreadable_event_is_an_error_of_its_invocation_only(
+@pytest.mark.parametrize(
+    "event",
+    [b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5_000, b'{"version":"2.0","requestContext":{"http":{}}}'],
+)
+async def test_an_event_that_no_source_sends_is_the_applications_to_answer_and_the_log_says_why(
     api: ScriptedRuntimeApi, start_runtime: StartRuntime, event: bytes
 ):
+    process = await start_runtime("echo")
+    invocation = api.invoke(event)
+    assert (await invocation.answer()).body == event
+    line = await process.record(level="WARN", requestId=invocation.request_id)
+    assert line["message"].startswith("the event is taken for a direct invoke's document: expected")
+    assert (await api.invoke({"n": 2}).answer()).json == {"n": 2}
+
+
+async def test_an_event_of_a_queue_is_refused_before_the_application_sees_it(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime
+):
+    """An answer would be a success, and the queue would delete its messages."""
+    process = await start_runtime("echo")
+    invocation = api.invoke({"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]})
+    call = await invocation.answer()
+    assert (call.path.endswith("/error"), call.json["errorType"]) == (True, "Runtime.UnknownEventSource")
+    assert call.json["errorMessage"].endswith("got one of aws:sqs")
+    await process.record(
+        level="ERROR", requestId=invocation.request_id, errorType="Runtime.UnknownEventSource"
+    )
+    assert (await api.invoke({"n": 2}).answer()).json == {"n": 2}
+
+
+async def test_a_fault_of_the_runtimes_own_costs_its_invocation_and_no_neighbour(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime, gate: Gate
+):
+    api.max_in_flight = 2
+    await start_runtime("sabotaged", AWS_LAMBDA_MAX_CONCURRENCY="2")
+    neighbour = api.invoke({"gate": gate.port, "parts": 2})
+    await gate.wait_for_visitors(1)
+    await gate.let_one_through()
+    broken = await api.invoke({}, headers={"Lambda-Runtime-Client-Context": "sabotage"}).answer()
+    assert (broken.path.endswith("/error"), broken.json["errorMessage"]) == (True, "sabotage")
+    await gate.let_one_through()
+    assert (await neighbour.answer()).body == b"part-0part-1"
+
+
+@pytest.mark.parametrize(
+    "host", ["a:" + "9" * 5_000, "\ud800:\udfff", "a" * 1_000_000], ids=["digits", "surrogates", "a megabyte"]
+)
+async def test_a_crafted_host_costs_nobody_anything(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime, gate: Gate, host: str
+):
+    api.max_in_flight = 2
+    await start_runtime("gated", AWS_LAMBDA_MAX_CONCURRENCY="2")
+    neighbour = api.invoke({"gate": gate.port, "parts": 1})
+    await gate.wait_for_visitors(1)
+    event = {**URL_EVENT, "headers": {"host": host}, "body": json.dumps({"gate": gate.port, "parts": 0})}
+    assert len((await api.invoke(event).answer()).chunks) == 1
+    await gate.let_one_through()
+    assert (await neighbour.answer()).body == b"part-0"
+
+
+async def test_headers_of_absurd_count_and_size_are_handed_over(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime
+):
     await start_runtime("echo")
-    call = await api.invoke(event).answer()
-    assert (call.path.endswith("/error"), call.json["errorType"]) == (True, "Runtime.UnmarshalError")
+    headers = {f"x-{number}": "y" * 50 for number in range(40_000)} | {"x-long": "z" * 1_000_000}
+    assert (await api.invoke({**URL_EVENT, "headers": headers}).answer()).chunks[1].data == BODY
     assert (await api.invoke({"n": 2}).answer()).json == {"n": 2}
 
 

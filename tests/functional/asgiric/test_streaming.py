@@ -157,6 +157,22 @@ async def test_a_load_balancer_gets_one_object_and_binary_bodies_as_base64(
     }
 
 
+@pytest.mark.parametrize("domain", ["a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "api.example.com"])
+async def test_an_http_api_gets_one_object_that_it_can_read_whatever_its_domain(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime, domain: str
+):
+    await start_runtime("ticking")
+    event = {**URL_EVENT, "requestContext": {**URL_EVENT["requestContext"], "domainName": domain}}
+    call = await api.invoke(event).answer()
+    assert call.headers["content-type"] == "application/json"
+    assert call.json == {
+        "statusCode": 200,
+        "headers": {"content-type": "text/plain; charset=utf-8"},
+        "body": "tick 0tick 1tick 2tick 3tick 4",
+        "isBase64Encoded": False,
+    }
+
+
 async def test_a_buffered_answer_has_a_limit_and_says_so(
     api: ScriptedRuntimeApi, start_runtime: StartRuntime
 ):

@@ -25,7 +25,7 @@ from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
 from weir.reports.athena import AthenaEngine, AthenaError, AthenaRunning, literal, value
 from weir.reports.engine import DuckEngine
-from weir.reports.queries import Query
+from weir.reports.statements import Query
 
 DAY = date(2026, 11, 22)
 # What DuckDB calls Athena's types.
@@ -211,7 +211,7 @@ def test_whoever_has_to_wait_asks_the_same_again_and_starts_nothing_twice(
     told = boto3.client("athena").get_query_execution(QueryExecutionId=athena.started[0])["QueryExecution"]
     assert told["WorkGroup"] == athena._workgroup
     assert told["QueryExecutionContext"] == {"Database": "weir"}
-    assert told["ExecutionParameters"][:2] == ["'2026-11-15'", "'2026-11-22'"]
+    assert {"'2026-11-15'", "'2026-11-22'"} <= set(told["ExecutionParameters"])
 
 
 def test_a_range_that_is_small_is_asked_of_duckdb(athena: OverDuck, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_a_query_that_fails_says_why_and_may_be_asked_again() -> None:
         engine = AthenaEngine("ledger", "weir", client=client)
         for _ in range(2):
             with pytest.raises(AthenaError, match=f"{state}: {reason}"):
-                engine.answers([Query("SELECT 1", ("a",))])
+                engine.rows([Query("SELECT 1")])
         assert client.starts == 2
 
 
@@ -271,7 +271,7 @@ class Expired(Answering):
     def paginate(self, QueryExecutionId: str) -> list[dict[str, Any]]:
         if QueryExecutionId == "q0":
             raise ClientError({"Error": {"Code": "InvalidRequestException"}}, "GetQueryResults")
-        columns = {"ColumnInfo": [{"Type": "bigint"}]}
+        columns = {"ColumnInfo": [{"Name": "a", "Type": "bigint"}]}
         rows = [{"Data": [{"VarCharValue": text}]} for text in ("a", "1")]
         return [{"ResultSet": {"ResultSetMetadata": columns, "Rows": rows}}]
 

@@ -29,10 +29,12 @@ from weir.ledger.table import COLUMNS, COMPONENTS, PHASES
 from weir.pricing.price_book import PriceBook
 from weir.reports import export as exports
 from weir.reports import queries, xlsx
+from weir.reports.engine import DuckEngine
 from weir.reports.export import ExportContext, ExportError, ExportRequest, export
 from weir.reports.export_files import FORMULA_STARTS
 from weir.reports.params import EXPORT_FORMATS, ExportFormat
 from weir.reports.queries import Filters
+from weir.reports.time_buckets import Unit
 
 COUNT = 600
 CORRECTIONS = 12
@@ -64,10 +66,9 @@ def asked(kind: str, filters: Filters = EVER, time_zone: str = "UTC") -> ExportR
 
 def total_of(files: list[Path], filters: Filters = EVER) -> Decimal:
     """The total that the report gives for a range, by the report's own query."""
-    query = queries.sums(filters, "'all'")
-    with open_ledger(files) as connection:
-        rows = query.named(connection.execute(query.text, query.parameters).fetchall())
-    return sum((row["total"] for row in rows), Decimal(0))
+    with DuckEngine(files) as engine:
+        [days] = engine.rows([queries.spending(filters, ZoneInfo("UTC"), Unit.DAY)])
+    return sum((day["total"] for day in days), Decimal(0))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -179,7 +179,7 @@ def test_a_name_finds_its_rows_and_the_unknown_find_theirs(client: TestClient) -
             if dimension != "model":  # a model is found by the requested name, too
                 assert (alone["requests"], alone["total"]) == (group["requests"], group["total"])
     assert {group["name"] for group in found["breakdowns"]["tenant"]} >= {"it's", "shop", "(unknown)"}
-    assert {group["name"] for group in found["breakdowns"]["feature"]} == {"search", "other", "(unknown)"}
+    assert {group["name"] for group in found["breakdowns"]["feature"]} == {"search", "other", "(no tag)"}
 
 
 def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, bucket: str) -> None:
@@ -267,13 +267,13 @@ def test_the_same_question_is_asked_of_the_engine_once_until_a_row_changes(
     client: TestClient, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    answers = DuckEngine.answers
+    rows = DuckEngine.rows
 
     def counting(self: DuckEngine, queries: Any) -> Any:
         asked.append(len(queries))
-        return answers(self, queries)
+        return rows(self, queries)
 
-    monkeypatch.setattr(DuckEngine, "answers", counting)
+    monkeypatch.setattr(DuckEngine, "rows", counting)
     query = {"start": "2026-10-31", "end": "2026-11-03"}
     before = report(client, **query)["totals"]["requests"]
     assert len(asked) == 1

@@ -1,6 +1,7 @@
 """Events of every source as whole ASGI scopes."""
 
 import json
+import re
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiric.context import LambdaContext
-from asgiric.events import BadEvent, read_event
-from asgiric.events.replies import Shape
+from asgiric.events import UnknownEventSource, read_event
+from asgiric.events.response_format import ResponseFormat
 from asgiric.runtime_api import Invocation
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -31,7 +32,11 @@ def scope_of(event: Any, state: dict[str, Any] | None = None, direct_path: str =
 def test_a_function_url_event_becomes_this_scope():
     event = load("url_generate")
     request = read_event(json.dumps(event).encode())
-    assert (request.shape, request.streams, request.body) == (Shape.PAYLOAD_2_0, True, BODY)
+    assert (request.response_format, request.streams, request.body) == (
+        ResponseFormat.PAYLOAD_2_0,
+        True,
+        BODY,
+    )
     assert request.scope(CONTEXT, {"opened": 1}) == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -62,6 +67,7 @@ def test_a_function_url_event_becomes_this_scope():
         "state": {"opened": 1},
         "extensions": {},
         "aws.event": event,
+        "aws.event_source": "function_url",
         "aws.context": CONTEXT,
     }
 
@@ -74,7 +80,11 @@ def test_a_get_of_a_function_url_has_an_empty_body():
 def test_a_rest_event_becomes_this_scope_with_its_stage_as_root_path():
     event = load("rest_generate")
     request = read_event(json.dumps(event).encode())
-    assert (request.shape, request.streams, request.body) == (Shape.PAYLOAD_1_0, True, BODY)
+    assert (request.response_format, request.streams, request.body) == (
+        ResponseFormat.PAYLOAD_1_0,
+        True,
+        BODY,
+    )
     assert request.scope(CONTEXT, {}) == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -104,6 +114,7 @@ def test_a_rest_event_becomes_this_scope_with_its_stage_as_root_path():
         "state": {},
         "extensions": {},
         "aws.event": event,
+        "aws.event_source": "rest_api",
         "aws.context": CONTEXT,
     }
 
@@ -111,7 +122,7 @@ def test_a_rest_event_becomes_this_scope_with_its_stage_as_root_path():
 def test_a_load_balancer_event_becomes_this_scope():
     event = load("alb_generate")
     request = read_event(json.dumps(event).encode())
-    assert (request.shape, request.streams, request.body) == (Shape.ALB, False, BODY)
+    assert (request.response_format, request.streams, request.body) == (ResponseFormat.ALB, False, BODY)
     assert request.scope(CONTEXT, {}) == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -138,6 +149,7 @@ def test_a_load_balancer_event_becomes_this_scope():
         "state": {},
         "extensions": {},
         "aws.event": event,
+        "aws.event_source": "alb",
         "aws.context": CONTEXT,
     }
 
@@ -145,7 +157,7 @@ def test_a_load_balancer_event_becomes_this_scope():
 def test_a_direct_invoke_becomes_a_post_of_the_document_itself():
     document = (EVENTS / "direct_generate.json").read_bytes()
     request = read_event(document, "/v1/generations")
-    assert (request.shape, request.streams, request.body) == (Shape.DIRECT, True, document)
+    assert (request.response_format, request.streams, request.body) == (ResponseFormat.DIRECT, True, document)
     assert request.scope(CONTEXT, {}) == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -165,6 +177,7 @@ def test_a_direct_invoke_becomes_a_post_of_the_document_itself():
         "state": {},
         "extensions": {},
         "aws.event": json.loads(document),
+        "aws.event_source": "direct",
         "aws.context": CONTEXT,
     }
 
@@ -173,13 +186,15 @@ def test_a_direct_invoke_becomes_a_post_of_the_document_itself():
     "document", [b"null", b"1", b'"text"', b"[]", b"{}", b'{"version":"2.0"}', b'{"httpMethod":"GET"}']
 )
 def test_what_no_http_source_sends_is_a_direct_invoke(document: bytes):
-    assert read_event(document).shape is Shape.DIRECT
+    assert read_event(document).response_format is ResponseFormat.DIRECT
 
 
-@pytest.mark.parametrize("document", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_not_json_is_a_bad_event(document: bytes):
-    with pytest.raises(BadEvent, match="expected the event to be JSON"):
-        read_event(document)
+@pytest.mark.parametrize("document", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5_000], ids=repr)
+def test_what_cannot_be_parsed_is_a_direct_invoke_without_an_event(document: bytes):
+    """Only a direct caller can have sent it; what it sent is for the application to refuse."""
+    request = read_event(document, "/v1/generations")
+    assert (request.event_source, request.event, request.body) == ("direct", None, document)
+    assert request.doubt is not None and request.doubt.startswith("expected JSON")
 
 
 @pytest.mark.parametrize(
@@ -190,18 +205,96 @@ def test_what_is_not_json_is_a_bad_event(document: bytes):
         ("alb_generate", "httpMethod"),
     ],
 )
-def test_an_event_without_what_its_source_always_sends_is_named(name: str, member: str):
+def test_an_event_without_what_its_source_always_sends_is_a_direct_callers_and_says_why(
+    name: str, member: str
+):
     event = load(name)
     del event[member]
-    with pytest.raises(BadEvent, match=member):
-        read_event(json.dumps(event).encode())
+    document = json.dumps(event).encode()
+    request = read_event(document)
+    assert (request.event_source, request.event, request.body) == ("direct", event, document)
+    assert request.doubt is not None and member in request.doubt
 
 
-def test_a_base64_body_is_bytes_and_a_broken_one_is_a_bad_event():
+def test_a_base64_body_is_bytes_and_a_broken_one_is_a_direct_callers():
     event = load("url_generate") | {"body": b64encode(b"\x00\xff\x1f\x8b").decode(), "isBase64Encoded": True}
     assert read_event(json.dumps(event).encode()).body == b"\x00\xff\x1f\x8b"
-    with pytest.raises(BadEvent, match="base64"):
-        read_event(json.dumps(event | {"body": "abc"}).encode())
+    broken = read_event(json.dumps(event | {"body": "abc"}).encode())
+    assert broken.event_source == "direct" and "base64" in (broken.doubt or "")
+
+
+RECORDS = {
+    "aws:sqs": {"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]},
+    "aws:sns": {"Records": [{"EventVersion": "1.0", "EventSource": "aws:sns", "Sns": {"Message": "{}"}}]},
+    "aws:s3": {"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3", "s3": {"object": {"key": "a"}}}]},
+    "aws:kinesis": {"Records": [{"kinesis": {"data": ""}, "eventSource": "aws:kinesis"}]},
+    "aws:dynamodb": {"Records": [{"dynamodb": {"Keys": {}}, "eventSource": "aws:dynamodb"}]},
+    "aws:ses": {"Records": [{"eventSource": "aws:ses", "ses": {}}]},
+    "aws:kafka": {"eventSource": "aws:kafka", "bootstrapServers": "b", "records": {"t-0": []}},
+    "SelfManagedKafka": {"eventSource": "SelfManagedKafka", "records": {}},
+    "aws:rmq": {"eventSource": "aws:rmq", "rmqMessagesByQueue": {}},
+    "Lambda@Edge": {"Records": [{"cf": {"request": {"method": "GET", "uri": "/"}}}]},
+    "Amazon EventBridge": {
+        "version": "0",
+        "source": "aws.events",
+        "detail-type": "Scheduled Event",
+        "detail": {},
+    },
+    "Amazon CloudWatch Logs": {"awslogs": {"data": "H4sIAAAAAAAA"}},
+    "Amazon Data Firehose": {"invocationId": "1", "deliveryStreamArn": "arn:aws:firehose:x", "records": []},
+    "Amazon Cognito": {"version": "1", "triggerSource": "PreSignUp_SignUp", "userPoolId": "p", "request": {}},
+    "an API Gateway WebSocket": {
+        "requestContext": {"routeKey": "$default", "connectionId": "a=", "eventType": "MESSAGE"},
+        "body": "{}",
+    },
+    "Amazon VPC Lattice": {
+        "version": "2.0",
+        "path": "/",
+        "requestContext": {"serviceNetworkArn": "arn:aws:x"},
+    },
+    "an API Gateway authorizer": {
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeArn": "arn:aws:execute-api:x",
+        "requestContext": {"http": {"method": "GET", "path": "/"}, "domainName": "a.example"},
+        "rawPath": "/",
+    },
+}
+
+
+@pytest.mark.parametrize("sender", RECORDS)
+def test_an_event_behind_which_no_http_request_stands_is_refused_by_its_senders_name(sender: str):
+    with pytest.raises(
+        UnknownEventSource, match=rf"expected an event of .*, got one of {re.escape(sender)}$"
+    ):
+        read_event(json.dumps(RECORDS[sender]).encode())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"prompt": "x", "requestContext": "mine"},
+        {"prompt": "x", "requestContext": {"mine": 1}},
+        {"Records": []},
+        {"Records": ["a"]},
+        {"Records": [{"eventSource": "mine"}]},
+        {"source": "a caller", "detail": {}},
+        {"eventSource": 5},
+    ],
+)
+def test_a_direct_callers_members_may_have_the_names_that_services_use(event: dict[str, Any]):
+    request = read_event(json.dumps(event).encode())
+    assert (request.event_source, request.event, request.doubt) == ("direct", event, None)
+
+
+@pytest.mark.parametrize(
+    "host", ["a:", "a:" + "9" * 5_000, "a:99999", "a:\u0661", ":" * 100, "a:-1", "\ud800:1", "a" * 1_000_000]
+)
+def test_a_crafted_host_gives_a_scope(host: str):
+    event = load("url_generate")
+    event["headers"]["host"] = host
+    server = scope_of(event)["server"]
+    assert server is None or 0 < server[1] <= 65_535
 
 
 def test_paths_are_decoded_and_the_raw_path_and_query_are_not():
@@ -213,17 +306,27 @@ def test_paths_are_decoded_and_the_raw_path_and_query_are_not():
     )
 
 
-def test_an_http_api_sends_the_same_event_but_cannot_stream():
+@pytest.mark.parametrize("domain", ["a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "api.example.com"])
+@pytest.mark.parametrize("route", ["$default", "POST /v1/generations"])
+def test_an_http_api_sends_a_function_urls_event_from_any_domain_and_cannot_stream(domain: str, route: str):
+    event = load("url_generate") | {"routeKey": route}
+    event["requestContext"] |= {"domainName": domain, "routeKey": route}
+    request = read_event(json.dumps(event).encode())
+    assert (request.event_source, request.streams) == ("http_api", False)
+    assert request.response_format is ResponseFormat.PAYLOAD_2_0
+
+
+def test_an_http_apis_stage_is_its_root_path():
     event = load("url_generate")
-    event["requestContext"] |= {
-        "domainName": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com",
-        "stage": "dev",
-    }
+    event["requestContext"] |= {"domainName": "api.example.com", "stage": "dev"}
     request = read_event(json.dumps(event | {"rawPath": "/dev/v1/generations"}).encode())
-    assert (request.streams, request.root_path, request.path) == (False, "/dev", "/dev/v1/generations")
-    assert not read_event(
-        json.dumps(load("url_generate") | {"routeKey": "POST /v1/generations"}).encode()
-    ).streams
+    assert (request.root_path, request.path) == ("/dev", "/dev/v1/generations")
+
+
+def test_an_http_api_that_was_set_to_payload_1_0_is_told_from_a_rest_api_and_cannot_stream():
+    request = read_event(json.dumps(load("rest_generate") | {"version": "1.0"}).encode())
+    assert (request.event_source, request.streams) == ("http_api", False)
+    assert request.response_format is ResponseFormat.PAYLOAD_1_0
 
 
 def test_a_rest_query_is_encoded_again_with_repeated_names_apart():
@@ -285,7 +388,7 @@ def test_a_load_balancer_with_multi_value_headers_is_answered_in_kind():
     event["multiValueQueryStringParameters"] = {"tag": ["a", "b"]}
     del event["queryStringParameters"]
     request = read_event(json.dumps(event).encode())
-    assert (request.shape, request.query_string) == (Shape.ALB_MULTI_VALUE, b"tag=a&tag=b")
+    assert (request.response_format, request.query_string) == (ResponseFormat.ALB_MULTI_VALUE, b"tag=a&tag=b")
     assert request.source_ip == "198.51.100.24", (
         "what stands before the last address is the caller's own claim"
     )
@@ -321,7 +424,7 @@ def places(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     st.sampled_from(["url_generate", "rest_generate", "alb_generate"]),
     st.lists(st.tuples(st.integers(0, 200), JSON | st.just("remove")), max_size=3),
 )
-def test_an_event_damaged_anywhere_gives_a_scope_or_a_bad_event(name: str, damages: list[tuple[int, Any]]):
+def test_an_event_damaged_anywhere_gives_a_scope(name: str, damages: list[tuple[int, Any]]):
     event = load(name)
     for place, value in damages:
         *path, last = (known := places(event)[1:])[place % len(known)]
@@ -334,10 +437,7 @@ def test_an_event_damaged_anywhere_gives_a_scope_or_a_bad_event(name: str, damag
             holder[last] = value
         if not isinstance(event, dict) or not event:
             break
-    try:
-        scope = read_event(json.dumps(event).encode()).scope(CONTEXT, {})
-    except BadEvent:
-        return
+    scope = read_event(json.dumps(event).encode()).scope(CONTEXT, {})
     assert isinstance(scope["method"], str) and isinstance(scope["path"], str)
     assert all(isinstance(part, bytes) for header in scope["headers"] for part in header)
     assert isinstance(scope["query_string"], bytes)

@@ -1,9 +1,17 @@
 """The import budget of a cold start, by module list: times differ between machines, lists do not."""
 
 import ast
+import importlib
+import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+import asgiric
+from asgiric import errors
 
 SHARED = Path(__file__).parents[3] / "shared"
 PROBE = "import sys, {first}; before = set(sys.modules); import {then}; print(*(set(sys.modules) - before))"
@@ -38,6 +46,35 @@ def test_the_runtime_brings_nothing_but_itself_and_json_to_asyncio():
 
 def test_importing_the_package_itself_brings_nothing():
     assert imported("sys", "asgiric") == {"asgiric"}
+
+
+@pytest.mark.parametrize("name", asgiric.__all__)
+def test_every_public_name_is_there_when_it_is_asked_for(name: str):
+    assert getattr(asgiric, name) is not None
+
+
+def test_no_other_name_is_made_up():
+    with pytest.raises(AttributeError, match="no attribute 'Mangum'"):
+        asgiric.Mangum  # noqa: B018
+
+
+def public_errors() -> list[str]:
+    """The names of the tree that errors.py draws, each with its depth."""
+    drawn = [
+        line for line in (errors.__doc__ or "").splitlines() if re.search(r"[A-Za-z]+ {2,}|^ {4}\w+$", line)
+    ]
+    return [re.sub(r"^[ │├└─]*(\w+).*", r"\1", line) for line in drawn]
+
+
+def test_the_tree_of_errors_is_the_one_that_its_docstring_draws():
+    for module in pkgutil.walk_packages(asgiric.__path__, "asgiric."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def below(kind: type[BaseException]) -> set[str]:
+        return {kind.__name__}.union(*(below(child) for child in kind.__subclasses__()))
+
+    assert below(errors.AsgiricError) == set(public_errors())
 
 
 def test_the_wire_needs_no_event_loop():

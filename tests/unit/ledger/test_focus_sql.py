@@ -47,7 +47,7 @@ def test_the_statement_is_trinos_and_calls_only_what_trino_has() -> None:
 
 def test_every_branch_has_the_same_columns_and_as_many_parameters_as_question_marks() -> None:
     sql, values = statement()
-    branches = sql.split("\nUNION ALL\n")
+    branches = sql.rpartition("\n)\n")[2].split("\nUNION ALL\n")
     assert len(branches) == len(focus.LINES)
     names = {
         tuple(column.alias for column in sqlglot.parse_one(branch, read="trino").selects)
@@ -64,7 +64,7 @@ def test_every_component_of_a_cost_is_a_kind_of_line_once() -> None:
 
 
 def test_money_stays_decimal_where_it_is_not_a_unit_price() -> None:
-    branch = sqlglot.parse_one(statement()[0].split("\nUNION ALL\n")[0], read="trino")
+    branch = sqlglot.parse_one(statement()[0].split("\nUNION ALL\n")[1], read="trino")
     columns = {column.alias: column for column in branch.selects}
     for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
         assert columns[name].this.sql() == "cost"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asgiric.events.replies import Shape, encode_buffered, encode_prelude
+from asgiric.events.response_format import ResponseFormat, encode_buffered, encode_prelude
 
 HEADERS = [
     (b"Content-Type", b"text/plain"),
@@ -40,10 +40,10 @@ def test_bytes_beyond_ascii_are_escaped_in_a_prelude():
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"),
+    ("response_format", "expected"),
     [
         (
-            Shape.PAYLOAD_2_0,
+            ResponseFormat.PAYLOAD_2_0,
             {
                 "statusCode": 200,
                 "headers": {"content-type": "text/plain", "vary": "origin, accept"},
@@ -51,7 +51,7 @@ def test_bytes_beyond_ascii_are_escaped_in_a_prelude():
             },
         ),
         (
-            Shape.PAYLOAD_1_0,
+            ResponseFormat.PAYLOAD_1_0,
             {
                 "statusCode": 200,
                 "multiValueHeaders": {
@@ -62,7 +62,7 @@ def test_bytes_beyond_ascii_are_escaped_in_a_prelude():
             },
         ),
         (
-            Shape.ALB,
+            ResponseFormat.ALB,
             {
                 "statusCode": 200,
                 "statusDescription": "200 OK",
@@ -75,7 +75,7 @@ def test_bytes_beyond_ascii_are_escaped_in_a_prelude():
             },
         ),
         (
-            Shape.ALB_MULTI_VALUE,
+            ResponseFormat.ALB_MULTI_VALUE,
             {
                 "statusCode": 200,
                 "statusDescription": "200 OK",
@@ -88,21 +88,21 @@ def test_bytes_beyond_ascii_are_escaped_in_a_prelude():
         ),
     ],
 )
-def test_every_shape_of_a_buffered_answer(shape: Shape, expected: dict[str, Any]):
-    data = encode_buffered(shape, 200, HEADERS, "text, even ä".encode())
+def test_every_format_of_a_buffered_response(response_format: ResponseFormat, expected: dict[str, Any]):
+    data = encode_buffered(response_format, 200, HEADERS, "text, even ä".encode())
     assert json.loads(data) == {**expected, "body": "text, even ä", "isBase64Encoded": False}
 
 
 def test_a_body_that_is_not_text_is_base64_whatever_its_content_type():
     data = json.loads(
-        encode_buffered(Shape.PAYLOAD_2_0, 200, [(b"content-type", b"text/plain")], b"\xff\x00")
+        encode_buffered(ResponseFormat.PAYLOAD_2_0, 200, [(b"content-type", b"text/plain")], b"\xff\x00")
     )
     assert (data["body"], data["isBase64Encoded"]) == ("/wA=", True)
 
 
 def test_a_direct_caller_gets_the_body_alone():
-    assert encode_buffered(Shape.DIRECT, 500, HEADERS, b"\xff{}") == b"\xff{}"
+    assert encode_buffered(ResponseFormat.DIRECT, 500, HEADERS, b"\xff{}") == b"\xff{}"
 
 
 def test_a_status_without_a_phrase_still_has_a_description():
-    assert json.loads(encode_buffered(Shape.ALB, 299, [], b""))["statusDescription"] == "299 Status"
+    assert json.loads(encode_buffered(ResponseFormat.ALB, 299, [], b""))["statusDescription"] == "299 Status"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgiric.events.replies import (
+from asgiric.errors import ApplicationError
+from asgiric.events.response_format import (
     PRELUDE_CONTENT_TYPE,
     RAW_CONTENT_TYPE,
-    Shape,
+    ResponseFormat,
     encode_buffered,
     encode_prelude,
 )
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 MAX_BUFFERED_BYTES = 6 * 1024 * 1024
 
 
-class Reply(Protocol):
-    """Where a response goes: `start`, any number of `body`, one `end` or `fail`, and at last `settle`."""
+class ResponseWriter(Protocol):
+    """Where a response goes: `start`, any number of `body`, one `end` or `fail`, and at last `wait_for_ack`."""
 
     async def start(self, status: int, headers: Headers) -> None:
         """Take status and headers."""
@@ -43,29 +44,33 @@ class Reply(Protocol):
     async def fail(self, failure: Failure) -> None:
         """The response will not be whole. Raises RuntimeApiError on a container error."""
 
-    async def settle(self) -> None:
+    async def wait_for_ack(self) -> None:
         """Wait for the Runtime API's word on the response. Raises RuntimeApiError on a container error."""
 
 
-class ResponseTooLarge(OSError):
+class ResponseTooLarge(ApplicationError, OSError):
     """The response does not fit the one object that this caller can take (the application's fault)."""
 
 
-class StreamedReply:
+class StreamedWriter:
     """A response that reaches its caller part by part."""
 
     def __init__(
-        self, api: RuntimeApi, invocation: Invocation, shape: Shape, on_closed: Callable[[], None]
+        self,
+        api: RuntimeApi,
+        invocation: Invocation,
+        response_format: ResponseFormat,
+        on_closed: Callable[[], None],
     ) -> None:
         """`on_closed` is called when the Runtime API takes no more of the response, early or at its end."""
         self._api = api
         self._invocation = invocation
-        self._shape = shape
+        self._format = response_format
         self._on_closed = on_closed
         self._stream: ResponseStream | None = None
 
     async def start(self, status: int, headers: Headers) -> None:
-        direct = self._shape is Shape.DIRECT
+        direct = self._format is ResponseFormat.DIRECT
         prelude = b"" if direct else encode_prelude(status, headers)
         content_type = RAW_CONTENT_TYPE if direct else PRELUDE_CONTENT_TYPE
         self._stream = await self._api.begin_response(
@@ -87,18 +92,18 @@ class StreamedReply:
         else:
             self._stream.end(failure)
 
-    async def settle(self) -> None:
+    async def wait_for_ack(self) -> None:
         if self._stream is not None:
-            await self._stream.settle()
+            await self._stream.wait_for_ack()
 
 
-class BufferedReply:
+class BufferedWriter:
     """A response that reaches its caller as one object."""
 
-    def __init__(self, api: RuntimeApi, invocation: Invocation, shape: Shape) -> None:
+    def __init__(self, api: RuntimeApi, invocation: Invocation, response_format: ResponseFormat) -> None:
         self._api = api
         self._invocation = invocation
-        self._shape = shape
+        self._format = response_format
         self._status = 0
         self._headers: Headers = []
         self._parts: list[bytes] = []
@@ -117,12 +122,12 @@ class BufferedReply:
         self._parts.append(data)
 
     async def end(self) -> None:
-        body = encode_buffered(self._shape, self._status, self._headers, b"".join(self._parts))
+        body = encode_buffered(self._format, self._status, self._headers, b"".join(self._parts))
         self._sent = await self._api.send_response(self._invocation, body, "application/json")
 
     async def fail(self, failure: Failure) -> None:
         await self._api.post_error(self._invocation, failure)
 
-    async def settle(self) -> None:
+    async def wait_for_ack(self) -> None:
         if self._sent is not None:
-            await self._sent.settle()
+            await self._sent.wait_for_ack()

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from asgiric.asgi import Cycle, State
 from asgiric.connection import ConnectionLost
 from asgiric.context import LambdaContext
-from asgiric.events import read_event
+from asgiric.errors import ApplicationError
+from asgiric.events import UnknownEventSource, read_event
 from asgiric.failure import Failure
 from asgiric.log import write_failure, write_log
-from asgiric.reply import BufferedReply, Reply, StreamedReply
+from asgiric.response_writer import BufferedWriter, ResponseWriter, StreamedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,11 +37,11 @@ SHUTDOWN_GRACE_MS = 200
 _LAST_CHANCE_S = 0.05
 
 
-class StuckApplication(Exception):
+class StuckApplication(ApplicationError):
     """The application's task ignored its cancellation; it would run on into the next invocation."""
 
 
-class Supervisor:
+class InvocationRunner:
     """Serves one invocation."""
 
     def __init__(
@@ -74,15 +75,18 @@ class Supervisor:
         """
         try:
             request = read_event(self._invocation.body, self._settings.direct_path)
-            self._context = LambdaContext(self._invocation, self._environ, self._clock)
-        except ValueError as error:
-            failure = Failure.of_runtime("UnmarshalError", str(error))
-            write_failure("the event cannot be read", failure, self._invocation.request_id)
+        except UnknownEventSource as error:
+            failure = Failure.of_runtime("UnknownEventSource", str(error))
+            write_failure("the event is refused", failure, self._invocation.request_id)
             await self._api.post_error(self._invocation, failure)
             return
+        if request.doubt is not None:
+            text = f"the event is taken for a direct invoke's document: {request.doubt}"
+            write_log("WARN", text, self._invocation.request_id)
+        self._context = LambdaContext(self._invocation, self._environ, self._clock)
         cycle = Cycle(request.method, request.body)
-        reply = self._reply(request, cycle)
-        cycle.connect(reply)
+        writer = self._writer(request, cycle)
+        cycle.connect(writer)
         cancel_at_ms = self._cancel_at_ms()
         # Begun at once instead of at the loop's next turn: a response starts some 20 us earlier. No timer could
         # fire before the application first waits, so they are set after that.
@@ -91,7 +95,7 @@ class Supervisor:
         self._watch_deadline(cancel_at_ms)
         try:
             await asyncio.wait((self._task, self._given_up), return_when=asyncio.FIRST_COMPLETED)
-            await self._answer(cycle, reply)
+            await self._answer(cycle, writer)
         finally:
             for timer in self._timers:
                 timer.cancel()
@@ -108,10 +112,10 @@ class Supervisor:
             self._context.cancelled_by = reason
             self._task.cancel()
 
-    def _reply(self, request: Request, cycle: Cycle) -> Reply:
+    def _writer(self, request: Request, cycle: Cycle) -> ResponseWriter:
         if request.streams and not self._settings.buffered:
-            return StreamedReply(self._api, self._invocation, request.shape, cycle.close)
-        return BufferedReply(self._api, self._invocation, request.shape)
+            return StreamedWriter(self._api, self._invocation, request.response_format, cycle.close)
+        return BufferedWriter(self._api, self._invocation, request.response_format)
 
     async def _run(self, scope: dict[str, Any], cycle: Cycle) -> None:
         await self._application(scope, cycle.receive, cycle.send)
@@ -137,17 +141,17 @@ class Supervisor:
         if not self._given_up.done():
             self._given_up.set_result(None)
 
-    async def _answer(self, cycle: Cycle, reply: Reply) -> None:
+    async def _answer(self, cycle: Cycle, writer: ResponseWriter) -> None:
         failure = self._failure(cycle)
         if failure is not None:
             write_failure("the application failed", failure, self._invocation.request_id)
             if cycle.state in (State.WAITING, State.STREAMING):
                 cycle.close()
                 try:
-                    await reply.fail(failure)
+                    await writer.fail(failure)
                 except ConnectionLost as error:
                     write_log("ERROR", f"the failure could not be told: {error}", self._invocation.request_id)
-        await reply.settle()
+        await writer.wait_for_ack()
         await self._end_task()
 
     def _failure(self, cycle: Cycle) -> Failure | None:

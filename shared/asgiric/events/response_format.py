@@ -29,8 +29,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "trailer"})
 
 
-class Shape(enum.Enum):
-    """The form of an answer, by who reads it."""
+class ResponseFormat(enum.Enum):
+    """The form of a response, by who reads it."""
 
     # function URLs and HTTP APIs: one value a name, cookies apart
     PAYLOAD_2_0 = enum.auto()
@@ -52,31 +52,33 @@ def encode_prelude(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes
     return _encode(prelude).encode() + _PRELUDE_END
 
 
-def encode_buffered(shape: Shape, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """The whole answer for a caller that cannot stream: a proxy object, or the body alone for a direct one."""
-    if shape is Shape.DIRECT:
+def encode_buffered(
+    response_format: ResponseFormat, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+) -> bytes:
+    """The whole response for a caller that cannot stream: a proxy object, or the body alone for a direct one."""
+    if response_format is ResponseFormat.DIRECT:
         return body
-    reply: dict[str, Any] = {"statusCode": status}
-    if shape is Shape.PAYLOAD_2_0:
-        reply["headers"], cookies = _join(headers)
+    response: dict[str, Any] = {"statusCode": status}
+    if response_format is ResponseFormat.PAYLOAD_2_0:
+        response["headers"], cookies = _join(headers)
         if cookies:
-            reply["cookies"] = cookies
-    elif shape is Shape.ALB:
+            response["cookies"] = cookies
+    elif response_format is ResponseFormat.ALB:
         single, cookies = _join(headers)
         # One value a name, so each cookie gets a spelling of the name of its own.
-        reply["headers"] = single | dict(zip(_spellings("set-cookie", len(cookies)), cookies, strict=True))
+        response["headers"] = single | dict(zip(_spellings("set-cookie", len(cookies)), cookies, strict=True))
     else:
-        reply["multiValueHeaders"] = _group(headers)
-    if shape in (Shape.ALB, Shape.ALB_MULTI_VALUE):
+        response["multiValueHeaders"] = _group(headers)
+    if response_format in (ResponseFormat.ALB, ResponseFormat.ALB_MULTI_VALUE):
         from http import HTTPStatus  # needed here only
 
         known = status in HTTPStatus._value2member_map_
-        reply["statusDescription"] = f"{status} {HTTPStatus(status).phrase if known else 'Status'}"
+        response["statusDescription"] = f"{status} {HTTPStatus(status).phrase if known else 'Status'}"
     try:
-        reply |= {"body": body.decode(), "isBase64Encoded": False}
+        response |= {"body": body.decode(), "isBase64Encoded": False}
     except UnicodeDecodeError:
-        reply |= {"body": b2a_base64(body, newline=False).decode(), "isBase64Encoded": True}
-    return json.dumps(reply).encode()
+        response |= {"body": b2a_base64(body, newline=False).decode(), "isBase64Encoded": True}
+    return json.dumps(response).encode()
 
 
 def _pairs(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[str, str]]:
