@@ -58,9 +58,9 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
                 self._choice(choice)
         elif choices:
             self._unreadable(f"stream chunk: expected choices as a list, got {type(choices).__name__}")
-        self._count(document, bool(choices), apart=0 < self._pieces == pieces)
         if self._failed:
             return
+        self._count(document, bool(choices), apart=0 < self._pieces == pieces)
         groq = document.get("x_groq")
         if event == "error" or looks_like_error(document):
             self._reported_error(document.get("error") or document)

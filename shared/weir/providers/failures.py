@@ -35,12 +35,12 @@ _CODES = ("code", "type", "status_code", "status", "__type", "error_code", "erro
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     ("filtered", r"content[_ ]?filter|content management policy|responsibleaipolicy|content[_ ]policy|"
                  r"prohibited_content|safety system|bio_policy|misalignment_policy"),
-    ("quota", r"insufficient[_ ](quota|balance|credits?|funds)|billing|enforced_spend_limit|per[ _-]?day|"
-              r"credit balance|payment required|exceeded your current quota, please check|out of credits"),
+    ("quota", r"insufficient[_ ](quota|balance|credits?|funds)|billing_(error|limit|hard|not)|enforced_spend_limit|"
+              r"per[_-]?day|credit balance|payment required|out of credits|servicequotaexceeded"),
+    ("overloaded", r"overloaded|service_?unavailable|at capacity|model.?not.?ready"),
+    ("rate_limited", r"rate[_ -]?limit|too many requests|throttl|resource_?exhausted|ramp_limit|quota exceeded"),
     ("context", r"context[_ ](length|window)|maximum context|prompt is too long|too many (input )?tokens|"
                 r"input (is )?too long|request_too_large|string_above_max_length"),
-    ("rate_limited", r"rate[_ -]?limit|too many requests|throttl|resource_?exhausted|ramp_limit|quota exceeded"),
-    ("overloaded", r"overloaded|service_?unavailable|at capacity|model.?not.?ready|engine_overloaded"),
     ("timeout", r"gateway time-?out|timeout_error|model.?timeout|deadline[_ ]exceeded|request timed out"),
     ("key", r"(invalid|incorrect|expired|missing|no)[_ ](api|x-api)[_ -]?key|api_key_invalid|"
             r"api key (not valid|expired)|authentication_error|unauthenticated|unrecognizedclient|"
@@ -64,7 +64,7 @@ _RETRY_TEXT = re.compile(
     r"(?:retry|try again)\s+(?:after|in)\s+((?:\d+(?:\.\d+)?\s*(?:ms|m|s|h)[a-z]*\s*)+)", re.IGNORECASE
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|h|m|s)", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failed:
@@ -239,7 +239,9 @@ def _retry_info(error: object) -> float | None:
 
 def _seconds(text: str) -> float | None:
     parts = _DURATION.findall(text)
-    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts) if parts else None
+    return (
+        sum(float(number) * _MILLISECONDS[unit.lower()] for number, unit in parts) / 1_000 if parts else None
+    )
 
 
 def _decimal(text: str | None) -> float | None:
