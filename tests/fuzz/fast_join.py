@@ -107,12 +107,15 @@ _ANYTHING: tuple[Any, ...] = (
     ),
 )
 _MODELS = (
-    "gpt-4o-mini-2024-07-18",
-    "gpt-4.1",
-    "claude-haiku-4-5",
-    "claude-sonnet-4-5",
-    "gemini-2.5-pro",
-    "nobody",
+    *(
+        "gpt-4o-mini-2024-07-18",
+        "gpt-4.1",
+        "claude-haiku-4-5",
+        "claude-sonnet-4-5",
+        "gemini-2.5-pro",
+        "nobody",
+    ),
+    *("deepseek-reasoner", "thinks", "by-the-hour"),
 )
 
 
@@ -139,7 +142,7 @@ _CONTRACT = {
         }
     ],
     "models": [
-        {"model": name, "equals": [], "prefixes": [], "patterns": [], "records": [{"prices": prices}]}
+        {"model": name, "records": [{"prices": prices}]}
         for name, prices in (
             ("gpt-4.1", {"input": _price((None, "0.0000000005")), "output": _price((None, "0.00000000150"))}),
             ("claude-haiku-4-5", {"input": _price((None, "1"))}),
@@ -147,8 +150,24 @@ _CONTRACT = {
                 "gemini-2.5-pro",
                 {"input": _price(("10", "1"), ("1000.5", "2"), (None, "3")), "output": _price((None, "1"))},
             ),
+            (
+                "thinks",
+                {
+                    kind: _price((None, price))
+                    for kind, price in (("input", "1"), ("output", "3"), ("reasoning", "7"))
+                },
+            ),
             ("gpt-4o-mini", {"input": _price((None, "1e12")), "output": _price((None, "1e-20"))}),
         )
+    ]
+    + [
+        {
+            "model": "by-the-hour",
+            "records": [
+                {"hours": hours, "prices": {"input": _price((None, price)), "output": _price((None, price))}}
+                for hours, price in ((None, "1"), (("03:00", "12:01"), "2"))
+            ],
+        }
     ],
 }
 
@@ -334,6 +353,11 @@ def _vary(random: Random, body: dict[str, Any]) -> None:
     for attempt in attempts:
         if random.random() < 0.3:
             attempt["model"] = random.choice(_MODELS)
+    for attempt in attempts:
+        if random.random() < 0.2:
+            attempt["seller"] = random.choice(("openai", "anthropic", "nobody", "", None))
+        if random.random() < 0.2 and isinstance(attempt["usage"], dict):
+            attempt["usage"]["service_tier"] = random.choice(("default", "flex", "priority", "gold", None))
     others = {
         "model_returned": (*_MODELS, *_MODELS, None, ""),
         "front": ("rest_api", "direct", "function_url", "rest_api", None),
@@ -351,6 +375,8 @@ def _vary(random: Random, body: dict[str, Any]) -> None:
 def _vary_usage(random: Random, usage: dict[str, Any]) -> None:
     if random.random() < 0.3:
         usage["cached_input_tokens"] = random.choice((0, 1, usage["input_tokens"], None))
+    if random.random() < 0.3:
+        usage["reasoning_tokens"] = random.choice((1, usage["output_tokens"], 5_000, None))
     if random.random() < 0.1:  # at and past the end of a tier
         given = random.choice((200_000, 200_001, 272_000, 272_001))
         usage |= {"input_tokens": given, "total_tokens": given + (usage["output_tokens"] or 0)}

@@ -164,13 +164,14 @@ class _Unit:
             if rates := place_rates(place[0], place[1], self._day, self._book):
                 self._insert("places", [*place, *rates.values()])
         kinds = ", ".join(f"{kind} {_RATES}" for kind in TOKEN_KINDS)
+        sold = "STRUCT(model VARCHAR, seller VARCHAR, tier VARCHAR)"
         self._execute(
-            f"CREATE OR REPLACE TEMP TABLE models (model VARCHAR, {kinds}, is_priced BOOLEAN, no_token_price VARCHAR)"
+            f"CREATE OR REPLACE TEMP TABLE models (sold {sold}, {kinds}, is_priced BOOLEAN, no_token_price VARCHAR)"
         )
-        names = "SELECT answering_model FROM plain UNION SELECT first_model FROM plain WHERE attempts = 2"
-        for (model,) in self._execute(names).fetchall():
-            if prices := model_rates(model, self._day, self._book):
-                self._insert("models", [model, *prices.values()])
+        names = "SELECT sold FROM plain UNION SELECT first_sold FROM plain WHERE attempts = 2"
+        for (by,) in self._execute(names).fetchall():
+            if prices := model_rates(by["model"], by["seller"], by["tier"], self._day, self._book):
+                self._insert("models", [by, *prices.values()])
 
     def _join_others(self, path: Path) -> int:
         """Write the rows of the requests that are not plain; returns how many."""

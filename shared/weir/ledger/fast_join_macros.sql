@@ -15,6 +15,18 @@ CREATE OR REPLACE TEMP MACRO token_charge(bought, rates, input_tokens) AS
         ELSE charge(bought, rates.first)
     END;
 
+-- Reasoning is part of the output, and has a price of its own with some models.
+CREATE OR REPLACE TEMP MACRO output_charge(usage, output, reasoning) AS
+    CASE
+        WHEN reasoning IS NULL THEN token_charge(usage.output_tokens, output, usage.input_tokens)
+        ELSE token_charge(usage.output_tokens - coalesce(usage.reasoning_tokens, 0), output, usage.input_tokens)
+            + token_charge(
+                CASE WHEN usage.output_tokens IS NULL THEN 0 ELSE coalesce(usage.reasoning_tokens, 0) END,
+                reasoning,
+                usage.input_tokens
+            )
+    END;
+
 CREATE OR REPLACE TEMP MACRO usd(units) AS
     CAST(CAST(units AS DECIMAL(23, 0)) * CAST(0.000000000000001 AS DECIMAL(15, 15)) AS DECIMAL(38, 15));
 
@@ -34,7 +46,7 @@ CREATE OR REPLACE TEMP MACRO is_consistent(usage) AS
     usage.source IN ('provider', 'estimated', 'none')
     AND at_most(usage.input_tokens, 100000000)
     AND at_most(usage.output_tokens, 100000000)
-    AND at_most(usage.reasoning_tokens, 100000000)
+    AND at_most(usage.reasoning_tokens, coalesce(usage.output_tokens, 100000000))
     AND at_most(usage.total_tokens, 100000000)
     AND coalesce(usage.cached_input_tokens, 0) <= coalesce(usage.input_tokens, 0)
     -- Of a lower bound the total is not held to be the sum.

@@ -48,15 +48,24 @@ flat AS (
         -- The last attempt is the one that answered; the first is another one where there are two.
         completed.attempts[-1].usage AS usage,
         CASE WHEN attempts = 2 THEN completed.attempts[1].usage END AS first_usage,
-        coalesce(nullif(completed.model_returned, ''), completed.model) AS answering_model,
+        -- What prices go by: the model that answered, who sold it, and in which tier.
+        {
+            'model': coalesce(nullif(completed.model_returned, ''), completed.model),
+            'seller': coalesce(nullif(completed.attempts[-1].seller, ''), completed.seller),
+            'tier': completed.attempts[-1].usage.service_tier
+        } AS sold,
         CASE
             WHEN attempts = 2
-                THEN coalesce(
-                    nullif(completed.attempts[1].model_returned, ''),
-                    nullif(completed.attempts[1].model, ''),
-                    completed.model
-                )
-        END AS first_model,
+                THEN {
+                    'model': coalesce(
+                        nullif(completed.attempts[1].model_returned, ''),
+                        nullif(completed.attempts[1].model, ''),
+                        completed.model
+                    ),
+                    'seller': coalesce(nullif(completed.attempts[1].seller, ''), completed.seller),
+                    'tier': completed.attempts[1].usage.service_tier
+                }
+        END AS first_sold,
         completed.saved.output_tokens AS saved_tokens,
         completed.cost.total AS estimate_total
     FROM shaped

@@ -10,9 +10,8 @@ from decimal import Decimal
 from math import gcd
 from typing import Any
 
-from weir.pricing.aws_charges import no_price
 from weir.pricing.price_book import AwsItem, Price, PriceBook, TokenKind
-from weir.pricing.quantities import UsageQuantities
+from weir.pricing.token_charges import no_price
 
 type Rate = dict[str, int]
 
@@ -28,7 +27,7 @@ PLACE_ITEMS: dict[AwsItem, int] = {
     "api_gateway_request": 1,
     "logs_ingestion": _GIB,
 }
-TOKEN_KINDS: tuple[TokenKind, ...] = ("input", "cached_input", "output")
+TOKEN_KINDS: tuple[TokenKind, ...] = ("input", "cached_input", "output", "reasoning")
 _MOST = 10**18  # of a ratio's terms, so that they fit beside the largest quantity
 _MOST_UNITS = {"duration": 10**5}  # phases multiply the duration's charge again
 
@@ -45,21 +44,26 @@ def place_rates(region: str, architecture: str, day: date, book: PriceBook) -> d
     return rates
 
 
-def model_rates(model: str, day: date, book: PriceBook) -> dict[str, Any] | None:
+def model_rates(
+    model: str, seller: str | None, tier: str | None, day: date, book: PriceBook
+) -> dict[str, Any] | None:
     """The rates of a model's tokens by kind, None for a kind without a price, and the reason that a row then gives.
 
-    None altogether where a price has more tiers than SQL knows.
+    None altogether where its prices are of a form that SQL does not know.
     """
-    prices = {kind: book.token_price(kind, model=model, at=_start(day)) for kind in TOKEN_KINDS}
-    prices["cached_input"] = prices["cached_input"] or prices["input"]
-    rates: dict[str, Any] = {}
-    for kind, price in prices.items():
-        rates[kind] = None if price is None else _tiers(price)
-        if price is not None and rates[kind] is None:
-            return None
-    usage = UsageQuantities(at=_start(day), billed_ms=None, memory_mb=None, architecture=None, region=None)
-    reason = no_price("tokens", model or "(no model named)", usage)
-    return {**rates, "is_priced": None not in rates.values(), "no_token_price": reason}
+    prices = book.token_prices(model=model, seller=seller, tier=tier, at=_start(day))
+    kinds = {} if prices is None else prices.kinds
+    if prices is not None and (prices.tier_unknown or prices.request_fee or "output" not in kinds):
+        return None
+    if book.varies_by_hour(model=model, seller=seller):
+        return None
+    found: dict[str, Price | None] = {kind: kinds.get(kind) for kind in TOKEN_KINDS}
+    found["cached_input"] = found["cached_input"] or found["input"]
+    rates: dict[str, Any] = {kind: None if price is None else _tiers(price) for kind, price in found.items()}
+    if any(rates[kind] is None and price is not None for kind, price in found.items()):
+        return None
+    reason = no_price("tokens", model or "(no model named)", _start(day))
+    return {**rates, "is_priced": None not in (rates["input"], rates["output"]), "no_token_price": reason}
 
 
 def _tiers(price: Price) -> dict[str, Any] | None:

@@ -24,8 +24,8 @@ WITH charged AS (
         + if_second(
             token_charge(first_usage.cached_input_tokens, f.cached_input, first_usage.input_tokens), attempts
         ) AS u_cached_input,
-        token_charge(usage.output_tokens, m.output, usage.input_tokens)
-        + if_second(token_charge(first_usage.output_tokens, f.output, first_usage.input_tokens), attempts) AS u_output,
+        output_charge(usage, m.output, m.reasoning)
+        + if_second(output_charge(first_usage, f.output, f.reasoning), attempts) AS u_output,
         -- What a stop spared is told of the first attempt.
         CASE
             WHEN attempts = 1 THEN token_charge(saved_tokens, m.output, usage.input_tokens)
@@ -41,8 +41,8 @@ WITH charged AS (
         t_warm > t_billed - t_cold_start AS is_over
     FROM plain AS p
     JOIN places AS r USING (region, architecture)
-    JOIN models AS m ON m.model = p.answering_model
-    LEFT JOIN models AS f ON f.model = p.first_model
+    JOIN models AS m ON m.sold = p.sold
+    LEFT JOIN models AS f ON f.sold = p.first_sold
     -- A second attempt whose prices are not all known has reasons beside the first one's.
     WHERE attempts = 1
     OR (m.is_priced AND f.is_priced)
@@ -148,6 +148,11 @@ SELECT
         WHEN is_nothing_bought(usage) THEN is_complete(first_usage)
         ELSE is_complete(usage) AND is_complete(first_usage)
     END AS usage_complete,
+    CASE
+        WHEN attempts = 1 OR is_nothing_bought(first_usage) OR usage.service_tier = first_usage.service_tier
+            THEN usage.service_tier
+        WHEN is_nothing_bought(usage) THEN first_usage.service_tier
+    END AS service_tier,
     violations,
     validated_values,
     saved_tokens,
@@ -160,7 +165,11 @@ SELECT
     usd(u_logs) AS cost_logs,
     usd(u_input) AS cost_input_tokens,
     usd(u_cached_input) AS cost_cached_input_tokens,
+    -- Who counts the tokens, and none of these, sold none.
+    CASE WHEN usage.input_tokens IS NOT NULL THEN usd(0) END AS cost_cache_write_tokens,
+    CASE WHEN usage.input_tokens IS NOT NULL THEN usd(0) END AS cost_audio_input_tokens,
     usd(u_output) AS cost_output_tokens,
+    CASE WHEN usage.output_tokens IS NOT NULL THEN usd(0) END AS cost_audio_output_tokens,
     usd(p_cold_start + one_if(before_cold_start < left_over)) AS phase_cold_start,
     usd(p_waiting + one_if(before_waiting < left_over)) AS phase_waiting,
     usd(p_streaming + one_if(before_streaming < left_over)) AS phase_streaming,
@@ -174,20 +183,21 @@ SELECT
     usd(u_saved) AS saved_total,
     coalesce('estimated' IN (usage.source, first_usage.source), false) AS is_estimate,
     getvariable('price_book_version') AS price_book_version,
+    -- In the order in which the price is made, each reason once; two attempts have no other reason than the first.
     CASE
-        WHEN attempts = 2 OR (usage.input_tokens + usage.output_tokens IS NOT NULL AND is_priced)
+        WHEN usage_complete AND is_priced AND usage.input_tokens + usage.output_tokens IS NOT NULL
             THEN CAST([] AS VARCHAR[])
-        -- In the order in which the price is made, each reason once.
         ELSE list_filter(
             [
+                CASE WHEN NOT usage_complete THEN 'usage_lower_bound' END,
                 CASE WHEN usage.input_tokens IS NULL THEN 'input_tokens_unknown' END,
+                CASE WHEN usage.output_tokens IS NULL THEN 'output_tokens_unknown' END,
                 CASE
                     WHEN (usage.input_tokens IS NOT NULL AND u_input IS NULL)
                         OR (usage.cached_input_tokens IS NOT NULL AND u_cached_input IS NULL)
                         OR (usage.output_tokens IS NOT NULL AND u_output IS NULL)
                         THEN no_token_price
-                END,
-                CASE WHEN usage.output_tokens IS NULL THEN 'output_tokens_unknown' END
+                END
             ],
             lambda reason: reason IS NOT NULL
         )

@@ -104,7 +104,10 @@ def _attempt(path: str) -> dict[str, Member]:
     counts = (
         f"{path}.usage.{name}_tokens" for name in ("input", "output", "cached_input", "reasoning", "total")
     )
-    texts = (f"{path}.{name}" for name in ("model", "model_returned", "usage.source"))
+    texts = (
+        f"{path}.{name}"
+        for name in ("model", "model_returned", "seller", "usage.source", "usage.service_tier")
+    )
     flag = {f"{path}.usage.complete": FLAG.optional}
     return {**dict.fromkeys(counts, COUNT.optional), **dict.fromkeys(texts, TEXT.optional), **flag}
 
@@ -118,7 +121,8 @@ COMPLETED = Shapes(
         "ephemeral_storage_mb": COUNT,
         "streamed_bytes": COUNT,
         **dict.fromkeys(
-            ("function_arn", "tenant", "schema", "outcome", "model_returned", "cost.total"), TEXT.optional
+            ("function_arn", "tenant", "schema", "outcome", "model_returned", "seller", "cost.total"),
+            TEXT.optional,
         ),
         **dict.fromkeys(("http_status", "violations", "validated_values"), COUNT.optional),
         "saved.output_tokens": COUNT.optional,
@@ -133,15 +137,18 @@ COMPLETED = Shapes(
         **_attempt("attempts[1]"),
     },
     {
-        "": f"{_COMMON} outcome http_status model_returned attempts streamed_bytes violations validated_values saved "
-        "cost price_book_version",
+        "": f"{_COMMON} outcome http_status model_returned seller attempts streamed_bytes violations validated_values "
+        "saved cost price_book_version",
         "timing": "duration_ms wait_ms stream_ms validate_ms ttft_ms ttlt_ms event_loop_gap_ms",
         "cost": None,
         "saved": "output_tokens method",
-        **dict.fromkeys(("attempts[0]", "attempts[1]"), "attempt model model_returned outcome usage timing"),
+        **dict.fromkeys(
+            ("attempts[0]", "attempts[1]"), "attempt model model_returned seller outcome usage timing"
+        ),
         **dict.fromkeys(
             ("attempts[0].usage", "attempts[1].usage"),
-            "input_tokens output_tokens cached_input_tokens reasoning_tokens total_tokens source complete",
+            "input_tokens output_tokens cached_input_tokens reasoning_tokens total_tokens source service_tier "
+            "complete",
         ),
     },
 )

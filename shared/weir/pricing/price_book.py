@@ -184,11 +184,15 @@ class PriceBook:
             return self._token_found[key]
         contract, listed = self._matching(seller, model)
         prices = self._merged(contract, listed, at, tier)
-        if not any(entry and entry.by_hour for entry in (contract, listed)):
+        if not self.varies_by_hour(model=model, seller=seller):
             if len(self._token_found) >= _MAX_CACHED:
                 self._token_found.clear()
             self._token_found[key] = prices
         return prices
+
+    def varies_by_hour(self, *, model: str, seller: str | None = None) -> bool:
+        """Whether a model's prices change within a day."""
+        return any(entry and entry.by_hour for entry in self._matching(seller, model))
 
     def _merged(
         self, contract: ModelEntry | None, listed: ModelEntry | None, at: datetime, tier: str | None
