@@ -78,12 +78,12 @@ class Services:
         )
 
     @property
-    def ledger_jobs(self) -> tuple[Any, str]:
-        """boto3's client for Lambda, and the name of the ledger jobs. Raises LedgerJobsError."""
-        name = os.environ.get("WEIR_LEDGER_JOBS_FUNCTION", "")
+    def export_function(self) -> tuple[Any, str]:
+        """boto3's client for Lambda, and the function's name. Raises LedgerJobsError."""
+        name = os.environ.get("WEIR_EXPORT_FUNCTION", "")
         if not name:
             raise export_jobs.LedgerJobsError(
-                "WEIR_LEDGER_JOBS_FUNCTION is not set: no function writes exports here"
+                "WEIR_EXPORT_FUNCTION is not set: no function writes exports here"
             )
         return _lambda(), name
 
@@ -294,7 +294,7 @@ def create_app(services: Services) -> FastAPI:
             function=body.function,
             tags=tags_of(body.tag),
         )
-        client, function = services.ledger_jobs
+        client, function = services.export_function
         job = export_jobs.start(client, function, body.format, wanted, zone.key, services.now())
         return {"id": job, "status": "running", "status_url": f"/api/exports/{job}"}
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from weir.embedded_metrics import stage_of
 from weir.generate.cors import cors_headers
 from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation
@@ -66,7 +67,7 @@ class App:
         self._generate = Generate(
             upstream=upstream,
             validator_process=validator_process,
-            telemetry=Telemetry("generate"),
+            telemetry=Telemetry("generate", stage_of(os.environ)),
             function=settings.function,
             model=settings.upstream_model,
             price_book=lambda: load_price_book(settings.price_overrides),

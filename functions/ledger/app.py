@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from weir.embedded_metrics import embedded_metrics
+from weir.embedded_metrics import embedded_metrics, stage_of
 from weir.ledger.facts import format_timestamp
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
@@ -43,6 +43,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         "batch": {**counts, "ignored": dict(done.ignored), "reasons": done.reasons[:_MAX_REASONS]},
         **embedded_metrics(
             "ledger",
+            stage_of(os.environ),
             now,
             {"RecordsStored": ("Count", done.records), "RecordsSetAside": ("Count", done.poison)},
         ),

@@ -7,7 +7,8 @@
     {"task": "export", "job": "...", ...}                    writes files of rows under exports/, and how far it is
     {"task": "close", "month": "2026-10"}                    the month's immutable snapshot
 
-Every task may be repeated: Lambda delivers an asynchronous event at least once.
+Every task may be repeated: Lambda delivers an asynchronous event at least once. WEIR_LEDGER_TASKS names those that this
+function does: whoever may start an export may not close a month.
 """
 
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
-from weir.embedded_metrics import embedded_metrics
+from weir.embedded_metrics import embedded_metrics, stage_of
 from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
 from weir.ledger.compact import compact
@@ -67,9 +68,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     Raises TaskError, and what the task raises; Lambda then tries an asynchronous event again.
     """
-    task = _TASKS.get(str(event.get("task")))
-    if task is None:
-        raise TaskError(f"expected a task of {', '.join(_TASKS)}, got {str(event.get('task'))[:40]!r}")
+    allowed = [name for name in _TASKS if name in os.environ.get("WEIR_LEDGER_TASKS", "").split(",")]
+    if event.get("task") not in allowed:
+        raise TaskError(
+            f"expected a task of {', '.join(allowed) or 'none'} (WEIR_LEDGER_TASKS), "
+            f"got {str(event.get('task'))[:40]!r}"
+        )
+    task = _TASKS[event["task"]]
     with TemporaryDirectory() as folder:
         done, metrics = task(event, Path(folder))
     now = _now()
@@ -79,7 +84,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "requestId": context.aws_request_id,
         "message": f"ledger_jobs.{event['task']}",
         "done": done,
-        **embedded_metrics("ledger-jobs", now, metrics),
+        **embedded_metrics("ledger-jobs", stage_of(os.environ), now, metrics),
     }
     print(json.dumps(line), flush=True)
     return done

@@ -1,9 +1,12 @@
 """Puts template.yaml through SAM's translator, as CloudFormation will: `python infra/build/translate.py template.yaml`.
 
+With `--json` it reads a JSON list from standard input, each a map of parameters, and prints what each of them gives.
+
 `sam validate` without AWS credentials checks the template's shape, and accepts properties that the translator then
 refuses at deployment. Runs in SAM's environment; addresses of artifacts are made up, since nothing is uploaded.
 """
 
+import json
 import logging
 import os
 import sys
@@ -17,10 +20,13 @@ OPTIONS: dict[str, dict[str, str]] = {
     "defaults": {},
     "everything on": {
         "Architecture": "x86_64",
+        "Revision": "0" * 64,
         "UpstreamKey": "secretsmanager:weir/upstream",
+        "UpstreamKeyKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0a1b",
         "CorsOrigins": "https://one.example,https://two.example",
         "EnableRestApi": "true",
         "EnableSnapStart": "true",
+        "EnableCanary": "true",
         "CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:shared",
         "MonthlyBudgetUsd": "250",
         "AthenaOverMegabytes": "0",
@@ -30,12 +36,11 @@ OPTIONS: dict[str, dict[str, str]] = {
 }
 
 
-class ManagedPolicies:
-    """The one managed policy that the translator adds by itself; IAM would be asked otherwise."""
+class NoManagedPolicies:
+    """Every role of the template is its own; the translator must not add AWS's broad ones."""
 
     def load(self) -> dict[str, str]:
-        name = "AWSLambdaBasicExecutionRole"
-        return {name: f"arn:aws:iam::aws:policy/service-role/{name}"}
+        return {}
 
 
 def translated(template: str, parameters: dict[str, str]) -> dict[str, Any]:
@@ -49,16 +54,20 @@ def translated(template: str, parameters: dict[str, str]) -> dict[str, Any]:
                 properties[code] = "s3://bucket/key"
         if resource["Type"] == "AWS::Serverless::Application":
             properties["Location"] = "https://s3.amazonaws.com/bucket/key"
-    return transform(document, parameters, ManagedPolicies())
+    return transform(document, parameters, NoManagedPolicies())
 
 
-def main(path: str) -> None:
+def main(path: str, *options: str) -> None:
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")  # the translator names the partition after it
     logging.disable(logging.ERROR)  # the translator reports its own missing feature flags
+    template = Path(path).read_text()
+    if options == ("--json",):
+        json.dump([translated(template, parameters) for parameters in json.load(sys.stdin)], sys.stdout)
+        return
     for name, parameters in OPTIONS.items():
-        resources = translated(Path(path).read_text(), parameters)["Resources"]
+        resources = translated(template, parameters)["Resources"]
         print(f"{path}, {name}: {len(resources)} CloudFormation resources")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -10,12 +10,20 @@ from typing import Any
 NAMESPACE = "Weir"
 
 
-def embedded_metrics(service: str, at: datetime, values: Mapping[str, tuple[str, float]]) -> dict[str, Any]:
+def stage_of(environment: Mapping[str, str]) -> str:
+    """The stack whose metrics these are: two of one account must not share an alarm."""
+    return environment.get("WEIR_STAGE") or "local"
+
+
+def embedded_metrics(
+    service: str, stage: str, at: datetime, values: Mapping[str, tuple[str, float]]
+) -> dict[str, Any]:
     """Members that make a JSON log line metrics too: `values` is name to (CloudWatch unit, value)."""
     metrics = {
         "Namespace": NAMESPACE,
-        "Dimensions": [["service"]],
+        "Dimensions": [["service", "stage"]],
         "Metrics": [{"Name": name, "Unit": unit} for name, (unit, _) in values.items()],
     }
     described = {"Timestamp": round(at.timestamp() * 1000), "CloudWatchMetrics": [metrics]}
-    return {"_aws": described, "service": service, **{name: value for name, (_, value) in values.items()}}
+    dimensions = {"service": service, "stage": stage}
+    return {"_aws": described, **dimensions, **{name: value for name, (_, value) in values.items()}}

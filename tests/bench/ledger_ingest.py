@@ -81,7 +81,7 @@ def _request(random_: random.Random) -> list[dict[str, Any]]:
         )
         metrics = {
             "Namespace": "Weir",
-            "Dimensions": [["service"]],
+            "Dimensions": [["service", "stage"]],
             "Metrics": [{"Name": "ColdStart", "Unit": "Count"}],
         }
         written.append(

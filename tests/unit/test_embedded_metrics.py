@@ -3,13 +3,16 @@
 import json
 from datetime import UTC, datetime
 
-from weir.embedded_metrics import embedded_metrics
+from weir.embedded_metrics import embedded_metrics, stage_of
 
 
 def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:
     at = datetime(2026, 11, 22, 12, 0, 0, 250_000, UTC)
     made = embedded_metrics(
-        "ledger-jobs", at, {"CompletenessPercent": ("Percent", 99.5), "DaysCompacted": ("Count", 2)}
+        "ledger-jobs",
+        "weir-dev",
+        at,
+        {"CompletenessPercent": ("Percent", 99.5), "DaysCompacted": ("Count", 2)},
     )
     assert json.loads(json.dumps({"message": "ledger_jobs.compact", **made})) == {
         "message": "ledger_jobs.compact",
@@ -18,7 +21,7 @@ def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Weir",
-                    "Dimensions": [["service"]],
+                    "Dimensions": [["service", "stage"]],
                     "Metrics": [
                         {"Name": "CompletenessPercent", "Unit": "Percent"},
                         {"Name": "DaysCompacted", "Unit": "Count"},
@@ -27,6 +30,12 @@ def test_a_line_with_metrics_is_what_cloudwatch_reads() -> None:
             ],
         },
         "service": "ledger-jobs",
+        "stage": "weir-dev",
         "CompletenessPercent": 99.5,
         "DaysCompacted": 2,
     }
+
+
+def test_metrics_of_a_process_that_no_stack_started_are_nobody_elses() -> None:
+    assert stage_of({"WEIR_STAGE": "weir-dev"}) == "weir-dev"
+    assert stage_of({}) == stage_of({"WEIR_STAGE": ""}) == "local"

@@ -20,6 +20,7 @@ REPORTS = load("infra/reports.yaml")
 FUNCTIONS = resources(TEMPLATE, "AWS::Serverless::Function")
 GLOBALS = TEMPLATE["Globals"]["Function"]
 LOG_GROUPS = resources(TEMPLATE, "AWS::Logs::LogGroup")
+ROLES = resources(TEMPLATE, "AWS::IAM::Role")
 FUNCTION_NAMES = sorted(FUNCTIONS)
 
 
@@ -27,7 +28,8 @@ def statements(document: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for _, key, value in walk(document):
         if key == "Statement":
-            found += value
+            # A statement may depend on a condition; what it says then counts.
+            found += [one["Fn::If"][1] if "Fn::If" in one else one for one in value]
     return found
 
 
@@ -80,7 +82,7 @@ def test_nobody_who_writes_the_ledger_reads_its_own_log() -> None:
         filter["LogGroupName"] for filter in resources(TEMPLATE, "AWS::Logs::SubscriptionFilter").values()
     ]
     assert read == [{"Ref": "GenerateLogGroup"}]
-    for name in ("LedgerFunction", "LedgerJobsFunction", "FinanceFunction"):
+    for name in ("LedgerFunction", "LedgerJobsFunction", "ExportFunction", "FinanceFunction"):
         own = FUNCTIONS[name]["LoggingConfig"]["LogGroup"]
         assert own not in read, f"each line that {name} wrote would call the ledger again"
     assert FUNCTIONS["LedgerJobsFunction"]["Environment"]["Variables"]["WEIR_LOG_GROUPS"] == read[0]
@@ -133,23 +135,57 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_the_stack() -> N
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_permission_is_granted_on_everything(name: str) -> None:
     for statement in statements(load(name)):
-        if statement["Effect"] == "Allow":
-            for action in listed(statement["Action"]):
-                assert "*" not in str(action), statement
+        if statement["Effect"] == "Allow" and statement["Action"] != "sts:AssumeRole":
+            for action in actions(statement):
+                assert "*" not in action, statement
             for resource in listed(statement["Resource"]):
                 assert resource != "*", statement
 
 
 def granted(name: str) -> dict[str, set[str]]:
-    """What a function's own policies allow: action to the resources, as the template writes them."""
+    """What a function's role allows, beside its log: action to the resources, as the template writes them."""
     found: dict[str, set[str]] = {}
-    for statement in statements(FUNCTIONS[name]):
+    role = FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]
+    policies = [one for one in ROLES[role]["Policies"] if one.get("PolicyName") != "log"]
+    for statement in statements({"Policies": policies}):
         assert statement["Effect"] == "Allow" and "Condition" not in statement
-        for action in listed(statement["Action"]):
+        for action in actions(statement):
             for resource in listed(statement["Resource"]):
-                [text] = resource.values()
-                found.setdefault(action, set()).add(".".join(text) if isinstance(text, list) else text)
+                [(function, text)] = resource.items()
+                if isinstance(text, list):
+                    text = ".".join(text) if function == "Fn::GetAtt" else text[0]
+                found.setdefault(action, set()).add(text)
     return found
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    """What a statement allows; where that depends on a condition, either."""
+    action = statement["Action"]
+    return action["Fn::If"][1:] if isinstance(action, dict) else listed(action)
+
+
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_a_function_writes_to_its_own_log_and_to_no_other(name: str) -> None:
+    # Whoever could write to generate's could forge the platform's reports, of which the ledger is made.
+    role = ROLES[FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]]
+    [own] = [one for one in role["Policies"] if one.get("PolicyName") == "log"]
+    assert own["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": {"Fn::GetAtt": [FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]},
+        }
+    ]
+    assert "ManagedPolicyArns" not in role and not any("logs:Put" in action for action in granted(name))
+
+
+def test_generate_reads_the_one_key_that_it_sends() -> None:
+    assert granted("GenerateFunction").keys() == {
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameter",
+        "kms:Decrypt",
+    }
+    assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
 
 
 def in_the_bucket(*prefixes: str) -> set[str]:
@@ -157,13 +193,17 @@ def in_the_bucket(*prefixes: str) -> set[str]:
 
 
 BUCKET = {"LedgerStack.Outputs.BucketArn"}
-BOOKS = in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*", "exports/v1/*")
+BOOKS = in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*")
+EXPORTS = in_the_bucket("exports/v1/*")
 FACTS = in_the_bucket("facts/v1/*")
 ANSWERS = in_the_bucket("athena/*")
 
 
 def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
-    assert granted("LedgerFunction") == {"s3:PutObject": FACTS | in_the_bucket("poison/v1/*")}
+    assert granted("LedgerFunction") == {
+        "s3:PutObject": FACTS | in_the_bucket("poison/v1/*"),
+        "sqs:SendMessage": {"LedgerStack.Outputs.DeadLetterQueueArn"},
+    }
 
 
 def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
@@ -180,19 +220,39 @@ def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> 
     place = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
     glue, database = place % "glue", "${ReportsStack.Outputs.DatabaseName}"
     catalogue = {f"{glue}catalog", f"{glue}database/{database}", f"{glue}table/{database}/ledger"}
+    default = {f"{glue}catalog", f"{glue}database/default"}
     workgroup = {f"{place % 'athena'}workgroup/${{ReportsStack.Outputs.WorkGroupName}}"}
     queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults", "StopQueryExecution")
     assert granted("FinanceFunction") == {
-        "s3:GetObject": FACTS | BOOKS | ANSWERS,
+        "s3:GetObject": FACTS | BOOKS | EXPORTS | ANSWERS,
         "s3:ListBucket": BUCKET,
         "s3:GetBucketLocation": BUCKET,
         "s3:PutObject": ANSWERS,
         "s3:AbortMultipartUpload": ANSWERS,
         "s3:ListMultipartUploadParts": ANSWERS,
-        "lambda:InvokeFunction": {"LedgerJobsFunction.Arn"},
+        "lambda:InvokeFunction": {"ExportFunction.Arn"},
         **{f"athena:{name}": workgroup for name in queries},
-        **{f"glue:{name}": catalogue for name in ("GetDatabase", "GetTable", "GetPartitions")},
+        **{f"glue:{name}": catalogue for name in ("GetTable", "GetPartitions")},
+        "glue:GetDatabase": catalogue | default,
+        "glue:GetDatabases": default,
     }
+
+
+def test_whoever_asks_for_an_export_can_start_nothing_but_an_export() -> None:
+    def tasks(name: str) -> set[str]:
+        return set(FUNCTIONS[name]["Environment"]["Variables"]["WEIR_LEDGER_TASKS"].split(","))
+
+    assert tasks("ExportFunction") == {"export"}
+    assert granted("ExportFunction") == {
+        "s3:GetObject": FACTS | in_the_bucket("rows/v1/*", "closed/v1/*"),
+        "s3:PutObject": EXPORTS,
+        "s3:ListBucket": BUCKET,
+    }
+    scheduled = {
+        json.loads(event["Properties"]["Input"])["task"]
+        for event in FUNCTIONS["LedgerJobsFunction"]["Events"].values()
+    }
+    assert scheduled <= tasks("LedgerJobsFunction")
 
 
 def test_what_is_booked_for_good_cannot_be_overwritten() -> None:
@@ -332,7 +392,7 @@ def test_functions_follow_the_architecture_and_run_on_python_3_13() -> None:
 
 
 def test_the_alarm_on_old_prices_is_the_warning_of_the_reports() -> None:
-    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["PricesAge"]
+    alarm = resources(OBSERVABILITY, "AWS::CloudWatch::Alarm")["PriceBookOld"]
     book = PriceBook.load()
     checked = datetime.combine(book.age(datetime.now(UTC)).as_of, time(), UTC)
     assert book.age(checked + timedelta(days=alarm["Threshold"])).warning is None
@@ -346,12 +406,12 @@ def dashboard_metrics() -> list[list[Any]]:
     for widget in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]:
         for metric in widget["properties"]["metrics"]:
             if not isinstance(metric[0], dict):
-                found.append(found[-1][:4] + metric[1:] if metric[0] == "..." else metric)
+                found.append(found[-1][:6] + metric[1:] if metric[0] == "..." else metric)
     return found
 
 
 def test_the_dashboard_shows_percentiles_shares_and_what_a_thousand_requests_cost() -> None:
-    first = [metric[4]["stat"] for metric in dashboard_metrics() if metric[1] == "TimeToFirstToken"]
+    first = [metric[6]["stat"] for metric in dashboard_metrics() if metric[1] == "TimeToFirstToken"]
     assert first == ["p50", "p95", "p99"]
     shown = {metric[1] for metric in dashboard_metrics()}
     assert {

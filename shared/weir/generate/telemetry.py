@@ -15,10 +15,11 @@ from weir.outcomes import Outcome
 
 
 class Telemetry:
-    """Writes log lines and metrics of this process; `service` is the metrics' only dimension."""
+    """Writes log lines and metrics of this process; `service` and `stage` are the metrics' dimensions."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, stage: str) -> None:
         self.service = service
+        self.stage = stage
 
     def fact(self, fact: Mapping[str, Any]) -> None:
         """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
@@ -45,6 +46,7 @@ class Telemetry:
         from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
+        metrics.add_dimension("stage", self.stage)
         usage, timing = summary["usage"], summary["timing"]
         gap = timing["event_loop_gap_ms"] or {}
         cost = summary["cost"]

@@ -59,7 +59,11 @@ class Store:
             from botocore.config import Config
 
             # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
-            self._client = boto3.client("s3", config=Config(signature_version="s3v4"))
+            # Elsewhere it names the global host, which sends a new bucket's readers on to its Region, where the
+            # signature is wrong (boto3#4768); the virtual style names the Region's host.
+            self._client = boto3.client(
+                "s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+            )
         return self._client
 
     # Facts

@@ -279,7 +279,7 @@ class Books:
         self.events: list[dict[str, Any]] = []
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:
-        assert (FunctionName, InvocationType) == ("ledger-jobs", "Event")
+        assert (FunctionName, InvocationType) == ("export", "Event")
         self.events.append(json.loads(Payload))
         return {"StatusCode": 202}
 
@@ -292,7 +292,8 @@ class Books:
 @pytest.fixture
 def exporting(client: TestClient, context: Any, monkeypatch: pytest.MonkeyPatch) -> Books:
     function = Books(context)
-    monkeypatch.setenv("WEIR_LEDGER_JOBS_FUNCTION", "ledger-jobs")
+    monkeypatch.setenv("WEIR_EXPORT_FUNCTION", "export")
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "export")
     monkeypatch.setattr(finance, "_lambda", lambda: function)
     return function
 
@@ -387,7 +388,7 @@ def test_a_page_of_another_site_cannot_start_an_export(
 
 def test_without_a_function_that_writes_them_there_are_no_exports(client: TestClient) -> None:
     answer = client.post("/api/exports", json={"format": "csv"})
-    assert (answer.status_code, "WEIR_LEDGER_JOBS_FUNCTION" in answer.json()["detail"]) == (503, True)
+    assert (answer.status_code, "WEIR_EXPORT_FUNCTION" in answer.json()["detail"]) == (503, True)
 
 
 def url_event(path: str, query: str = "") -> dict[str, Any]:

@@ -23,6 +23,7 @@ NOW = lines.NOON + timedelta(hours=1)
 @pytest.fixture
 def store(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The bucket, and the function at one o'clock with a temporary folder of its own."""
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,reconcile_completeness,export,close")
     monkeypatch.setattr(jobs, "_now", lambda: NOW)
     monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
     for cached in (jobs._store, jobs._book):
@@ -136,7 +137,10 @@ def test_reports_are_counted_in_the_log_group_and_brought_in(
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ({}, "expected a task of compact, reconcile_completeness, export, close, got 'None'"),
+        (
+            {},
+            "expected a task of compact, reconcile_completeness, export, close .WEIR_LEDGER_TASKS., got 'None'",
+        ),
         ({"task": "compact", "days": 0}, "days: expected a number from 1 to 400, got '0'"),
         ({"task": "compact", "days": True}, "days: expected a number"),
         ({"task": "compact", "first": "yesterday"}, "first: expected a day YYYY-MM-DD, got 'yesterday'"),
@@ -150,3 +154,14 @@ def test_an_event_that_cannot_be_done_says_what_was_expected(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         run(capsys, **event)
+
+
+def test_a_function_does_the_tasks_that_its_template_gives_it_and_no_others(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "export")
+    with pytest.raises(jobs.TaskError, match="expected a task of export .*, got 'close'"):
+        run(capsys, task="close", month="2026-10")
+    monkeypatch.delenv("WEIR_LEDGER_TASKS")
+    with pytest.raises(jobs.TaskError, match="expected a task of none"):
+        run(capsys, task="compact")

@@ -166,3 +166,16 @@ def test_an_object_that_vanishes_while_it_is_read_is_an_error_and_no_silent_gap(
     with pytest.raises(StoreError, match="NoSuchKey") as raised:
         facts_of(store, DAY, DAY)
     assert isinstance(raised.value.__cause__, ClientError)
+
+
+def test_links_name_the_host_of_the_buckets_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The global host sends readers of a new bucket on to the Region, where the signature is wrong (boto3#4768).
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    link = Store("ledger-1").presign("exports/v1/a/b.csv", 60)
+    assert link.startswith("https://ledger-1.s3.eu-central-1.amazonaws.com/exports/v1/a/b.csv?")

@@ -102,6 +102,7 @@ def test_our_own_template_is_understood_whole():
         "LedgerFunction",
         "FinanceFunction",
         "LedgerJobsFunction",
+        "ExportFunction",
     }
     generate, ledger = functions["GenerateFunction"], functions["LedgerFunction"]
     assert generate.url is not None
