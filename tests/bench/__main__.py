@@ -17,6 +17,7 @@ PARTS = (
     "cold",
     "relay",
     "forwarding",
+    "decoders",
     "memory",
     "validation",
     "loop_gap",

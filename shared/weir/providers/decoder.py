@@ -9,7 +9,6 @@ servers label a true event stream as plain text.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,7 +30,6 @@ from weir.providers.events import (
 MAX_EVENT_BYTES = 1_048_576
 _MAX_NAME = 200  # as long as a request may name a model: facts must fit a log line
 _EAGER_BYTES = 16_384
-_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class AnswerDecoder:
@@ -208,7 +206,7 @@ class AnswerDecoder:
 
     def _mended(self, text: str) -> str:
         text, self._held = self._held + text, ""
-        if not _HALVES.search(text):
+        if not _has_halves(text):
             return text
         if "\ud800" <= text[-1] <= "\udbff":
             text, self._held = text[:-1], text[-1]
@@ -303,6 +301,15 @@ def _error_in(document: object) -> bool:
 
 def _whole(text: str) -> str:
     """The text with the halves of surrogate pairs joined where they meet, and U+FFFD for those that stand alone."""
-    if text.isascii() or not _HALVES.search(text):
+    if not _has_halves(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _has_halves(text: str) -> bool:
+    """Whether UTF-8 cannot say the text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

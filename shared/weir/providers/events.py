@@ -19,21 +19,22 @@ type FailureKind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: every cold start makes these classes, every stream makes thousands of each, and both take half as long.
+@dataclass(slots=True)
 class Text:
     """Text of the answer, as the provider cut it; never half a surrogate pair."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reasoning:
     """The model thinks aloud: paid for as output, and no part of the answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refusal:
     """Text of a refusal, or the name of what was refused: not part of any document."""
 
@@ -41,7 +42,7 @@ class Refusal:
     category: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCall:
     """A piece of a call of tool number `index`: id and name come once, mostly first; arguments are JSON text, cut."""
 
@@ -51,14 +52,14 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UsageReported:
     """The counts so far, already merged with earlier ones: this one stands for all."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
     """Who answers, which is what is to be priced: it may differ from what was asked for. None is not said."""
 
@@ -67,7 +68,7 @@ class Served:
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """The answer ended: why, in one set of words for all protocols, and in the provider's own."""
 
@@ -75,7 +76,7 @@ class Finished:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Failed:
     """The provider reported an error, before the stream or in it, or sent what is none of its protocol.
 
@@ -106,7 +107,7 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Switched:
     """Another model goes on with the answer: what came before has the first one's price."""
 

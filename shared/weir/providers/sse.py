@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: thousands a stream, and making one takes half as long
 class ServerSentEvent:
     """One dispatched event: its type, its data (lines joined by LF) and the last event id seen so far."""
 
