@@ -92,7 +92,8 @@ class App:
         context = scope.get("aws.context")
         request_id = context.aws_request_id if context is not None else str(uuid4())
         received = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        cors = cors_headers(received.get("origin"), self._settings.cors_origins, scope.get("aws.event"))
+        event_source = event_source_of(scope.get("aws.event_source"))
+        cors = cors_headers(received.get("origin"), self._settings.cors_origins, event_source)
 
         def headers() -> Headers:
             phases = [] if init_ms is None else [f"init;dur={init_ms:.1f}"]
@@ -115,7 +116,7 @@ class App:
         invocation = Invocation(
             request_id=request_id,
             function_arn=context.invoked_function_arn if context is not None else None,
-            event_source=event_source_of(scope.get("aws.event")),
+            event_source=event_source,
             started_ns=started_ns,
             init_ms=init_ms,
             restored=self._restored,

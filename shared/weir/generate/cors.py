@@ -1,20 +1,20 @@
-"""Cross-origin answers, for the fronts that leave them to the function.
+"""Cross-origin answers, for the event sources that leave them to the function.
 
 A function URL answers preflights and adds the headers itself, from its own configuration; a second set from here
 would be refused by browsers. API Gateway and a plain container leave them to us.
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from weir.pricing.quantities import EventSource
 
 
 def cors_headers(
-    origin: str | None, allowed: Sequence[str], event: Mapping[str, Any] | None
+    origin: str | None, allowed: Sequence[str], event_source: EventSource | None
 ) -> list[tuple[str, str]]:
     """The headers that let a page of `origin` read the answer; none if it is not allowed, or not ours to say."""
-    from_function_url = event is not None and event.get("version") == "2.0"
-    if origin is None or from_function_url or not ("*" in allowed or origin in allowed):
+    if origin is None or event_source == "function_url" or not ("*" in allowed or origin in allowed):
         return []
     return [
         ("access-control-allow-origin", origin),

@@ -176,7 +176,7 @@ class RequestRecord:
             tenant=None,
             tags=self.request.tags if self.request else {},
             function_arn=self.invocation.function_arn,
-            front=self.invocation.event_source,
+            event_source=self.invocation.event_source,
             cold_start=self.invocation.init_ms is not None,
             model=self.model if self.request else None,
             **members,

@@ -14,6 +14,8 @@ from weir.pricing.quantities import EventSource
 
 SCHEMA_VERSION = 1
 
+_EVENT_SOURCES: frozenset[object] = frozenset(EventSource.__value__.__args__)
+
 type Kind = Literal["request.started", "request.progress", "request.completed"]
 
 
@@ -33,23 +35,12 @@ class Function:
     max_concurrency: int
 
 
-def event_source_of(event: object) -> EventSource | None:
-    """What a request came through, by the shape of Lambda's event; None (no event, too) is none that we price.
+def event_source_of(name: object) -> EventSource | None:
+    """What a request came through, as the runtime client calls it (`aws.event_source`); None is unknown.
 
-    A function URL and an HTTP API send the same version 2.0, from different domains. What has no request context
-    is the payload of a direct invocation.
-    https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
+    The client alone tells sources apart, since what can be streamed to hangs on the same answer as what it costs.
     """
-    if event is None:
-        return None
-    context = event.get("requestContext") if isinstance(event, Mapping) else None
-    if not isinstance(event, Mapping) or not isinstance(context, Mapping):
-        return "direct"
-    if event.get("version") == "2.0":
-        return None if ".execute-api." in str(context.get("domainName")) else "function_url"
-    return (
-        "rest_api" if "httpMethod" in event and "resource" in event else None
-    )  # a load balancer has no resource
+    return name if name in _EVENT_SOURCES else None  # type: ignore[return-value]
 
 
 def fact(
@@ -62,7 +53,7 @@ def fact(
     tenant: str | None,
     tags: Mapping[str, str],
     function_arn: str | None,
-    front: EventSource | None,
+    event_source: EventSource | None,
     cold_start: bool,
     model: str | None,
     **members: Any,
@@ -87,7 +78,7 @@ def fact(
         "initialization_type": function.initialization_type,
         "ephemeral_storage_mb": function.ephemeral_storage_mb,
         "max_concurrency": function.max_concurrency,
-        "front": front,
+        "front": event_source,  # the name that stored facts have
         "cold_start": cold_start,
         "model": model,
         **members,

@@ -130,8 +130,10 @@ def restore_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:
 def api_gateway_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:
     if usage.front is None:
         return prices.unknown("front_unknown")
-    if usage.front != "rest_api":
+    if usage.front in ("function_url", "direct"):
         return _ZERO
+    if usage.front != "rest_api":
+        return prices.unknown(f"event_source_unpriced:{usage.front}")
     if usage.streamed_bytes is None:
         return None  # the streamed bytes have said so
     metered = max(-(-usage.streamed_bytes // API_GATEWAY_METERED_BYTES), 1)

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from weir.pricing.usage import Usage
 
-# What a request came through, as far as it has a price of its own.
-type EventSource = Literal["function_url", "rest_api", "direct"]
+# What a request came through.
+type EventSource = Literal["function_url", "http_api", "rest_api", "alb", "direct"]
 
 
 class TokensBought(NamedTuple):

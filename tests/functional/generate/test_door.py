@@ -41,7 +41,7 @@ async def test_the_openapi_document_is_served_and_valid(
     )
 
 
-async def test_pages_of_allowed_origins_may_read_where_the_front_does_not_say_so(
+async def test_pages_of_allowed_origins_may_read_where_the_event_source_does_not_say_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     origin = {"origin": "https://app.example"}
@@ -50,10 +50,12 @@ async def test_pages_of_allowed_origins_may_read_where_the_front_does_not_say_so
             preflight = await app.request(method="OPTIONS", headers=origin)
             allowed = await app.request({"prompt": "x"}, headers=origin)
             foreign = await app.request({"prompt": "x"}, headers={"origin": "https://evil.example"})
+            by_url = await app.request({"prompt": "x"}, headers=origin, event_source="function_url")
     assert preflight.status == 204
     assert preflight.headers["access-control-allow-headers"] == "content-type, accept, authorization"
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert "access-control-allow-origin" not in foreign.headers
+    assert "access-control-allow-origin" not in by_url.headers, "a function URL says it itself"
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ async def test_a_provider_that_is_down_is_an_upstream_error(monkeypatch: pytest.
     async with provider(completion("a")) as gone:
         pass
     async with door(gone.base_url, monkeypatch) as app:
-        answer = await app.request({"prompt": "x"}, event={"prompt": "x"})
+        answer = await app.request({"prompt": "x"}, event_source="direct")
     assert answer.status == 502 and "ConnectError" in answer.problem["detail"]
     assert answer.problem["usage"]["total_tokens"] == 0 and answer.problem["cost"]["unpriced"] == []
 

@@ -153,7 +153,9 @@ async def test_a_request_that_a_snapshot_was_restored_for_is_told_so_and_the_nex
         provider(completion("a"), completion("a")) as upstream,
         door(upstream.base_url, monkeypatch, **snapshot) as app,
     ):
-        first, second = [(await app.request({"prompt": "Why?"}, event={})).final[1]["cost"] for _ in range(2)]
+        first, second = [
+            (await app.request({"prompt": "Why?"}, event_source="direct")).final[1]["cost"] for _ in range(2)
+        ]
     assert [cost["components"]["lambda_restore"] for cost in (first, second)] == ["0.0000698999", "0"]
     assert "snapstart_cache_not_allocated" in first["unpriced"]
 
@@ -161,12 +163,11 @@ async def test_a_request_that_a_snapshot_was_restored_for_is_told_so_and_the_nex
 async def test_every_fact_says_what_the_request_came_through_and_what_its_environment_has(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    event = {"httpMethod": "POST", "resource": "/{proxy+}", "requestContext": {"stage": "live"}}
     async with (
         provider(completion("a")) as upstream,
         door(upstream.base_url, monkeypatch, WEIR_EPHEMERAL_STORAGE_MB="1024") as app,
     ):
-        cost = (await app.request({"prompt": "Why?"}, event=event)).final[1]["cost"]
+        cost = (await app.request({"prompt": "Why?"}, event_source="rest_api")).final[1]["cost"]
     said = facts(capsys.readouterr().out)
     members = ("front", "ephemeral_storage_mb", "max_concurrency")
     assert [[fact[name] for name in members] for fact in said] == [["rest_api", 1024, 1]] * 2

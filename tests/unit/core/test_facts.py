@@ -1,47 +1,26 @@
 """Facts: what a request came through, and what a function knows of itself."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from asgiric.events import request
 from weir.ledger.facts import event_source_of
+from weir.pricing.quantities import EventSource
 from weir.settings import function_from_environment
 
-EVENTS = Path(__file__).parents[2] / "events"
+
+@pytest.mark.parametrize("name", EventSource.__value__.__args__)
+def test_an_event_source_is_what_the_runtime_client_calls_it(name: str) -> None:
+    assert event_source_of(name) == name
 
 
-@pytest.mark.parametrize(
-    ("name", "front"),
-    [
-        ("url_generate", "function_url"),
-        ("url_get_openapi", "function_url"),
-        ("rest_generate", "rest_api"),
-        ("direct_generate", "direct"),
-        ("alb_generate", None),
-    ],
-)
-def test_the_shape_of_an_event_tells_what_it_came_through(name: str, front: str | None) -> None:
-    assert event_source_of(json.loads((EVENTS / f"{name}.json").read_text())) == front
+def test_the_runtime_client_knows_no_event_source_that_a_fact_does_not() -> None:
+    assert request.EventSource.__args__ == EventSource.__value__.__args__  # type: ignore[attr-defined]
 
 
-HTTP_API = {"version": "2.0", "requestContext": {"domainName": "a1b2.execute-api.eu-central-1.amazonaws.com"}}
-
-
-@pytest.mark.parametrize(
-    ("event", "front"),
-    [
-        (None, None),
-        (HTTP_API, None),
-        ([1, 2], "direct"),
-        ("text", "direct"),
-        ({"prompt": "x", "requestContext": "mine"}, "direct"),
-    ],
-    ids=["none, as in a container", "an HTTP API", "a list", "text", "a payload with a member of that name"],
-)
-def test_an_event_of_another_shape_is_a_payload_or_unknown(event: Any, front: str | None) -> None:
-    assert event_source_of(event) == front
+@pytest.mark.parametrize("name", [None, "carrier pigeon", 5])
+def test_what_nobody_named_is_an_unknown_event_source(name: object) -> None:
+    """A container, or another runtime client, names none."""
+    assert event_source_of(name) is None
 
 
 def test_a_function_knows_its_storage_from_the_template_alone() -> None:

@@ -233,6 +233,8 @@ UNPRICED: list[tuple[str, dict[str, Any], str, str]] = [
         "restores_unknown",
     ),
     ("the front", {"front": None}, "api_gateway", "front_unknown"),
+    ("an HTTP API", {"front": "http_api"}, "api_gateway", "event_source_unpriced:http_api"),
+    ("a load balancer", {"front": "alb"}, "api_gateway", "event_source_unpriced:alb"),
     ("log lines", {"log_bytes": None}, "logs", "log_bytes_unknown"),
     (
         "a gateway's region",
