@@ -38,14 +38,16 @@ class BrowserError(Exception):
 class Browser:
     """One Chromium with a profile of its own; a context manager that ends it."""
 
-    def __init__(self, executable: str, profile: Path, time_zone: str = "Europe/Berlin") -> None:
+    def __init__(
+        self, executable: str, profile: Path, time_zone: str = "Europe/Berlin", *switches: str
+    ) -> None:
         self._last = 0
         self._buffer = b""
         self._answers: dict[int, dict[str, Any]] = {}
         self._events: dict[str, list[dict[str, Any]]] = {}
         ours, self._commands = _pipe()
         self._read, theirs = _pipe()
-        arguments = [executable, *_SWITCHES, f"--user-data-dir={profile}", "about:blank"]
+        arguments = [executable, *_SWITCHES, *switches, f"--user-data-dir={profile}", "about:blank"]
         self._process = os.posix_spawn(
             executable,
             arguments,

@@ -67,7 +67,11 @@ class App:
         self._generate = Generate(
             upstream=upstream,
             validator_process=validator_process,
-            telemetry=Telemetry("generate", stage_of(os.environ)),
+            telemetry=Telemetry(
+                "generate",
+                stage_of(os.environ),
+                error_text=os.environ.get("WEIR_LOG_ERROR_TEXT") == "1",
+            ),
             function=settings.function,
             model=settings.upstream_model,
             price_book=lambda: load_price_book(settings.price_overrides),

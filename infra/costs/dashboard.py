@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.local.fronts.http_server import HttpServer
+from infra.local.endpoints.http_server import HttpServer
 
 from .ledger import Ledger, UsageError
 from .proxy import NoCredentials, SigningProxy

@@ -5,12 +5,13 @@ standard input closes, so that it cannot outlive its parent, however that ends.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .fronts.loopback import listening_socket
+from .endpoints.loopback import around_proxies, listening_socket
 
 _ROOT = Path(__file__).resolve().parents[2]
 # moto keeps accounts apart by key: these two name its default account, as ours does.
@@ -37,6 +38,7 @@ class AwsServices:
             stdin=asyncio.subprocess.PIPE, pass_fds=(self._socket.fileno(),), cwd=_ROOT,
             # Ctrl-C is for the parent: in its group the child would end too early and noisily.
             start_new_session=True,
+            env=around_proxies(os.environ),
         )  # fmt: skip
         self._socket.close()
         await asyncio.to_thread(self._prepare, list(buckets), dict(secrets or {}))
@@ -50,7 +52,9 @@ class AwsServices:
 
     def client(self, service: str) -> Any:
         """A boto3 client of one of the services."""
-        import boto3  # takes half a second: not everybody who starts the stack asks for one
+        # They take half a second: not everybody who starts the stack asks for a client.
+        import boto3
+        from botocore.config import Config
 
         return boto3.client(
             service,
@@ -59,6 +63,7 @@ class AwsServices:
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=CREDENTIALS["AWS_SESSION_TOKEN"],
+            config=Config(proxies={}),  # loopback: no proxy of this machine is asked
         )
 
     def _prepare(self, buckets: list[str], secrets: dict[str, str]) -> None:
@@ -87,8 +92,12 @@ def _serve(descriptor: int) -> None:
         def log(self, *_: Any) -> None:
             pass
 
+    from .endpoints.own_pages import own_pages_wsgi
+
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, application, threaded=True, fd=descriptor, request_handler=Quiet)
+    server = make_server(
+        "127.0.0.1", 0, own_pages_wsgi(application), threaded=True, fd=descriptor, request_handler=Quiet
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
     os._exit(0)  # threads that still answer have nobody left to answer to

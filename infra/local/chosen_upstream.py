@@ -43,17 +43,31 @@ async def chosen_upstream(environment: Mapping[str, str]) -> AsyncIterator[Chose
     """The upstream that `environment` names; without one, a simulator that runs as long as the context.
 
     Raises:
-        UpstreamSettingsError: a base URL without a model.
+        UpstreamSettingsError: a base URL without a model, or prices that cannot be read.
     """
     base_url, model = environment.get("WEIR_UPSTREAM_BASE_URL"), environment.get("WEIR_UPSTREAM_MODEL")
+    overrides = _overrides(environment.get("WEIR_PRICE_OVERRIDES", ""))
     if base_url:
         if not model:
             raise UpstreamSettingsError(
                 "WEIR_UPSTREAM_BASE_URL is set: expected WEIR_UPSTREAM_MODEL, too, got nothing"
             )
-        yield ChosenUpstream(base_url, model, environment.get("WEIR_UPSTREAM_KEY"), "", None)
+        yield ChosenUpstream(base_url, model, environment.get("WEIR_UPSTREAM_KEY"), overrides, None)
         return
     # It demands a key that only Secrets Manager knows: what works here has read it from there.
     key = secrets.token_urlsafe(24)
     async with Simulator(api_key=key) as simulator:
-        yield ChosenUpstream(simulator.base_url, "sim-1", key, _PRICES.read_text(encoding="utf-8"), simulator)
+        prices = overrides or _PRICES.read_text(encoding="utf-8")
+        yield ChosenUpstream(simulator.base_url, "sim-1", key, prices, simulator)
+
+
+def _overrides(given: str) -> str:
+    """Contract prices as inline JSON, from JSON or from a file: functions do not see this machine's files."""
+    if not given or given.lstrip().startswith("{"):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UpstreamSettingsError(
+            f"WEIR_PRICE_OVERRIDES: expected JSON or the path of a file, got {error}"
+        ) from error

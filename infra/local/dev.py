@@ -2,6 +2,8 @@
 
 The upstream is the simulator, or any OpenAI-compatible endpoint by WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL
 (and WEIR_UPSTREAM_KEY, the key itself: it is put into the local Secrets Manager, and goes nowhere else).
+WEIR_PRICE_OVERRIDES is a contract's prices, as JSON or as the path of a file. CORS_ORIGINS=http://localhost:3000 lets
+pages of that origin call generate. What functions print is shown, and a change of the code is taken at once.
 AuthType AWS_IAM is not enforced: the local function URLs listen on loopback and need no signature.
 """
 
@@ -17,11 +19,17 @@ from contextlib import AsyncExitStack
 
 from .aws_services import CREDENTIALS
 from .chosen_upstream import UpstreamSettingsError, chosen_upstream
-from .execution.code import CodeError
+from .endpoints.loopback import listening_socket
+from .execution.code import ROOT, CodeError
+from .logs.log_groups import LogEvent
+from .reload import Watched, mistakes
 from .sam.cloudformation import TemplateError
 from .stack import LocalAws, LocalAwsConfig
+from .terminal.log_view import LogView
 
-PORTS = {"GenerateFunction": 8080, "FinanceFunction": 8081, "lambda": 9001, "logs": 9002, "moto": 5001}
+# Any other is a free one: whoever does not know the port of the secrets does not find them.
+PORTS = {"GenerateFunction": 8080, "FinanceFunction": 8081, "lambda": 9001}
+_LOOK_S = 0.4
 
 
 def main(argv: list[str]) -> int:
@@ -33,17 +41,32 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--built", action="store_true", help="run what `make build` made (CPython 3.13)")
     parser.add_argument("--any-port", action="store_true", help="any free ports instead of the usual ones")
+    parser.add_argument("--quiet", action="store_true", help="do not show what functions print")
     given = parser.parse_args(argv)
     try:
-        asyncio.run(_run(given.built, {} if given.any_port else PORTS, os.environ))
+        ports = {} if given.any_port else free_of(PORTS)
+        asyncio.run(_run(given.built, ports, os.environ, show=not given.quiet))
     except (CodeError, TemplateError, UpstreamSettingsError, OSError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        print(f"dev: {error}{'; --any-port takes free ones' if taken else ''}", file=sys.stderr)
+        print(f"dev: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str]) -> None:
+def free_of(ports: Mapping[str, int]) -> dict[str, int]:
+    """The usual ports that are free; in place of one that is taken comes any other, which is said."""
+    free = {}
+    for name, port in ports.items():
+        try:
+            listening_socket(port).close()
+            free[name] = port
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            print(f"dev: port {port} is taken: {name} gets a free one", file=sys.stderr)
+    return free
+
+
+async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str], *, show: bool) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,14 +78,53 @@ async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str]
             upstream_model=upstream.model,
             upstream_key=upstream.key,
             built=built,
-            parameters={"PriceOverrides": upstream.price_overrides},
+            parameters={
+                "PriceOverrides": upstream.price_overrides,
+                "CorsOrigins": environ.get("CORS_ORIGINS", ""),
+            },
+            variables={"WEIR_LOG_ERROR_TEXT": "1"},  # on a laptop whose errors quote nobody else's text
             schedules=True,
             ports=ports,
         )
         aws = await stack.enter_async_context(LocalAws(config))
         print("\n".join(describe(aws, upstream.name)), flush=True)
+        if show:
+            _show_logs(aws)
+        watching = asyncio.create_task(_take_changes(aws)) if not built else None
         await ended.wait()
+        if watching is not None:
+            watching.cancel()
         print("ending", flush=True)
+
+
+def _show_logs(aws: LocalAws) -> None:
+    view = LogView(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    for name, function in aws.functions.items():
+
+        def show(event: LogEvent, name: str = name) -> None:
+            for line in view.lines(name, event):
+                print(line, flush=True)
+
+        function.log.subscribe(show)
+
+
+async def _take_changes(aws: LocalAws) -> None:
+    watched = Watched([ROOT / "functions", ROOT / "shared"])
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        changed = watched.changes()
+        if not changed:
+            continue
+        names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + (" …" if changed[3:] else "")
+        if found := await asyncio.to_thread(mistakes, changed):
+            print("\n".join(found), flush=True)
+            continue
+        try:
+            await aws.reload()
+        except CodeError as error:
+            print(f"dev: {error}", flush=True)
+            continue
+        print(f"reloaded: {names}", flush=True)
 
 
 def describe(aws: LocalAws, upstream: str) -> list[str]:
@@ -75,7 +137,7 @@ def describe(aws: LocalAws, upstream: str) -> list[str]:
         f"generate    {generate}/v1/generations",
         f"finance     {finance}/   the dashboard, in a browser",
         f"Lambda API  {aws.lambda_endpoint}   boto3.client('lambda', endpoint_url=...)",
-        f"moto        {aws.moto_endpoint}   Secrets Manager, S3, DynamoDB",
+        f"moto        {aws.moto_endpoint}   Secrets Manager, S3, DynamoDB (the key's name is this run's own)",
         f"upstream    {upstream}",
         f"functions   {aws.isolation}",
         "Signatures are not checked here (AuthType AWS_IAM is enforced by AWS only).",

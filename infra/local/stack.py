@@ -1,11 +1,13 @@
 """The laptop's AWS as one object: everything that template.yaml names, running, and nothing left afterwards.
 
-`async with LocalAws() as aws:` starts moto, the functions' fronts and log subscriptions; functions start cold when
+`async with LocalAws() as aws:` starts moto, the functions' endpoints and log subscriptions; functions start cold when
 they are first called. What the template names and no function can see (a table for Athena, alarms) is not there.
 """
 
 import asyncio
+import itertools
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -14,19 +16,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from .aws_services import CREDENTIALS, AwsServices
+from .endpoints.function_url import FunctionUrlEndpoint
+from .endpoints.http_server import HttpServer
+from .endpoints.lambda_api import lambda_api
+from .endpoints.logs_api import logs_api
+from .endpoints.loopback import proxies_of
 from .execution.code import ROOT, Built, Code, Source, describe_isolation, remove, staging_folder
 from .execution.lambda_function import RETRY_DELAYS_S, LambdaFunction
-from .fronts.function_url import FunctionUrlFront
-from .fronts.http_server import HttpServer
-from .fronts.lambda_api import lambda_api
-from .fronts.logs_api import logs_api
 from .logs.log_groups import LogEvent, LogGroups
 from .logs.subscriptions import Subscription
 from .sam.function import FunctionConfig
 from .sam.template import Template
 from .schedules import Ticking
-
-KEY_SECRET = "weir/upstream-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ class LocalAws:
         self.lambda_endpoint = ""
         self.logs_endpoint = ""
         self.isolation = describe_isolation()
+        # Nobody who did not start this stack knows where its key lies.
+        self._key_secret = f"weir/upstream-key-{secrets.token_hex(8)}"
+        self._folder = Path()
+        self._stagings = itertools.count()
         self._urls: dict[str, str] = {}
         self._subscriptions: list[Subscription] = []
         self._cleanup = AsyncExitStack()
@@ -145,9 +150,10 @@ class LocalAws:
         template = None if config.functions is not None else self._template()
         functions = list(template.functions.values()) if template else list(config.functions or ())
         if config.services:
-            secrets = {} if config.upstream_key is None else {KEY_SECRET: config.upstream_key}
-            await self.services.start(buckets=template.buckets if template else (), secrets=secrets)
-        code: Code = Built(folder) if config.built else await asyncio.to_thread(Source, folder, config.layer)
+            kept = {} if config.upstream_key is None else {self._key_secret: config.upstream_key}
+            await self.services.start(buckets=template.buckets if template else (), secrets=kept)
+        self._folder = folder
+        code = await self._code()
         scratch = folder / "tmp"
         scratch.mkdir()
         # Functions start functions, so the Lambda API listens before there are any.
@@ -160,6 +166,7 @@ class LocalAws:
             "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.logs_endpoint,
             # On Lambda /tmp is an environment's own; here what functions leave there goes with the stack.
             "TMPDIR": str(scratch),
+            **proxies_of(os.environ),
             **config.variables,
         }
         for function in functions:
@@ -178,7 +185,26 @@ class LocalAws:
             for schedule in running.config.schedules if config.schedules else ():
                 self._cleanup.push_async_callback(Ticking(schedule, running.invoke_event).close)
             if running.config.url is not None:
-                self._urls[running.config.name] = self._serve(FunctionUrlFront(running), running.config.name)
+                cors = running.config.url.cors
+                self._urls[running.config.name] = self._serve(
+                    FunctionUrlEndpoint(running), running.config.name, cors.allow_origins if cors else ()
+                )
+
+    async def reload(self) -> None:
+        """Take the code as it is now: environments that run finish with the old one, others begin with the new.
+
+        Raises CodeError, and then keeps the old code.
+        """
+        code = await self._code()
+        for function in self.functions.values():
+            await function.place(await asyncio.to_thread(code.place, function.config))
+
+    async def _code(self) -> Code:
+        if self.config.built:
+            return Built(self._folder)
+        staging = self._folder / f"code-{next(self._stagings)}"
+        staging.mkdir()
+        return await asyncio.to_thread(Source, staging, self.config.layer)
 
     def _template(self) -> Template:
         config = self.config
@@ -188,13 +214,13 @@ class LocalAws:
             "UpstreamModel": config.upstream_model,
             # Nobody is Athena here: DuckDB answers whatever the size.
             "AthenaOverMegabytes": "0",
-            "UpstreamKey": f"secretsmanager:{KEY_SECRET}" if config.upstream_key is not None else "",
+            "UpstreamKey": f"secretsmanager:{self._key_secret}" if config.upstream_key is not None else "",
             **config.parameters,
         }
         return Template(config.template, parameters, region=config.region)
 
-    def _serve(self, app: Any, name: str) -> str:
-        server = HttpServer(app, self.config.ports.get(name, 0))
+    def _serve(self, app: Any, name: str, allowed_origins: Sequence[str] = ()) -> str:
+        server = HttpServer(app, self.config.ports.get(name, 0), allowed_origins)
         self._cleanup.push_async_callback(server.close)
         server.start()
         return server.url

@@ -367,7 +367,8 @@ def test_the_template_sets_the_variables_that_the_code_reads_and_no_others() -> 
     )
     read = set(re.findall(r"WEIR_[A-Z_]+[A-Z]", code))
     variables = {key for _, key, _ in walk(TEMPLATE) if key.startswith(("WEIR_", "ASGIRIC_", "POWERTOOLS_"))}
-    assert {name for name in variables if name.startswith("WEIR_")} == read
+    laptop_only = {"WEIR_LOG_ERROR_TEXT"}  # quotes what callers wrote: infra/local alone sets it
+    assert {name for name in variables if name.startswith("WEIR_")} == read - laptop_only
     assert all(name in code for name in variables)
 
 

@@ -65,6 +65,11 @@ class Environment:
         return self._exit is not None and not self._exit.done() and self._init_error is None
 
     @property
+    def busy(self) -> bool:
+        """Whether it is at work on an invocation, or about to be."""
+        return bool(self._active)
+
+    @property
     def free(self) -> int:
         """How many more invocations it takes now; none before its INIT is over."""
         return (

@@ -47,7 +47,9 @@ class LambdaFunction:
         self.log = log
         self.environments: list[Environment] = []
         self.dead_letters: list[DeadLetter] = []
-        self._new: Callable[[], Environment] = lambda: Environment(config, placement, log, surroundings)
+        self._placement = placement
+        self._new: Callable[[], Environment] = lambda: Environment(config, self._placement, log, surroundings)
+        self._old: list[Environment] = []  # of code that has changed: they take no more invocations
         self._retry_delays_s = tuple(retry_delays_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._returned = asyncio.Event()  # an environment has become free
@@ -74,13 +76,23 @@ class LambdaFunction:
         """Wait until what runs now has ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def place(self, placement: Placement) -> None:
+        """Run other code from now on; environments that are at work finish with theirs."""
+        self._placement = placement
+        old, self.environments = self.environments, []
+        for environment in old:
+            if environment.busy:
+                self._old.append(environment)
+            else:
+                await environment.close()
+
     async def close(self) -> None:
         """Kill every environment; nothing runs afterwards."""
         self._closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(environment.close() for environment in self.environments))
+        await asyncio.gather(*(environment.close() for environment in (*self.environments, *self._old)))
         self.environments.clear()
 
     def _reserve(self, invocation: Invocation) -> tuple[Environment, bool]:
@@ -106,7 +118,10 @@ class LambdaFunction:
         finally:
             invocation.answer.end(FunctionError.of("ServiceException", "the local stack was shut down"))
             invocation.finished.set()
-            if not environment.alive and not self._closed and environment in self.environments:
+            if environment in self._old and not environment.busy and not self._closed:
+                self._old.remove(environment)
+                await environment.close()
+            elif not environment.alive and not self._closed and environment in self.environments:
                 self.environments.remove(environment)
                 await environment.close()
             self._returned.set()

@@ -1,6 +1,6 @@
 """What a function says before the first byte of an HTTP answer: JSON, then eight NUL bytes.
 
-`{"statusCode": 200, "headers": {...}, "cookies": [...]}`; Lambda's fronts cut it off and apply it. Decided here:
+`{"statusCode": 200, "headers": {...}, "cookies": [...]}`; Lambda's endpoints cut it off and apply it. Decided here:
 how strict that is. https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
 """
 

@@ -6,14 +6,17 @@ https://spec.openapis.org/oas/v3.1.1
 """
 
 import json
+from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from weir.generate.requests import MAX_BODY_BYTES, GenerationRequest
 from weir.outcomes import Outcome
+from weir.pricing.cost import Components
+from weir.pricing.phases import Phases
 
 type Money = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="USD, in plain notation.")]
 
@@ -75,36 +78,25 @@ class Timing(_Model):
     event_loop_gap_ms: LoopGapTimes | None
 
 
-class CostComponents(_Model):
-    """The charges; null is unpriced."""
-
-    lambda_duration: Money | None
-    lambda_request: Money | None
-    lambda_streamed_bytes: Money | None
-    lambda_ephemeral_storage: Money | None
-    lambda_restore: Money | None
-    api_gateway: Money | None
-    logs: Annotated[Money | None, Field(description="Known to the ledger only: no line is written yet.")]
-    input_tokens: Money | None
-    cached_input_tokens: Money | None
-    output_tokens: Money | None
+def _amounts(name: str, of: type, doc: str) -> type[BaseModel]:
+    """A model with an amount, or null, for each member of what the prices declare."""
+    members: dict[str, Any] = {member.name: (Money | None, ...) for member in fields(of)}
+    return create_model(name, __base__=_Model, __doc__=doc, **members)
 
 
-class CostPhases(_Model):
-    """The Lambda duration's charge by what the time went to."""
-
-    cold_start: Money | None
-    waiting: Money | None
-    streaming: Money | None
-    validating: Money | None
-    rest: Money | None
+CostComponents = _amounts(
+    "CostComponents",
+    Components,
+    "The charges; null is unpriced, and `logs` always is: no line is written yet.",
+)
+CostPhases = _amounts("CostPhases", Phases, "The Lambda duration's charge by what the time went to.")
 
 
 class CostEstimate(_Model):
     """What the request cost, as far as can be known before it is over: the ledger has the final row."""
 
-    components: CostComponents
-    phases: CostPhases
+    components: CostComponents  # type: ignore[valid-type]
+    phases: CostPhases  # type: ignore[valid-type]
     total: Money
     currency: Literal["USD"]
     price_book_version: str

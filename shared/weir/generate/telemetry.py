@@ -15,11 +15,15 @@ from weir.outcomes import Outcome
 
 
 class Telemetry:
-    """Writes log lines and metrics of this process; `service` and `stage` are the metrics' dimensions."""
+    """Writes log lines and metrics of this process; `service` and `stage` are the metrics' dimensions.
 
-    def __init__(self, service: str, stage: str) -> None:
+    `error_text` is for a laptop: on AWS the text of an error may quote what a caller wrote, and stays out of the log.
+    """
+
+    def __init__(self, service: str, stage: str, *, error_text: bool = False) -> None:
         self.service = service
         self.stage = stage
+        self._error_text = error_text
 
     def fact(self, fact: Mapping[str, Any]) -> None:
         """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
@@ -38,7 +42,11 @@ class Telemetry:
             at,
             request_id,
             "internal error",
-            error={"type": type(error).__name__, "frames": frames[-8:]},
+            error={
+                "type": type(error).__name__,
+                **({"message": str(error)} if self._error_text else {}),
+                "frames": frames[-8:],
+            },
         )
 
     def metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> None:

@@ -66,7 +66,7 @@ _FOLDER = Path(__file__).parent / "data"
 _OLD_AFTER_DAYS = 90
 # Names, regions and architectures come from outside: a cache of them must not grow for ever.
 _MAX_CACHED = 4096
-_OVERRIDE_KEYS = ("as_of", "currency", "kind", "models", "records", "source")
+_OVERRIDE_KEYS = ("as_of", "currency", "kind", "models", "note", "records", "source")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.fronts.http_server import HttpServer
-from infra.local.fronts.logs_api import logs_api
+from infra.local.endpoints.http_server import HttpServer
+from infra.local.endpoints.logs_api import logs_api
 from infra.local.logs.log_groups import LogEvent, LogGroups
 from tests import log_lines as lines
 from tests.buckets import facts_of

@@ -11,7 +11,7 @@ import pytest
 from botocore.credentials import ReadOnlyCredentials
 
 from infra.costs.proxy import MAX_REQUEST_BYTES, NoCredentials, SigningProxy
-from infra.local.fronts.http_server import HttpServer
+from infra.local.endpoints.http_server import HttpServer
 
 from .sigv4 import VerifyingServer, expected_signature, verifying
 

@@ -43,7 +43,7 @@ class _TooLarge(Exception):
     pass
 
 
-class FunctionUrlFront:
+class FunctionUrlEndpoint:
     """An ASGI application."""
 
     def __init__(self, function: LambdaFunction) -> None:

@@ -2,12 +2,13 @@
 
 import contextlib
 from asyncio import Task, create_task
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from .loopback import listening_socket
+from .own_pages import OwnPages
 
 
 class _Server(uvicorn.Server):
@@ -19,14 +20,21 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves `app` until `close`; `port` 0 is any free one, and `url` is known from construction on."""
+    """Serves `app` until `close`, to programs of this machine, to its own pages and to those of `allowed_origins`.
 
-    def __init__(self, app: ASGIApp, port: int = 0) -> None:
+    `port` 0 is any free one, and `url` is known from construction on.
+    """
+
+    def __init__(self, app: ASGIApp, port: int = 0, allowed_origins: Sequence[str] = ()) -> None:
         self._socket = listening_socket(port)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         # The log is silent: an aborted answer is not an error here, and functions log for themselves.
         config = uvicorn.Config(
-            app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1, server_header=False
+            OwnPages(app, allowed_origins),
+            log_level="critical",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            server_header=False,
         )
         self._server = _Server(config)
         self._task: Task[None] | None = None
