@@ -214,7 +214,16 @@ def compare(
     for shard in range(shards):
         parts.append(folder / f"unit-{shard}.parquet")
         units.append(
-            join_unit(paths, DAY, book, parts[-1], shard=shard, shards=shards, metadata={"day": str(DAY)})
+            join_unit(
+                paths,
+                DAY,
+                book,
+                parts[-1],
+                rollup=folder / f"rollup-{shard}.parquet",
+                shard=shard,
+                shards=shards,
+                metadata={"day": str(DAY)},
+            )
         )
     expected, found = _rows([expected_path]), _rows(parts)
     types, expected_types = (dict(_types(path)) for path in (parts[0], expected_path))

@@ -21,6 +21,7 @@ from weir.ledger.fast_join_shapes import COMPLETED, EARLIER, REPORT, shape_of
 from weir.ledger.join import ENVIRONMENT_LIFE_MS, join
 from weir.ledger.log_records import RawRecord
 from weir.ledger.log_subscription import _record
+from weir.ledger.rollups import roll_up
 from weir.ledger.row import Row
 from weir.ledger.sql import text_literal
 from weir.ledger.table import COLUMNS, flat
@@ -50,11 +51,12 @@ def join_unit(
     book: PriceBook,
     path: Path,
     *,
+    rollup: Path,
     shard: int = 0,
     shards: int = 1,
     metadata: Mapping[str, str],
 ) -> JoinedUnit:
-    """Write the rows of shard `shard` of `shards` of a UTC day to `path`, by time and id.
+    """Write the rows of shard `shard` of `shards` of a UTC day to `path`, by time and id, and their roll-up beside.
 
     `facts` are files of facts of all shards, of the day and of the hours around it in which another record of its
     requests, or one that tells where they ran, may lie.
@@ -66,6 +68,7 @@ def join_unit(
         unit = _Unit(connection, facts, day, book, Path(name))
         sql = unit.select(shard, shards)
         write_query(connection, path, f"SELECT * FROM ({sql}) ORDER BY at_utc, request_id", metadata)
+    roll_up([path], rollup, metadata)
     return JoinedUnit(unit.rows, unit.plain)
 
 

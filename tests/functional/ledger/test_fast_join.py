@@ -16,8 +16,6 @@ from weir.ledger.log_records import RawRecord
 from weir.ledger.log_subscription import read_batch
 from weir.pricing.price_book import PriceBook
 
-EVENTS = Path(__file__).parents[2] / "events"
-
 
 @pytest.fixture(scope="module")
 def book() -> PriceBook:
@@ -61,7 +59,14 @@ def test_a_unit_taken_in_sub_shards_and_slices_has_the_same_rows(
 def test_a_day_without_a_request_has_a_file_without_rows(tmp_path: Path, book: PriceBook) -> None:
     facts, _ = facts_of(written(lines.request("r-1")))
     file = write_facts(tmp_path / "facts.parquet", facts)
-    unit = join_unit([file], date(2026, 11, 24), book, tmp_path / "rows.parquet", metadata={"day": "x"})
+    unit = join_unit(
+        [file],
+        date(2026, 11, 24),
+        book,
+        tmp_path / "rows.parquet",
+        rollup=tmp_path / "rollup.parquet",
+        metadata={},
+    )
     assert unit.rows == 0 and (tmp_path / "rows.parquet").exists()
 
 
@@ -108,10 +113,9 @@ async def test_what_generate_writes_of_a_document_is_plain(
         DONE,
         END,
     ]
-    event = json.loads((EVENTS / "url_generate.json").read_text())
     capsys.readouterr()
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
-        answer = await app.request({"prompt": "Write", "schema": "blog_post"}, event=event)
+        answer = await app.request({"prompt": "Write", "schema": "blog_post"}, event_source="function_url")
     logged = capsys.readouterr().out.splitlines()
     request_id = next(json.loads(line)["fact"]["request_id"] for line in logged if '"fact":' in line)
     platform = [
