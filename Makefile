@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -76,9 +76,18 @@ $(BUILT_STAMP): $(SAM_ENV) $(CHART) $(SOURCES)
 test-built: build $(ENV) ## The suite that reads the built artifacts.
 	$(PY) -m pytest -m build tests/e2e $(ARGS)
 
-deploy: ## Build for the architecture that samconfig.toml deploys, and deploy STAGE=dev|prod.
-	$(MAKE) build ARCHITECTURE=arm64
-	$(SAM) deploy $(SETTINGS)
+# PARAMETERS="UpstreamKey=secretsmanager:weir/upstream LogRetentionDays=30" goes over what samconfig.toml says.
+PARAMETERS ?=
+ON_AWS = PYTHONPATH=shared $(PY) -m infra.deploy
+
+deploy: $(ENV) $(SAM_ENV) ## Deploy STAGE=dev|prod, after saying what is missing; PARAMETERS="UpstreamKey=secretsmanager:NAME ...".
+	@$(ON_AWS) deploy $(STAGE) --parameters '$(subst ','\'',$(PARAMETERS))'
+
+diff: $(ENV) $(SAM_ENV) ## What a deployment of STAGE would change.
+	@$(ON_AWS) diff $(STAGE) --parameters '$(subst ','\'',$(PARAMETERS))'
+
+smoke: $(ENV) $(CHART) ## Does STAGE=dev|prod|local stream, validate, account and watch? A table says what differs.
+	@$(ON_AWS) smoke $(STAGE)
 
 # The product, and the parts that others can install: each folder in shared/ with a pyproject.toml of its own.
 DISTRIBUTIONS := . $(patsubst %/pyproject.toml,%,$(wildcard shared/*/pyproject.toml))

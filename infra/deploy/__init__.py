@@ -1,0 +1,1 @@
+"""Deploying the stack: what the settings say, what is missing, what would change, and whether it then works."""

@@ -1,0 +1,213 @@
+"""Deploying: every mistake is told before anything is created, and what changed is published."""
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.deploy.__main__ import deploy_options, farewell
+from infra.deploy.aws import Output
+from infra.deploy.diff import changes, parameter_changes
+from infra.deploy.revision import revision
+from infra.deploy.settings import Settings, SettingsMistake, mistakes, template_parameters
+from tests.unit.cloudformation import ROOT
+from weir.pricing.price_book import PriceBook
+
+DECLARED = template_parameters(ROOT)
+REGIONS = PriceBook.load().regions
+KEY = "UpstreamKey=secretsmanager:weir/upstream"
+
+
+def told(overrides: str, stage: str = "dev") -> list[str]:
+    return mistakes(Settings.load(ROOT, stage, overrides), DECLARED, REGIONS)
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_stages_need_a_key_and_nothing_else(stage: str) -> None:
+    [line] = told("", stage)
+    assert line.startswith("UpstreamKey: expected secretsmanager:NAME") and "api.openai.com" in line
+    assert told(KEY, stage) == []
+    assert told("UpstreamKey=", stage) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("UpstreamKye=x", "UpstreamKye: expected a parameter of template.yaml, got an unknown one: did you mean 'UpstreamKey'?"),
+        ("upstreammodel=x", "did you mean 'UpstreamModel'?"),
+        ("Architecture=arm", "Architecture: expected one of arm64, x86_64, got 'arm': did you mean 'arm64'?"),
+        ("EnableRestApi=True", "EnableRestApi: expected one of true, false, got 'True': did you mean 'true'?"),
+        ("GenerateMemoryMegabytes=64", "GenerateMemoryMegabytes: expected a number from 256 to 10240, got 64"),
+        ("CostAlarmUsd=cheap", "CostAlarmUsd: expected a number, got 'cheap'"),
+        ("UpstreamBaseUrl=api.openai.com", "UpstreamBaseUrl: expected what matches"),
+        (
+            "UpstreamKey=arn:aws:secretsmanager:eu-central-1:123456789012:secret:weir/upstream-AbC123",
+            "secretsmanager:weir/upstream would do",
+        ),
+        ("UpstreamKey=ssm:weir/key", "ssm:/weir/key would do"),
+        ("UpstreamKey=arn:aws:ssm:eu-central-1:123456789012:parameter/weir/key", "ssm:/weir/key would do"),
+        (f"PriceOverrides={'x' * 4097}", "PriceOverrides: expected at most 4096 characters"),
+        ("PriceOverrides='{\"models\": 7}'", "PriceOverrides: expected prices as JSON"),
+        ("PriceOverrides={", "PriceOverrides: expected prices as JSON"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_the_nearest_right_value(given: str, said: str) -> None:
+    overrides = given if "UpstreamKey" in given else f"{KEY} {given}"
+    [line] = told(overrides)
+    assert said in line
+
+
+def test_what_may_be_the_key_itself_is_never_shown() -> None:
+    [line] = told("UpstreamKey=sk-proj-4f9a0c")
+    assert "sk-proj" not in line and "4f9a0c" not in line
+
+
+def test_a_stack_with_capitals_and_a_region_without_prices_are_told(tmp_path: Path) -> None:
+    config = (ROOT / "samconfig.toml").read_text()
+    changed = config.replace('stack_name = "weir-dev"', 'stack_name = "Weir_Dev"')
+    changed = changed.replace('region = "eu-central-1"', 'region = "eu-central1"')
+    (tmp_path / "samconfig.toml").write_text(changed)
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    found = mistakes(Settings.load(tmp_path, "dev", KEY), DECLARED, REGIONS)
+    assert len(found) == 2
+    assert "got 'Weir_Dev': 'weir-dev' would do" in found[0]
+    assert "did you mean 'eu-central-1'?" in found[1] and "make prices REGION=eu-central1" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("stage", "overrides", "said"),
+    [
+        ("prd", "", "STAGE: expected one of dev, prod, got 'prd': did you mean 'prod'?"),
+        ("dev", "LogRetentionDays", "PARAMETERS: expected KEY=VALUE, got 'LogRetentionDays'"),
+        ("dev", "PriceOverrides='{", "PARAMETERS: expected KEY=VALUE ... quoted as for a shell"),
+    ],
+)
+def test_what_cannot_be_read_is_told(stage: str, overrides: str, said: str) -> None:
+    with pytest.raises(SettingsMistake) as error:
+        Settings.load(ROOT, stage, overrides)
+    assert str(error.value).startswith(said)
+
+
+def test_plain_sam_does_what_dev_says() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert config["default"] == config["dev"]
+
+
+def test_overrides_go_over_the_stage_and_the_stage_over_the_template() -> None:
+    settings = Settings.load(ROOT, "dev", f"{KEY} Architecture=x86_64")
+    assert settings.architecture == "x86_64"
+    assert settings.parameters["LogRetentionDays"] == "7"
+    assert settings.parameters["UpstreamModel"] == DECLARED["UpstreamModel"]["Default"]
+    assert settings.parameters.keys() == DECLARED.keys()
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".venv-sam/bin/python").exists(), reason="no .venv-sam (`make validate` makes it)"
+)
+def test_sam_reads_every_value_as_it_was_meant(tmp_path: Path) -> None:
+    prices = '{"models": [{"model": "a \\"b\\"", "x": "c\\\\d e=f", "y": "it\'s \\\\ "}]}'
+    parameters = {
+        "PriceOverrides": prices,
+        "UpstreamKey": "",
+        "CorsOrigins": "https://a.example,https://b.example",
+    }
+    parameters |= {"UpstreamModel": '"m"', "AlarmTopicArn": " a\\ b "}
+    options = deploy_options(Settings.load(ROOT, "dev"), parameters, tmp_path / "parameters.yaml")
+    given = options[options.index("--parameter-overrides") + 1 :]
+    code = (
+        "import json, sys; from samcli.cli.types import CfnParameterOverridesType as Type;"
+        "print(json.dumps(Type().convert(tuple(sys.argv[1:]), None, None)))"
+    )
+    done = subprocess.run(
+        [ROOT / ".venv-sam/bin/python", "-c", code, *given], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == parameters
+    json.loads(prices)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> list[Path]:
+    """What a build leaves, small."""
+    for name in (
+        "GenerateFunction/app.py",
+        "GenerateFunction/bootstrap",
+        "SharedLayer/python/weir/__init__.py",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return [tmp_path / "GenerateFunction", tmp_path / "SharedLayer"]
+
+
+PARAMETERS = {"UpstreamModel": "m", "UpstreamKey": ""}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda built: (built[1] / "python/weir/__init__.py").write_text("another layer"),
+        lambda built: (built[0] / "app.py").write_text("another function"),
+        lambda built: (built[0] / "bootstrap").chmod(0o755),
+        lambda built: (built[0] / "app.py").rename(built[0] / "app2.py"),
+        lambda built: (built[1] / "python/new.py").write_text(""),
+    ],
+)
+def test_another_artifact_is_another_revision(
+    built: list[Path], change: Callable[[list[Path]], object]
+) -> None:
+    before = revision(built, PARAMETERS)
+    change(built)
+    assert revision(built, PARAMETERS) != before
+
+
+def test_another_parameter_is_another_revision_and_nothing_else_is(built: list[Path]) -> None:
+    before = revision(built, PARAMETERS)
+    assert revision(built, PARAMETERS | {"UpstreamModel": "n"}) != before
+    assert revision(built, PARAMETERS | {"UpstreamKey": "ssm:/k"}) != before
+    os.utime(built[0] / "app.py", (0, 0))
+    reordered = dict(reversed(PARAMETERS.items())) | {"Revision": before}
+    assert revision(built, reordered) == before
+    with pytest.raises(FileNotFoundError, match="make build"):
+        revision([built[0] / "nothing"], {})
+
+
+def test_a_diff_names_what_is_added_removed_and_changed_and_no_place_of_an_upload() -> None:
+    before = {
+        "Resources": {
+            "F": {"Type": "AWS::Lambda::Function", "Properties": {"Timeout": 60, "Code": {"S3Key": "a"}}},
+            "Old": {"Type": "AWS::SQS::Queue", "Properties": {}},
+        }
+    }
+    after = {
+        "Resources": {
+            "F": {"Type": "AWS::Lambda::Function", "Properties": {"Timeout": 90, "Code": {"S3Key": "b"}}},
+            "New": {"Type": "AWS::S3::Bucket", "Properties": {}},
+        }
+    }
+    assert list(changes(before, after, "LedgerStack")) == [
+        "~ LedgerStack/F Properties.Timeout: 60 -> 90",
+        "+ LedgerStack/New (AWS::S3::Bucket)",
+        "- LedgerStack/Old (AWS::SQS::Queue)",
+    ]
+    assert list(changes(after, after)) == []
+    assert list(parameter_changes({"A": "1", "B": "2"}, {"A": "1", "B": "3", "C": "4"})) == [
+        "~ parameter B: 2 -> 3",
+        "~ parameter C: nothing -> 4",
+    ]
+
+
+def test_a_deployment_ends_with_where_it_is_how_to_call_it_and_what_to_do() -> None:
+    outputs = {
+        "GenerateUrl": "https://g.example/",
+        "FinanceUrl": "https://f.example/",
+        "LedgerBucket": "ledger-1",
+    }
+    text = "\n".join(farewell(Settings.load(ROOT, "dev"), Output(outputs, {})))
+    for wanted in ("https://g.example/v1/generations", "https://f.example/", "aws:amz:eu-central-1:lambda",
+                   "lambda:InvokeFunctionUrl", "make smoke STAGE=dev"):  # fmt: skip
+        assert wanted in text
