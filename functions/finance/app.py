@@ -1,4 +1,4 @@
-"""The finance door: reports, rows and exports of the ledger as JSON, and a page that shows them.
+"""The finance API: reports, rows and exports of the ledger as JSON, and a page that shows them.
 
 Whoever may read it is decided before it (IAM): it knows no users. FastAPI's own documentation pages load their
 scripts from a CDN, so /docs is a page of ours over the same /openapi.json.
@@ -9,6 +9,7 @@ be behind a proxy that signs whatever it sends, so what a browser says comes fro
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,30 +20,40 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
 
-from weir.ledger.store import Store, StoreError
+from weir.errors import ConfigurationError
+from weir.ledger.store import Store
 from weir.outcomes import Outcome
-from weir.pricing.price_book import PriceBookError
+from weir.pricing.overrides import load_price_book
 from weir.reports import export_jobs
-from weir.reports.athena import AthenaEngine, AthenaError, AthenaRunning
-from weir.reports.engine import TooBig
-from weir.reports.params import ExportFormat, FieldError, by_of, range_of, tags_of, zone_of
+from weir.reports.athena import AthenaEngine, AthenaRunning
+from weir.reports.budget import budget_from
+from weir.reports.params import (
+    ExportFormat,
+    FieldError,
+    by_of,
+    check_names,
+    range_of,
+    tags_of,
+    zone_of,
+)
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import CursorError, Filters, LedgerReader
 from weir.reports.response_models import (
-    ExportAnswer,
-    ExportStartedAnswer,
-    PageAnswer,
-    ReportAnswer,
-    RequestAnswer,
-    RunningAnswer,
+    ExportResponse,
+    ExportStartedResponse,
+    PageResponse,
+    ReportResponse,
+    RequestResponse,
+    RunningResponse,
     problem_response,
 )
-from weir.reports.web import PageFiles, SafeHeaders, answer_errors, invalid, refuse_other_sites
-from weir.settings import SettingsError, load_price_book, usd
+from weir.reports.web import PageFiles, SafeHeaders, handle_errors, not_valid, pointer_to, refuse_other_sites
 
 PAGE = Path(__file__).parent / "page"
 # Every outcome of the closed set, and rows that have none.
@@ -50,7 +61,7 @@ OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outc
 _Name = Annotated[str | None, Field(max_length=256)]
 _RUNNING: dict[int | str, dict[str, Any]] = {
     202: {
-        "model": RunningAnswer,
+        "model": RunningResponse,
         "description": "Athena is at work: ask the same again after Retry-After seconds",
     }
 }
@@ -66,7 +77,7 @@ class Services:
 
     @property
     def reader(self) -> LedgerReader:
-        """The ledger as it is configured. Raises SettingsError and PriceBookError."""
+        """The ledger as it is configured. Raises ConfigurationError."""
         return _reader(
             self,
             os.environ["WEIR_LEDGER_BUCKET"],
@@ -118,13 +129,13 @@ def _reader(
     # By bucket: a process may be given another one, and must not find the old rows.
     rows = RowFiles(store, book, Path(gettempdir()) / "weir-rows" / bucket, services.now)
     if over_bytes and not over_bytes.isdecimal():
-        raise SettingsError(f"WEIR_ATHENA_OVER_BYTES: expected a number of bytes, got {over_bytes!r}")
+        raise ConfigurationError(f"WEIR_ATHENA_OVER_BYTES: expected a number of bytes, got {over_bytes!r}")
     return LedgerReader(
         store,
         book,
         rows,
         services.now,
-        budget=usd("WEIR_MONTHLY_BUDGET_USD", budget),
+        budget=budget_from("WEIR_MONTHLY_BUDGET_USD", budget),
         athena=AthenaEngine(workgroup, database) if workgroup else None,
         athena_over_bytes=int(over_bytes or 0),
     )
@@ -146,6 +157,20 @@ class ExportBody(BaseModel):
     tag: list[str] = Field([], max_length=10)
 
 
+def known_parameters(request: Request) -> None:
+    """Refuse what is mistyped: a filter that nobody reads would give the whole for a part. Raises FieldError."""
+    route = request.scope["route"]
+    if isinstance(route, APIRoute) and route.include_in_schema:  # a page's own query is the page's
+        names = set(_query_names(route.dependant))
+        check_names(request.query_params.multi_items(), names, repeated={"tag"})
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
+
+
 def create_app(services: Services) -> FastAPI:
     """The application over `services`."""
     app = FastAPI(
@@ -158,6 +183,7 @@ def create_app(services: Services) -> FastAPI:
         },
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_parameters)],
     )
 
     def time_zone(
@@ -222,7 +248,7 @@ def create_app(services: Services) -> FastAPI:
         "/api/report",
         tags=["totals"],
         summary="What a range cost, by what, and how far that can be trusted",
-        response_model=ReportAnswer,
+        response_model=ReportResponse,
         responses=_RUNNING,
     )
     def get_report(
@@ -243,7 +269,7 @@ def create_app(services: Services) -> FastAPI:
         "/api/requests",
         tags=["rows"],
         summary="Rows of the ledger",
-        response_model=PageAnswer,
+        response_model=PageResponse,
         responses=_RUNNING,
     )
     def list_requests(
@@ -263,7 +289,7 @@ def create_app(services: Services) -> FastAPI:
         "/api/requests/{request_id}",
         tags=["rows"],
         summary="One request, and what its time went to",
-        response_model=RequestAnswer,
+        response_model=RequestResponse,
         responses={404: problem_response("No such request in the range"), **_RUNNING},
     )
     def get_request(request_id: str, within: Annotated[Filters, Depends(time_range)]) -> dict[str, Any]:
@@ -278,7 +304,7 @@ def create_app(services: Services) -> FastAPI:
         tags=["exports"],
         summary="Start an export",
         status_code=202,
-        response_model=ExportStartedAnswer,
+        response_model=ExportStartedResponse,
         responses={
             403: problem_response("The request came from another site's page"),
         },
@@ -302,7 +328,7 @@ def create_app(services: Services) -> FastAPI:
         "/api/exports/{job}",
         tags=["exports"],
         summary="How far an export is, and its files",
-        response_model=ExportAnswer,
+        response_model=ExportResponse,
         responses={404: problem_response("No such export")},
     )
     def get_export(job: str) -> dict[str, Any]:
@@ -315,13 +341,11 @@ def create_app(services: Services) -> FastAPI:
         app.add_api_route(path, _html(name), include_in_schema=False)
     app.mount("/page", PageFiles(directory=PAGE))
     app.add_middleware(SafeHeaders, files="/page/")
-    answer_errors(
-        app, (StoreError, AthenaError, TooBig, SettingsError, PriceBookError, export_jobs.LedgerJobsError)
-    )
+    handle_errors(app, [field.alias or name for name, field in ExportBody.model_fields.items()])
 
     @app.exception_handler(FieldError)
     async def wrong(request: Request, error: FieldError) -> JSONResponse:
-        return invalid({error.field: error.message})
+        return not_valid({pointer_to(error.field): error.message})
 
     @app.exception_handler(AthenaRunning)
     async def running(request: Request, error: AthenaRunning) -> JSONResponse:
@@ -350,5 +374,5 @@ def _adapter() -> Mangum:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one event of a function URL or of API Gateway."""
+    """Handle one event of a function URL or of API Gateway."""
     return _adapter()(event, context)

@@ -27,15 +27,16 @@ from weir.generate.responses import (
     respond,
 )
 from weir.generate.service import Generate
+from weir.generate.settings import GenerateSettings
 from weir.generate.telemetry import Telemetry
 from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
+from weir.pricing.overrides import load_price_book
 from weir.problems import Problem
 from weir.providers.secret import Secret
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
-from weir.settings import GenerateSettings, load_price_book
 
 
 class App:

@@ -28,11 +28,12 @@ from weir.ledger.completeness import SETTLE, reconcile_completeness
 from weir.ledger.facts import format_timestamp
 from weir.ledger.log_groups import LogReader
 from weir.ledger.store import Store
+from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
+from weir.reports.budget import budget_from
 from weir.reports.export import ExportError, ExportRequest, export_range
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
-from weir.settings import load_price_book, usd
 
 _OPEN_DAYS = 3
 _MAX_DAYS = 400
@@ -102,7 +103,7 @@ def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Me
         "CorrectionRows": ("Count", sum(entry.rows for entry in corrected)),
         "PriceBookAgeDays": ("Count", _book().age(_now()).days),
     }
-    budget = usd("WEIR_MONTHLY_BUDGET_USD", os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""))
+    budget = budget_from("WEIR_MONTHLY_BUDGET_USD", os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""))
     reader = LedgerReader(_store(), _book(), _row_files(), _now, budget=budget)
     if (percent := reader.budget_used_percent()) is not None:
         metrics["BudgetUsedPercent"] = ("Percent", percent)

@@ -8,28 +8,18 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.costs.bills.lines import BillError
-from weir.ledger.close import CloseError
-from weir.ledger.s3_keys import MonthError
+from weir.errors import WeirError
 from weir.ledger.store import StoreError
-from weir.pricing.price_book import PriceBookError
-from weir.reports.engine import TooBig
-from weir.reports.export import ExportError
 from weir.reports.params import EXPORT_FORMATS, FieldError
-from weir.settings import SettingsError
 
 from . import commands
 from .dashboard import dashboard
 from .filters import add_filters, add_range
-from .ledger import Ledger, UsageError, add_options
-from .proxy import NoCredentials
+from .ledger import Ledger, add_options
 
 CANNOT, INTERRUPTED = 2, 130
 # What is not a bug: each says in one line what was expected and what came.
-_CANNOT = (
-    UsageError, SettingsError, NoCredentials, PriceBookError, CloseError, MonthError, BillError, ExportError,
-    TooBig, BotoCoreError, ClientError, OSError,
-)  # fmt: skip
+_CANNOT = (WeirError, BotoCoreError, ClientError, OSError)
 
 
 def parser(environment: dict[str, str]) -> argparse.ArgumentParser:

@@ -16,12 +16,12 @@ from weir.ledger.close import close as close_month
 from weir.ledger.close import verify
 from weir.ledger.compact import compact as compact_days
 from weir.ledger.reprice import reprice as price_again
+from weir.reports.budget import budget_from
 from weir.reports.engine import DuckEngine
 from weir.reports.export import ExportRequest, export_range
 from weir.reports.params import by_of, zone_of
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
-from weir.settings import usd
 
 from .filters import filters_of, span_of
 from .ledger import Ledger, UsageError
@@ -39,7 +39,7 @@ def now() -> datetime:
 def report(ledger: Ledger, given: argparse.Namespace) -> int:
     """Totals and breakdowns."""
     asked, zone, by = filters_of(given, now()), zone_of(given.tz), by_of(given.by)
-    budget = usd("--budget", given.budget)
+    budget = budget_from("--budget", given.budget)
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         files = RowFiles(ledger.store, ledger.book, Path(folder), now)
         found = LedgerReader(ledger.store, ledger.book, files, now, budget=budget).report(

@@ -9,8 +9,8 @@ import boto3
 
 from weir.errors import CallerError
 from weir.ledger.store import Store
+from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
-from weir.settings import load_price_book
 
 _OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl"}
 

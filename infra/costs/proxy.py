@@ -30,6 +30,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from weir.errors import ConfigurationError
+
 MAX_REQUEST_BYTES = 6 * 1024 * 1024  # what a function takes
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 # Of one connection, or of the browser's business with this proxy; `host` is the function's.
@@ -49,7 +51,7 @@ _NOT_PASSED_BACK = {
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)  # finance has a minute
 
 
-class NoCredentials(Exception):
+class NoCredentials(ConfigurationError):
     """There is nothing to sign with; the message says what was looked for."""
 
 

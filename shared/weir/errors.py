@@ -13,7 +13,8 @@
     │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
     │   └── UsageError            a command line (infra/costs)
     ├── ConfigurationError    what we were set up with cannot be used
-    │   ├── SettingsError         an environment variable (settings.py)
+    │   ├── SettingsError         an environment variable (generate/settings.py)
+    │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)
     │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)
     ├── DataError             bytes that came, or were stored, are not what they should be
     │   ├── BatchError            a log subscription's batch (ledger/log_subscription.py)

@@ -20,16 +20,15 @@ MAY_IMPORT = {
     "weir.schemas": set(),
     "weir.providers": {"weir.pricing"},
     "weir.ledger": {"weir.pricing"},
-    "weir.settings": {"weir.pricing", "weir.ledger"},
     "weir.reports": {"weir.pricing", "weir.ledger"},
     "weir.generate": {"weir.pricing", "weir.schemas", "weir.providers", "weir.ledger", "pydantic_streaming"},
-    "functions": {"weir.settings", "weir.pricing", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
+    "functions": {"weir.pricing", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {
-    "weir.settings",  # files of contract prices
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
+    "weir.pricing.overrides",  # a contract's file
     "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",
     "weir.ledger.close", "weir.ledger.reprice",

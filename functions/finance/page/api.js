@@ -1,10 +1,10 @@
 // Asking the finance API: errors become one sentence, and 202 is asked again until the answer is there.
 
-/** Why a request failed; `fields` are [{field, message}] where the API named them. */
+/** Why a request failed; `errors` are [{pointer, detail}] where the API named places. */
 export class ApiError extends Error {
-  constructor(message, fields = []) {
+  constructor(message, errors = []) {
     super(message);
-    this.fields = fields;
+    this.errors = errors;
   }
 }
 
@@ -32,11 +32,9 @@ async function fetched(path, options) {
   const body = await answer.json().catch(() => null);
   if (answer.ok && body !== null)
     return { status: answer.status, body, retryAfter: answer.headers.get("retry-after") };
-  const fields = body?.errors ?? [];
-  const named = fields.map(({ field, message }) => `${field}: ${message}`).join("; ");
   throw new ApiError(
-    named || body?.detail || `The server answered ${answer.status} without saying why.`,
-    fields,
+    body?.detail || `The server answered ${answer.status} without saying why.`,
+    body?.errors ?? [],
   );
 }
 

@@ -172,7 +172,7 @@ async function loadReport(meanwhile = () => {}) {
     else find("#status").textContent = showReport(report);
   } catch (error) {
     if (signal.aborted) return;
-    markFields(error.fields ?? []);
+    markFields(error.errors ?? []);
     show({ failure: error });
   } finally {
     if (!signal.aborted) busy(false);

@@ -76,7 +76,8 @@ export function fillForm(state) {
 /** Mark the fields that the API refused. */
 export function markFields(refused) {
   for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
-  for (const { field: name } of refused) field(name)?.setAttribute?.("aria-invalid", "true");
+  for (const { pointer } of refused)
+    field(pointer.split("/")[1])?.setAttribute?.("aria-invalid", "true");
 }
 
 /** Listen: `submit(changes)` is called with what the reader asks for. */

@@ -5,7 +5,8 @@ https://duckdb.org/docs/stable/data/parquet/overview
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from weir.errors import StorageError
 from weir.ledger.row import Row
 from weir.ledger.sql import text_literal
 from weir.ledger.table import COLUMNS, flat
@@ -25,6 +27,20 @@ _MACROS = (
 )
 
 
+class DuckError(StorageError):
+    """DuckDB could not do what it was asked to; says what it said, shortly."""
+
+
+@contextmanager
+def duck_errors() -> Iterator[None]:
+    """Raise what DuckDB raises as DuckError."""
+    try:
+        yield
+    except duckdb.Error as error:
+        first = str(error).partition("\n")[0]
+        raise DuckError(f"DuckDB: {first[:300]}") from error
+
+
 def duck_type(trino: str) -> str:
     """A column's type in DuckDB's words."""
     words = {
@@ -35,14 +51,24 @@ def duck_type(trino: str) -> str:
     return words.get(trino, trino.upper())
 
 
-def connect(memory: str = "700MB", threads: int = 2, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A database in memory that installs nothing, keeps times in UTC, and spills to `spill` if that is given."""
-    config: dict[str, Any] = {"memory_limit": memory, "threads": threads}
+def connect(
+    memory: str = "700MB", threads: int = 2, spill: Path | None = None, *, in_order: bool = True
+) -> duckdb.DuckDBPyConnection:
+    """A database in memory that installs nothing, keeps times in UTC, and spills to `spill` if that is given.
+
+    Not `in_order`, what it writes without ORDER BY may lie in another order than what it read, which takes less memory.
+    """
+    config: dict[str, Any] = {
+        "memory_limit": memory, "threads": threads, "preserve_insertion_order": in_order,
+    }  # fmt: skip
     if spill is not None:
         config["temp_directory"] = str(spill)
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
+    # Long work asks how far it is; nothing is printed.
+    connection.execute("SET enable_progress_bar = true")
+    connection.execute("SET enable_progress_bar_print = false")
     for macro in _MACROS:
         connection.execute(macro)
     return connection
@@ -108,9 +134,16 @@ def parquet(files: Sequence[Path], options: str = "hive_partitioning = false") -
     )
 
 
-def open_ledger(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnection:
-    """A connection whose view `ledger` holds the rows of `files`, with `dt`, the partition, as Athena has it."""
+def open_ledger(
+    files: Sequence[Path], *, writes: Sequence[Path] = (), **settings: Any
+) -> duckdb.DuckDBPyConnection:
+    """A connection whose view `ledger` holds the rows of `files`, with `dt`, the partition, as Athena has it.
+
+    It reads nothing but the folders of `files`, and writes nothing but those of `writes`: whatever a statement
+    holds, it reaches no other file, no network and no setting.
+    """
     connection = connect(**settings)
+    _lock(connection, {file.parent for file in files} | set(writes))
     names = ", ".join(f'"{column.name}"' for column in COLUMNS)
     if files and all(file.parent.name.startswith("dt=") for file in files):
         # From the folder's name, so that a condition on it passes over whole files, as Athena does.
@@ -119,3 +152,11 @@ def open_ledger(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnec
         dt, source = "CAST(day AS VARCHAR) AS dt", parquet(files)
     connection.execute(f"CREATE VIEW ledger AS SELECT {names}, {dt} FROM {source}")
     return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
+    """https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview"""
+    listed = ", ".join(text_literal(f"{folder.resolve()}/") for folder in sorted(folders))
+    connection.execute(f"SET allowed_directories = [{listed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")

@@ -8,9 +8,10 @@ not count as days without cost. Before the first whole day there is no forecast:
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any
 
+from weir.errors import ConfigurationError
 from weir.pricing.money import MONEY, PLACES, plain
 
 LEVELS = (100, 90, 70)  # percent
@@ -38,6 +39,17 @@ class Budget:
         """Money as strings in plain notation, unknown as null."""
         forecast = None if self.forecast is None else plain(self.forecast)
         return {**asdict(self), "limit": plain(self.limit), "spent": plain(self.spent), "forecast": forecast}
+
+
+def budget_from(name: str, text: str) -> Decimal | None:
+    """A month's limit, in US dollars, from text; nothing and 0 are None. Raises ConfigurationError naming `name`."""
+    try:
+        amount = Decimal(text or 0)
+    except InvalidOperation:
+        amount = Decimal("nan")
+    if not amount.is_finite() or amount < 0:
+        raise ConfigurationError(f"{name}: expected US dollars, 0 or more, got {text[:40]!r}")
+    return amount or None
 
 
 def first_day(month: date) -> date:

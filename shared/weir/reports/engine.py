@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import duckdb
 
 from weir.errors import CallerError
-from weir.ledger.duck import open_ledger
+from weir.ledger.duck import DuckError, duck_errors, open_ledger
 from weir.reports.statements import Query
 
 
@@ -42,13 +42,17 @@ class DuckEngine:
     name = "duckdb"
 
     def __init__(self, files: Sequence[Path], **settings: Any) -> None:
-        self._connection = open_ledger(files, **settings)
+        with duck_errors():
+            self._connection = open_ledger(files, **settings)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of one statement. Raises TooBig, and duckdb.Error."""
+        """The rows of one statement. Raises TooBig and DuckError."""
         try:
-            return self._connection.execute(sql, list(parameters)).fetchall()
-        except duckdb.OutOfMemoryException as error:
+            with duck_errors():
+                return self._connection.execute(sql, list(parameters)).fetchall()
+        except DuckError as error:
+            if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise
             # Sorts spill to the disk, percentiles cannot.
             raise TooBig(
                 "the range has more rows than fit in memory: ask for fewer days, or let Athena answer "

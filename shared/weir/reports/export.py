@@ -25,7 +25,7 @@ import duckdb
 
 from weir.errors import CallerError
 from weir.ledger import compact
-from weir.ledger.duck import open_ledger
+from weir.ledger.duck import duck_errors, open_ledger
 from weir.ledger.facts import format_timestamp
 from weir.ledger.store import Store
 from weir.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
@@ -214,11 +214,22 @@ def export(
 
     `on_progress(done, of)` is called now and then with rows. A range without rows makes a file with headings only.
 
-    Raises ExportError (a workbook too large), OSError, duckdb.Error.
+    Raises ExportError (a workbook too large), DuckError, OSError.
     """
     report = on_progress or (lambda done, of: None)
     path = folder / request.name
-    with TemporaryDirectory(dir=folder) as spill, open_ledger(files, spill=Path(spill)) as connection:
+    with (
+        TemporaryDirectory(dir=folder) as spill,
+        duck_errors(),
+        open_ledger(
+            files,
+            writes=[folder],
+            spill=Path(spill),
+            # Lines of FOCUS have no order of their own, and keeping one takes time and memory. (CSV without one is out
+            # of memory at a single row, in DuckDB 2.0.0.)
+            in_order=request.format != "focus",
+        ) as connection,
+    ):
         totals = _totals(connection, request.filters)
         about = _about(request, context, totals)
         lines = _write(connection, path, request, context, totals, about, report)
@@ -249,9 +260,6 @@ def _write(
         sql, values = focus.focus_sql(request.filters, (model for (model,) in models), context.provider_of)
         if request.format == "focus-csv":
             return write_csv(connection, path, sql, values, totals.rows, on_progress)
-        # Lines have no order of their own, and keeping one takes time and memory. (CSV without one is out of
-        # memory at a single row, in DuckDB 2.0.0.)
-        connection.execute("SET preserve_insertion_order = false")
         return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)
     if request.format == "csv":
         sql, values = _ledger_sql(request.filters, request.time_zone)

@@ -90,8 +90,6 @@ def _copy(
     on_progress: Progress,
 ) -> int:
     """Run COPY, and say now and then how far it is: DuckDB knows it in percent. Returns how many rows it wrote."""
-    connection.execute("SET enable_progress_bar = true")
-    connection.execute("SET enable_progress_bar_print = false")
     statement = f"COPY ({sql}) TO {text_literal(str(path))} ({options})"
     on_progress(0, rows)
     with ThreadPoolExecutor(1) as pool:

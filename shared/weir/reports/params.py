@@ -1,8 +1,9 @@
 """What a reader asked for, from text: a range in a time zone, filters, an order; what is wrong names its field."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -81,6 +82,25 @@ def by_of(given: str) -> str:
         names = ", ".join(BREAKDOWNS)
         raise FieldError("by", f"expected component, {names} or tag:NAME, got {given[:80]!r}")
     return given
+
+
+def check_names(
+    given: Iterable[tuple[str, str]], known: Collection[str], *, repeated: Collection[str] = ()
+) -> None:
+    """Refuse a parameter that nobody reads, and one that is given twice where one is read. Raises FieldError."""
+    seen: set[str] = set()
+    for name, _ in given:
+        if name not in known:
+            raise FieldError(name[:80], f"expected {nearest(name, known)}")
+        if name in seen and name not in repeated:
+            raise FieldError(name, "expected it once")
+        seen.add(name)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """What was probably meant by a name that is none of the known: in words, for a message."""
+    meant = get_close_matches(name, known, 1, 0.5)
+    return f"{meant[0]}?" if meant else f"one of {', '.join(sorted(known))}"
 
 
 def _instant(field: str, text: str, zone: ZoneInfo) -> datetime:

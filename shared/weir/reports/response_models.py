@@ -1,4 +1,4 @@
-"""The finance API's answers as Pydantic models: what is documented is what is sent, field by field.
+"""The finance API's responses as Pydantic models: what is documented is what is sent, field by field.
 
 Money and GB-seconds are decimal strings: a JSON number is read as binary floating point. Null is unknown, never 0.
 """
@@ -7,23 +7,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from weir.reports.row_models import Answer, ComponentsAnswer, PhasesAnswer, RowAnswer
+from weir.reports.row_models import ComponentsResponse, Model, PhasesResponse, RowResponse
 
 type Money = Annotated[str, Field(description="USD, exact", examples=["0.00046086672"])]
 type Instant = Annotated[str, Field(description="ISO 8601", examples=["2026-11-22T12:00:00.000Z"])]
 
 
-class PageAnswer(Answer):
+class PageResponse(Model):
     """Rows in the order asked for."""
 
-    rows: list[RowAnswer]
+    rows: list[RowResponse]
     next_cursor: str | None = Field(description="Null on the last page")
     as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
     price_book_version: str
     unreadable_objects: int = Field(description="Stored objects that could not be read: rows may be missing")
 
 
-class PhaseSpan(Answer):
+class PhaseSpan(Model):
     """One phase on the clock of what was billed."""
 
     phase: Literal["cold_start", "waiting", "streaming", "validating", "rest"]
@@ -32,18 +32,18 @@ class PhaseSpan(Answer):
     cost: Money | None
 
 
-class RequestAnswer(Answer):
+class RequestResponse(Model):
     """One request with what its time went to."""
 
-    row: RowAnswer
+    row: RowResponse
     timeline: list[PhaseSpan] = Field(
         description="The known phases, one after the other. Validation runs while the stream does and is placed "
         "after it; the waits of several attempts are placed before the first token"
     )
-    corrections: list[RowAnswer] = Field(description="What came after the month was closed")
+    corrections: list[RowResponse] = Field(description="What came after the month was closed")
 
 
-class RangeAnswer(Answer):
+class RangeResponse(Model):
     """What was asked for, in the reader's zone."""
 
     from_: Instant = Field(alias="from")
@@ -51,7 +51,7 @@ class RangeAnswer(Answer):
     time_zone: str
 
 
-class PriceBookAnswer(Answer):
+class PriceBookResponse(Model):
     """The prices of this deployment; a row says which version made it."""
 
     version: str
@@ -60,7 +60,7 @@ class PriceBookAnswer(Answer):
     warning: str | None = Field(description="Said when that is long ago")
 
 
-class TokensAnswer(Answer):
+class TokensResponse(Model):
     """Sums over the rows that know the count; null where none does."""
 
     input: int | None = Field(description="Cached ones included")
@@ -69,7 +69,7 @@ class TokensAnswer(Answer):
     reasoning: int | None
 
 
-class SavedAnswer(Answer):
+class SavedResponse(Model):
     """Estimate: output that stopping at the first violation did not buy."""
 
     total: Money | None
@@ -77,14 +77,14 @@ class SavedAnswer(Answer):
     rows: int
 
 
-class UnpricedAnswer(Answer):
+class UnpricedResponse(Model):
     """Rows whose total is a lower bound."""
 
     rows: int
     reasons: dict[str, int]
 
 
-class EstimatesAnswer(Answer):
+class EstimatesResponse(Model):
     """What callers were told against what it came to, over rows that are fully priced; logs are in neither."""
 
     rows: int
@@ -95,23 +95,23 @@ class EstimatesAnswer(Answer):
     error_p99_percent: float | None
 
 
-class TotalsAnswer(Answer):
+class TotalsResponse(Model):
     """Sums of the range; corrections are in money and quantities, not in counts."""
 
     requests: int
     total: Money
-    components: ComponentsAnswer
-    phases: PhasesAnswer
-    tokens: TokensAnswer
+    components: ComponentsResponse
+    phases: PhasesResponse
+    tokens: TokensResponse
     billed_ms: int | None
     gb_s: str | None
     streamed_bytes: int | None
-    saved: SavedAnswer
-    unpriced: UnpricedAnswer
-    estimates: EstimatesAnswer
+    saved: SavedResponse
+    unpriced: UnpricedResponse
+    estimates: EstimatesResponse
 
 
-class UnitEconomicsAnswer(Answer):
+class UnitEconomicsResponse(Model):
     """What a unit cost, failures included; null where there is no unit."""
 
     per_1000_requests: Money | None
@@ -123,7 +123,7 @@ class UnitEconomicsAnswer(Answer):
     )
 
 
-class WasteAnswer(Answer):
+class WasteResponse(Model):
     """Money that gave no document. Parts overlap (a failed request waited, too), so they have no sum."""
 
     name: Literal["waiting", "cold_start", "failed", "abandoned", "retried", "unknown"] = Field(
@@ -135,7 +135,7 @@ class WasteAnswer(Answer):
     share_percent: float | None = Field(description="Of the range's total")
 
 
-class PercentilesAnswer(Answer):
+class PercentilesResponse(Model):
     """Over the requests that know the value."""
 
     p50: float | None
@@ -143,15 +143,15 @@ class PercentilesAnswer(Answer):
     p99: float | None
 
 
-class LatencyAnswer(Answer):
+class LatencyResponse(Model):
     """How long requests took."""
 
-    ttft_ms: PercentilesAnswer
-    duration_ms: PercentilesAnswer = Field(description="As Lambda reports it, cold start not included")
+    ttft_ms: PercentilesResponse
+    duration_ms: PercentilesResponse = Field(description="As Lambda reports it, cold start not included")
     cold_start_percent: float | None
 
 
-class PointAnswer(Answer):
+class PointResponse(Model):
     """One bucket of the series."""
 
     start: Instant = Field(description="Its first instant; a day is one of the zone, of 23 to 25 hours")
@@ -164,16 +164,16 @@ class PointAnswer(Answer):
     duration_p95_ms: float | None
 
 
-class SeriesAnswer(Answer):
+class SeriesResponse(Model):
     """Cost over time: by hour up to three days, then by day."""
 
     bucket: Literal["hour", "day"]
     by: str
     groups: list[str] = Field(description="The most expensive eight, `(other)`; or the components")
-    points: list[PointAnswer]
+    points: list[PointResponse]
 
 
-class GroupAnswer(Answer):
+class GroupResponse(Model):
     """One part of the rows; `(unknown)` has no such value, `(other)` are those beyond the first twenty."""
 
     name: str
@@ -182,17 +182,17 @@ class GroupAnswer(Answer):
     share_percent: float | None
 
 
-class BreakdownsAnswer(Answer):
+class BreakdownsResponse(Model):
     """The most expensive names first."""
 
-    outcome: list[GroupAnswer]
-    model: list[GroupAnswer] = Field(description="By the name returned, else by the name requested")
-    tenant: list[GroupAnswer] = Field(description="The tenant, else the tag of that name")
-    feature: list[GroupAnswer] = Field(description="The tag of that name")
-    function: list[GroupAnswer]
+    outcome: list[GroupResponse]
+    model: list[GroupResponse] = Field(description="By the name returned, else by the name requested")
+    tenant: list[GroupResponse] = Field(description="The tenant, else the tag of that name")
+    feature: list[GroupResponse] = Field(description="The tag of that name")
+    function: list[GroupResponse]
 
 
-class CostBucketAnswer(Answer):
+class CostBucketResponse(Model):
     """Requests that cost at least `from` and less than `to`."""
 
     from_: Money = Field(alias="from")
@@ -200,17 +200,17 @@ class CostBucketAnswer(Answer):
     requests: int
 
 
-class DistributionAnswer(Answer):
+class DistributionResponse(Model):
     """Cost per request; percentiles have six digits that count."""
 
-    buckets: list[CostBucketAnswer]
+    buckets: list[CostBucketResponse]
     p50: Money | None
     p90: Money | None
     p99: Money | None
     max: Money | None
 
 
-class BudgetAnswer(Answer):
+class BudgetResponse(Model):
     """A calendar month in the reader's zone, all requests, whatever is filtered."""
 
     month: str
@@ -226,7 +226,7 @@ class BudgetAnswer(Answer):
     method: str = Field(description="How the forecast was made, or why there is none")
 
 
-class HourAnswer(Answer):
+class HourResponse(Model):
     """One UTC hour, whatever is filtered."""
 
     hour: Instant
@@ -237,7 +237,7 @@ class HourAnswer(Answer):
     missing: int | None
 
 
-class CompletenessAnswer(Answer):
+class CompletenessResponse(Model):
     """How far the totals can be trusted to be all."""
 
     complete: int = Field(description="Rows with bill and usage")
@@ -248,45 +248,45 @@ class CompletenessAnswer(Answer):
     logs_dropped: int = Field(description="Times the platform said that it dropped log lines, in the range")
     set_aside: int = Field(description="Records and batches that could not be read, of any time")
     unreadable_objects: int
-    hours: list[HourAnswer] = Field(description="Beyond 35 days only those that miss something")
+    hours: list[HourResponse] = Field(description="Beyond 35 days only those that miss something")
     counted_until: Instant | None
 
 
-class CorrectionsAnswer(Answer):
+class CorrectionsResponse(Model):
     """What came after its month was closed, and was found in this range."""
 
     rows: int
     total: Money
 
 
-class ReportAnswer(Answer):
+class ReportResponse(Model):
     """What a range cost, by what, and how far that can be trusted."""
 
-    range: RangeAnswer
+    range: RangeResponse
     as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
     engine: Literal["duckdb", "athena"]
     currency: Literal["USD"]
-    price_book: PriceBookAnswer
-    totals: TotalsAnswer
-    unit_economics: UnitEconomicsAnswer
-    waste: list[WasteAnswer]
-    latency: LatencyAnswer
-    series: SeriesAnswer
-    breakdowns: BreakdownsAnswer
-    distribution: DistributionAnswer
-    budget: BudgetAnswer | None = Field(description="Null: no budget is set")
-    completeness: CompletenessAnswer
-    corrections: CorrectionsAnswer
+    price_book: PriceBookResponse
+    totals: TotalsResponse
+    unit_economics: UnitEconomicsResponse
+    waste: list[WasteResponse]
+    latency: LatencyResponse
+    series: SeriesResponse
+    breakdowns: BreakdownsResponse
+    distribution: DistributionResponse
+    budget: BudgetResponse | None = Field(description="Null: no budget is set")
+    completeness: CompletenessResponse
+    corrections: CorrectionsResponse
 
 
-class RunningAnswer(Answer):
+class RunningResponse(Model):
     """Athena is still at work: ask for the same URL again."""
 
     status: Literal["running"]
     retry_after_s: int
 
 
-class ExportStartedAnswer(Answer):
+class ExportStartedResponse(Model):
     """An export that has begun."""
 
     id: str
@@ -294,7 +294,7 @@ class ExportStartedAnswer(Answer):
     status_url: str
 
 
-class ExportFileAnswer(Answer):
+class ExportFileResponse(Model):
     """One file of an export."""
 
     name: str
@@ -302,26 +302,37 @@ class ExportFileAnswer(Answer):
     url: str = Field(description="For whoever holds it, for 15 minutes")
 
 
-class ExportAnswer(Answer):
+class ExportResponse(Model):
     """How far an export is."""
 
     id: str
     status: Literal["running", "done", "failed"]
-    files: list[ExportFileAnswer]
+    files: list[ExportFileResponse]
     error: str | None
 
 
-class ProblemAnswer(Answer):
+class ProblemError(Model):
+    """One place that is wrong."""
+
+    pointer: str = Field(
+        description="JSON Pointer into the query's parameters or the body", examples=["/from"]
+    )
+    detail: str = Field(description="What was expected, and what came")
+
+
+class ProblemResponse(Model):
     """RFC 9457 problem details."""
 
     type: Literal["about:blank"]
     title: str
     status: int
     detail: str
-    errors: list[dict[str, str]] = Field([], description="The parameters that are wrong: `field`, `message`")
+    errors: list[ProblemError] = Field([], description="What is wrong, place by place")
 
 
 def problem_response(description: str) -> dict[str, Any]:
-    """How OpenAPI describes an answer that is a problem (FastAPI would add application/json to a `model`)."""
-    schema = ProblemAnswer.model_json_schema()
+    """How OpenAPI describes a response that is a problem (FastAPI would add application/json to a `model`)."""
+    schema = ProblemResponse.model_json_schema()
+    [place] = schema.pop("$defs").values()  # written where it is used: this schema stands in another document
+    schema["properties"]["errors"]["items"] = place
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}

@@ -9,7 +9,7 @@ from weir.ledger.row import JoinStatus
 from weir.ledger.table import COLUMNS, Column
 
 
-class Answer(BaseModel):
+class Model(BaseModel):
     """What the API sends: a member that is not documented fails the test that compares rows with these models."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -35,11 +35,11 @@ _BESIDE: dict[tuple[str, ...], dict[str, Any]] = {
     ("cost",): {"currency": (Literal["USD"], Field(description="Of every amount"))},
 }
 _TITLES = {
-    (): ("RowAnswer", "One request, or what came of one after its month was closed."),
-    ("usage",): ("UsageAnswer", "Tokens over all attempts."),
-    ("cost",): ("CostAnswer", "What a request cost; a lower bound where `unpriced` has reasons."),
-    ("cost", "components"): ("ComponentsAnswer", "The charges; they sum to the total exactly."),
-    ("cost", "phases"): ("PhasesAnswer", "The charge for duration by what the time went to."),
+    (): ("RowResponse", "One request, or what came of one after its month was closed."),
+    ("usage",): ("UsageResponse", "Tokens over all attempts."),
+    ("cost",): ("CostResponse", "What a request cost; a lower bound where `unpriced` has reasons."),
+    ("cost", "components"): ("ComponentsResponse", "The charges; they sum to the total exactly."),
+    ("cost", "phases"): ("PhasesResponse", "The charge for duration by what the time went to."),
 }
 
 
@@ -63,21 +63,21 @@ def _model(path: tuple[str, ...], made: dict[tuple[str, ...], type[BaseModel]]) 
             made[inner] = _model(inner, made)
             members[inner[-1]] = (made[inner], Field(description=_TITLES[inner][1]))
     name, said = _TITLES[path]
-    return create_model(name, __base__=Answer, __doc__=said, **members, **_BESIDE.get(path, {}))
+    return create_model(name, __base__=Model, __doc__=said, **members, **_BESIDE.get(path, {}))
 
 
 if TYPE_CHECKING:
 
-    class RowAnswer(Answer):
+    class RowResponse(Model):
         """One row."""
 
-    class ComponentsAnswer(Answer):
+    class ComponentsResponse(Model):
         """The charges."""
 
-    class PhasesAnswer(Answer):
+    class PhasesResponse(Model):
         """The phases."""
 else:
     _made: dict[tuple[str, ...], type[BaseModel]] = {}
-    RowAnswer = _model((), _made)
-    ComponentsAnswer = _made["cost", "components"]
-    PhasesAnswer = _made["cost", "phases"]
+    RowResponse = _model((), _made)
+    ComponentsResponse = _made["cost", "components"]
+    PhasesResponse = _made["cost", "phases"]

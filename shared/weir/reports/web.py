@@ -1,11 +1,11 @@
-"""What every answer of a web door of ours has: safe headers, and errors as problem details (RFC 9457).
+"""What every response of the finance API has: safe headers, and errors as problem details (RFC 9457).
 
 Everything that a page needs is served from the page's own host, under a content security policy without inline script,
 inline style and other hosts.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from starlette.responses import Response
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from weir.errors import CallerError, WeirError
+from weir.reports.params import nearest
+
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -27,10 +30,11 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
 }
 _TITLES = {403: "Forbidden", 404: "Not found"}
+_MAX_ERRORS = 20
 
 
 class SafeHeaders:
-    """ASGI middleware that gives every answer the headers above; only files under `files` may be kept, and then only
+    """ASGI middleware that gives every response the headers above; only files under `files` may be kept, and then only
     after asking whether they are still the same."""
 
     def __init__(self, app: ASGIApp, files: str) -> None:
@@ -76,7 +80,7 @@ def refuse_other_sites(request: Request) -> None:
     """Raise HTTPException (403) unless the request is of this site's page, or of no browser at all.
 
     Sec-Fetch-Site cannot be set by a script; a browser too old for it still sends Origin with a POST. And no form can
-    send application/json, which is all that FastAPI reads, without asking first, which nobody here answers.
+    send application/json, which is all that FastAPI reads, without asking first, which nobody here allows.
     https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
@@ -86,36 +90,48 @@ def refuse_other_sites(request: Request) -> None:
         raise HTTPException(403, f"expected a request of this site's own page, got one of {origin[:200]}")
 
 
-def invalid(fields: dict[str, str]) -> JSONResponse:
-    """The answer (422) to parameters that are not valid: what is wrong, by field."""
-    errors = [{"field": field, "message": message} for field, message in fields.items()]
-    detail = "; ".join(f"{field}: {message}" for field, message in fields.items())
-    return _problem(422, "A parameter is not valid", detail, errors=errors)
+def not_valid(errors: Mapping[str, str]) -> JSONResponse:
+    """The response (422) to what is not valid: what is wrong with it, by JSON Pointer into the query or the body."""
+    listed = [{"pointer": pointer, "detail": detail} for pointer, detail in errors.items()]
+    detail = "; ".join(f"{pointer.removeprefix('/') or 'body'}: {text}" for pointer, text in errors.items())
+    return _problem(422, "A parameter is not valid", detail, errors=listed)
 
 
-def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]]) -> None:
-    """Answer what FastAPI and the routes raise as problem details; the `unavailable` are 503."""
+def pointer_to(*path: object) -> str:
+    """A JSON Pointer. https://www.rfc-editor.org/rfc/rfc6901"""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')[:64]}" for part in path)
+
+
+def handle_errors(app: FastAPI, members: Collection[str]) -> None:
+    """Turn what FastAPI and the routes raise into problem details: the caller's are 400, whatever else is ours 503.
+
+    `members` are those of a body.
+    """
 
     @app.exception_handler(RequestValidationError)
-    async def not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
-        fields: dict[str, str] = {}
-        for part in error.errors():
-            # A body that is no JSON is wrong at a position, which is no field.
-            named = len(part["loc"]) > 1 and part["type"] != "json_invalid"
-            fields.setdefault(str(part["loc"][named]), part["msg"])
-        return invalid(fields)
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors: dict[str, str] = {}
+        for part in error.errors()[:_MAX_ERRORS]:
+            # Without query, path or body; what is no JSON is wrong at a position, which is no member.
+            path = list(part["loc"][1:]) if part["type"] != "json_invalid" else []
+            mistyped = path and part["type"] == "extra_forbidden"
+            text = f"expected {nearest(str(path[-1]), members)}" if mistyped else part["msg"]
+            errors.setdefault(pointer_to(*path), text)
+        return not_valid(errors)
+
+    @app.exception_handler(CallerError)
+    async def caller(request: Request, error: CallerError) -> JSONResponse:
+        return _problem(400, "It cannot be done as it was asked", str(error))
+
+    @app.exception_handler(WeirError)
+    async def unavailable(request: Request, error: WeirError) -> JSONResponse:
+        return _problem(503, "The ledger cannot be read", str(error))
 
     @app.exception_handler(StarletteHTTPException)
     async def status(request: Request, error: StarletteHTTPException) -> JSONResponse:
-        answer = _problem(error.status_code, _TITLES.get(error.status_code, "Error"), str(error.detail))
-        answer.headers.update(error.headers or {})
-        return answer
-
-    async def cannot(request: Request, error: Exception) -> JSONResponse:
-        return _problem(503, "The ledger cannot be read", str(error))
-
-    for kind in unavailable:
-        app.add_exception_handler(kind, cannot)
+        response = _problem(error.status_code, _TITLES.get(error.status_code, "Error"), str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
 
 
 def _problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:

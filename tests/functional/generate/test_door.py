@@ -15,11 +15,12 @@ from functions.generate.app import App
 from tests.buckets import enter_account
 from tests.functional.generate.door import door, facts
 from tests.functional.generate.scripted import END, HEAD, completion, framed, provider, status
+from weir.generate.settings import GenerateSettings, SettingsError
+from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBookError
 from weir.problems import Problem
 from weir.providers.secret import Secret
 from weir.providers.upstream import Upstream
-from weir.settings import GenerateSettings, SettingsError, load_price_book
 
 
 async def test_the_openapi_document_is_served_and_valid(

@@ -345,6 +345,7 @@ def test_lines_of_a_request_are_its_components_and_its_phases_once(
         known = connection.execute(
             f"SELECT request_id || entry, total, {', '.join((*COMPONENTS, *PHASES))} FROM ledger"
         ).fetchall()
+    with duckdb.connect() as connection:
         lines = connection.execute(
             "SELECT x_RequestId || CASE WHEN ChargeClass IS NULL THEN 'request' ELSE 'correction' END, "
             f"x_Component, BilledCost, x_PhaseColdStart, x_PhaseWaiting, x_PhaseStreaming, x_PhaseValidating, "

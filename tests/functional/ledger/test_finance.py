@@ -159,6 +159,9 @@ def test_what_was_set_aside_is_counted(client: TestClient, context: Any) -> None
         ("tz=../../etc/passwd", "tz"),
         ("tz=America", "tz"),
         ("sort=cheapest", "sort"),
+        ("tennant=acme", "tennant"),
+        ("by=tenant", "by"),
+        ("tenant=acme&tenant=shop", "tenant"),
         ("tenant=" + "t" * 257, "tenant"),
         ("outcome=splendid", "outcome"),
         ("limit=0", "limit"),
@@ -177,7 +180,30 @@ def test_a_parameter_that_is_wrong_is_named_in_a_problem_document(
     answer = client.get(f"/api/requests?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert [error["pointer"].split("/")[1] for error in answer.json()["errors"]] == [field]
+    assert all(error["detail"] for error in answer.json()["errors"])
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [
+        ("tennant=acme", "tenant?"),
+        ("form=2026-11-01", "from?"),
+        ("Tag=a", "tag?"),
+        ("zzz=1", "one of cursor, "),
+    ],
+)
+def test_a_mistyped_parameter_is_refused_with_the_nearest_right_name(
+    client: TestClient, query: str, meant: str
+) -> None:
+    for path in ("/api/requests", "/api/requests/r1", "/api/report"):
+        answer = client.get(f"{path}?{query}")
+        if meant.startswith("one") and path != "/api/requests":
+            continue
+        if answer.status_code == 422:
+            [error] = answer.json()["errors"]
+            assert f"expected {meant}" in error["detail"] or "one of" in error["detail"]
+        assert answer.status_code == 422
 
 
 def test_an_unknown_request_and_an_unknown_path_are_not_found(client: TestClient) -> None:
@@ -353,14 +379,17 @@ def test_a_field_of_an_export_that_is_wrong_is_named(
     client: TestClient, exporting: Books, body: dict[str, Any], field: str
 ) -> None:
     answer = client.post("/api/exports", json=body)
-    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field])
+    assert (answer.status_code, [error["pointer"].split("/")[1] for error in answer.json()["errors"]]) == (
+        422,
+        [field],
+    )
     assert exporting.events == []
 
 
 def test_a_body_that_is_no_json_is_named_as_the_body(client: TestClient, exporting: Books) -> None:
     for body in (b"{bad", b"[]", b""):
         answer = client.post("/api/exports", content=body, headers={"content-type": "application/json"})
-        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, ["body"])
+        assert (answer.status_code, [error["pointer"] for error in answer.json()["errors"]]) == (422, [""])
     assert exporting.events == []
 
 
@@ -407,7 +436,7 @@ def test_a_function_url_event_is_answered_in_plain_text(handler: Any, context: A
     assert answer["headers"]["cache-control"] == "no-store"
     refused = handler(url_event("/api/requests", "limit=0"), context)
     assert (refused["statusCode"], refused["isBase64Encoded"]) == (422, False)
-    assert json.loads(refused["body"])["errors"][0]["field"] == "limit"
+    assert json.loads(refused["body"])["errors"][0]["pointer"] == "/limit"
 
 
 @pytest.mark.usefixtures("client")

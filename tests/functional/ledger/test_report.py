@@ -208,7 +208,7 @@ def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, b
 def test_a_cursor_of_another_order_is_refused(client: TestClient) -> None:
     first = client.get("/api/requests", params={"from": "2026-10-20", "to": "2026-11-02", "limit": 1}).json()
     answer = client.get("/api/requests", params={"cursor": first["next_cursor"], "sort": "cost"})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/cursor")
 
 
 def test_a_timeline_holds_the_known_phases_in_order_up_to_what_was_billed(client: TestClient) -> None:

@@ -16,9 +16,9 @@ FROM (
     END AS shift,
     coalesce(outcome, 'unknown') AS outcome_name,
     -- Parentheses are ours: a name that begins with one, or with a backslash, gets a backslash in front.
-    coalesce(CASE WHEN substr(model_known, 1, 1) IN ('(', '\') THEN '\' || model_known ELSE model_known END, '(unknown)') AS model_name,
-    coalesce(CASE WHEN substr(tenant_known, 1, 1) IN ('(', '\') THEN '\' || tenant_known ELSE tenant_known END, '(unknown)') AS tenant_name,
-    coalesce(CASE WHEN substr(function, 1, 1) IN ('(', '\') THEN '\' || function ELSE function END, '(unknown)') AS function_name,
+    coalesce(CASE WHEN model_known LIKE '(%' OR model_known LIKE '\%' THEN '\' || model_known ELSE model_known END, '(unknown)') AS model_name,
+    coalesce(CASE WHEN tenant_known LIKE '(%' OR tenant_known LIKE '\%' THEN '\' || tenant_known ELSE tenant_known END, '(unknown)') AS tenant_name,
+    coalesce(CASE WHEN function LIKE '(%' OR function LIKE '\%' THEN '\' || function ELSE function END, '(unknown)') AS function_name,
     -- No character of a tag is a parenthesis or a backslash.
     coalesce(element_at(tags, 'feature'), '(no tag)') AS feature_name,
     coalesce(element_at(tags, :tag), '(no tag)') AS tag_name,

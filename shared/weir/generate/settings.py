@@ -1,17 +1,12 @@
-"""What the environment says, read once by a function's entry module and handed on as values."""
+"""What the environment says to generate, read once by its entry module and handed on as values."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from functools import cache
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
-from weir.pricing.price_book import PriceBook, PriceBookError
 
 
 class SettingsError(ConfigurationError):
@@ -87,37 +82,3 @@ def function_from_environment(environment: Mapping[str, str], machine: str) -> F
         ephemeral_storage_mb=whole("WEIR_EPHEMERAL_STORAGE_MB"),
         max_concurrency=whole("AWS_LAMBDA_MAX_CONCURRENCY") or 1,
     )
-
-
-def usd(name: str, text: str) -> Decimal | None:
-    """An amount of dollars; nothing and 0 are None. Raises SettingsError naming `name`."""
-    try:
-        amount = Decimal(text or 0)
-    except InvalidOperation:
-        amount = Decimal("nan")
-    if not amount.is_finite() or amount < 0:
-        raise SettingsError(f"{name}: expected US dollars, 0 or more, got {text[:40]!r}")
-    return amount or None
-
-
-@cache
-def load_price_book(overrides: str) -> PriceBook:
-    """The price book, with the contract's prices over it: a JSON object, or the path of a file that holds one.
-
-    Raises:
-        PriceBookError: the overrides, or the book itself, can't be trusted.
-    """
-    if not overrides:
-        return PriceBook.load()
-    try:
-        text = overrides if overrides.lstrip().startswith("{") else Path(overrides).read_text()
-        parsed = json.loads(text)
-        if not isinstance(parsed, dict):
-            raise ValueError(f"got {type(parsed).__name__}")
-        return PriceBook.load(parsed)
-    except (OSError, ValueError) as error:
-        if isinstance(error, PriceBookError):
-            raise
-        raise PriceBookError(
-            f"WEIR_PRICE_OVERRIDES: expected a JSON object or the path of one: {error}"
-        ) from error
