@@ -37,6 +37,11 @@ def minute(instant: str | None) -> str:
     return UNKNOWN if instant is None else f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M}"
 
 
+def at_least(amount: str | None, is_lower_bound: bool) -> str:
+    """Money that may be more: what is in it is not all priced."""
+    return f"{'≥ ' if is_lower_bound and amount is not None else ''}{usd(amount)}"
+
+
 def show_report(report: Json, console: Console) -> None:
     """Everything that a person asks first: the sum, what it is made of, who caused it, and how far to trust it."""
     totals, span = report["totals"], report["range"]
@@ -46,13 +51,17 @@ def show_report(report: Json, console: Console) -> None:
         f"[bold]{start} to {end}[/bold], {span['time_zone']}, rows as of {minute(report['as_of'])} UTC"
     )
     console.print(
-        f"{count(totals['requests'])} requests, [bold]{usd(totals['total'])} {report['currency']}[/bold]"
+        f"{count(totals['requests'])} requests, "
+        f"[bold]{at_least(totals['total'], totals['is_lower_bound'])} {report['currency']}[/bold]"
     )
     _print(
         console,
         "by component",
         ("", "USD"),
-        [(name, usd(amount)) for name, amount in totals["components"].items()],
+        [
+            (name, at_least(amount, name in totals["unpriced"]["components"]))
+            for name, amount in totals["components"].items()
+        ],
     )
     _print(
         console,
@@ -60,25 +69,41 @@ def show_report(report: Json, console: Console) -> None:
         ("", "USD"),
         [(name, usd(amount)) for name, amount in totals["phases"].items()],
     )
-    for by, entries in report["breakdowns"].items():
+    groups = report["breakdowns"]
+    if report["series"]["by"] not in ("component", *groups):
+        groups = {report["series"]["by"].replace("tag:", "tag "): report["series"]["totals"], **groups}
+    for by, entries in groups.items():
         rows = [
-            (entry["name"], count(entry["requests"]), usd(entry["total"]), percent(entry["share_percent"]))
+            (
+                entry["name"],
+                count(entry["requests"]),
+                at_least(entry["total"], entry["is_lower_bound"]),
+                percent(entry["share_percent"]),
+            )
             for entry in entries
         ]
         _print(console, f"by {by}", ("", "requests", "USD", "share"), rows)
     waste = [
-        (entry["name"], usd(entry["total"]), percent(entry["share_percent"])) for entry in report["waste"]
+        (entry["name"], at_least(entry["total"], entry["is_lower_bound"]), percent(entry["share_percent"]))
+        for entry in report["waste"]
     ]
     _print(console, "waste", ("", "USD", "share"), waste)
-    economics = [(name, usd(amount)) for name, amount in report["unit_economics"].items()]
+    units = report["unit_economics"]
+    economics = [
+        (name, at_least(amount, units["is_lower_bound"]))
+        for name, amount in units.items()
+        if name != "is_lower_bound"
+    ]
     _print(console, "unit economics", ("", "USD"), economics)
     _print(console, "latency, ms", ("", "p50", "p95", "p99"), _latency(report["latency"]))
     console.print()
     for line in notes(report):
         console.print(Text(_printable(line)))
     warning = f", {book['warning']}" if book["warning"] else ""
+    used = ", ".join(book["versions_in_rows"]) or "none, as there are no rows"
+    console.print(f"priced with book {used}", style="dim")
     console.print(
-        f"price book {book['version']}, as of {book['as_of']}, {book['age_days']} days old{warning}",
+        f"price book of today {book['version']}, as of {book['as_of']}, {book['age_days']} days old{warning}",
         style="dim",
     )
 
@@ -86,16 +111,24 @@ def show_report(report: Json, console: Console) -> None:
 def notes(report: Json) -> list[str]:
     """What a reader has to know before the sum is believed: each is a line, none where all is well."""
     totals, complete, budget = report["totals"], report["completeness"], report["budget"]
+    book = report["price_book"]
     lines = []
     if budget is not None:
-        spent = f"{usd(budget['spent'])} of {usd(budget['limit'])} USD ({percent(budget['percent'])})"
-        forecast = f"{usd(budget['forecast'])} ({percent(budget['forecast_percent'])})"
-        lines.append(f"budget {budget['month']}: {spent}, forecast {forecast}")
+        spent = at_least(budget["spent"], budget["is_lower_bound"])
+        said = f"{spent} of {usd(budget['limit'])} USD ({percent(budget['percent'])})"
+        if budget["forecast"] is None:
+            forecast = f"no forecast: {budget['method']}"
+        else:
+            amount = at_least(budget["forecast"], budget["forecast_is_lower_bound"])
+            forecast = f"forecast {amount} ({percent(budget['forecast_percent'])})"
+        lines.append(f"budget {budget['month']}: {said}, {forecast}")
     if totals["unpriced"]["rows"]:
         reasons = ", ".join(f"{reason}: {rows}" for reason, rows in totals["unpriced"]["reasons"].items())
         lines.append(
             f"the sum is a lower bound: {totals['unpriced']['rows']} rows are not priced whole ({reasons})"
         )
+    if len(book["versions_in_rows"]) > 1:
+        lines.append(f"rows of this range were priced with {len(book['versions_in_rows'])} price books")
     halves = {name: complete[name] for name in ("bill_only", "usage_only", "started_only") if complete[name]}
     if halves:
         listed = ", ".join(f"{name.replace('_', ' ')}: {rows}" for name, rows in halves.items())

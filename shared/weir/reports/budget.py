@@ -5,7 +5,7 @@ week is in it once, so a quiet weekend is neither missed nor counted for more. D
 not count as days without cost. Before the first whole day there is no forecast: unknown is not a guess.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
@@ -23,7 +23,10 @@ OVER = "the month is over: what was spent"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """USD and percent of `limit`; `level` is the highest of 70, 90 and 100 that is reached, or "ok"."""
+    """USD and percent of `limit`; `level` is the highest of 70, 90 and 100 that is reached, or "ok".
+
+    What is spent, and the forecast, are at least so much where a day of theirs holds rows that are not priced in full.
+    """
 
     month: str
     limit: Decimal
@@ -34,6 +37,8 @@ class Budget:
     level: str
     forecast_level: str | None
     method: str
+    is_lower_bound: bool
+    forecast_is_lower_bound: bool
 
     def as_json(self) -> dict[str, Any]:
         """Money as strings in plain notation, unknown as null."""
@@ -57,10 +62,17 @@ def first_day(month: date) -> date:
     return month.replace(day=1) - timedelta(days=WHOLE_DAYS)
 
 
-def budget(limit: Decimal, month: date, today: date, daily: Mapping[date, Decimal]) -> Budget:
+def budget(
+    limit: Decimal,
+    month: date,
+    today: date,
+    daily: Mapping[date, Decimal],
+    lower_bounds: Collection[date] = (),
+) -> Budget:
     """The budget of the month that `month` is in, on the day `today`, from what each day cost.
 
-    `daily` has the days from `first_day(month)` on; a day that is not in it cost nothing. `limit` is above 0.
+    `daily` has the days from `first_day(month)` on; a day that is not in it cost nothing. On the days of `lower_bounds`
+    it was at least so much. `limit` is above 0.
     """
     first = month.replace(day=1)
     after = (first + timedelta(days=32)).replace(day=1)
@@ -77,6 +89,8 @@ def budget(limit: Decimal, month: date, today: date, daily: Mapping[date, Decima
             level=_level(spent, limit),
             forecast_level=None if forecast is None else _level(forecast, limit),
             method=method,
+            is_lower_bound=any(first <= day < after for day in lower_bounds),
+            forecast_is_lower_bound=any(day < after for day in lower_bounds),
         )
 
 

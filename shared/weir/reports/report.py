@@ -102,6 +102,7 @@ class LedgerReader:
             "costs": queries.distribution(filters),
             "reasons": queries.reasons(filters),
             "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
+            "versions": queries.versions(filters),
         }
         if by != "component":
             wanted["groups"] = queries.series(filters, zone, unit, by)
@@ -129,12 +130,23 @@ class LedgerReader:
             "as_of": None if opened.as_of is None else format_timestamp(opened.as_of),
             "engine": opened.engine.name,
             "currency": "USD",
-            "price_book": self._prices(),
+            "price_book": {
+                **self._prices(),
+                "versions_in_rows": [row["price_book_version"] for row in got["versions"]],
+            },
             "totals": report_math.totals(summed, got["reasons"], overall),
             "unit_economics": report_math.unit_economics(summed),
             "waste": report_math.waste(summed),
             "latency": report_math.latency(summed, overall),
-            "series": {"bucket": unit.value, "by": by, "groups": names, "points": points},
+            "series": {
+                "bucket": unit.value,
+                "by": by,
+                "groups": names,
+                "totals": report_math.group_totals(got.get("groups", ()), summed["total"], names)
+                if by != "component"
+                else [],
+                "points": points,
+            },
             "breakdowns": report_math.breakdowns(got["names"], summed["total"]),
             "distribution": report_math.distribution(got["costs"], overall),
             "budget": self._spent(filters.end, zone, got["days"]) if "days" in got else None,
@@ -142,6 +154,7 @@ class LedgerReader:
             "corrections": {
                 "rows": summed["corrections"] or 0,
                 "total": report_math.amount(summed["total_corrected"] or Decimal(0)),
+                "is_lower_bound": bool(summed["lower_bounds_corrected"]),
             },
         }
 
@@ -242,8 +255,9 @@ class LedgerReader:
     def _spent(self, end: datetime, zone: ZoneInfo, days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         assert self._budget is not None
         daily: dict[date, Decimal] = {day["bucket"].date(): day["total"] for day in days}
+        bounds = {day["bucket"].date() for day in days if day["lower_bounds"]}
         today = self._now().astimezone(zone).date()
-        return budgets.budget(self._budget, self._budget_day(end, zone), today, daily).as_json()
+        return budgets.budget(self._budget, self._budget_day(end, zone), today, daily, bounds).as_json()
 
     def _trust(self, filters: Filters) -> _Trust:
         first, last = filters.days

@@ -23,6 +23,31 @@ type Named = Mapping[str, Any]
 COMPONENT_NAMES = tuple(column.name for column in fields(Components))
 PHASE_NAMES = tuple(column.name for column in fields(Phases))
 _PERCENTILE = ("_p50", "_p95")
+TOKEN_CHARGES = tuple(name for name in COMPONENT_NAMES if name.endswith("_tokens"))
+# How a reason begins, and the charges that it is about. What is not here is about tokens.
+_LEFT_OUT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("request_fee",), TOKEN_CHARGES),
+    (("billed_invocations", "request"), ("lambda_request",)),
+    (("streamed_bytes",), ("lambda_streamed_bytes",)),
+    (("ephemeral_storage",), ("lambda_ephemeral_storage",)),
+    (("restores", "snapstart"), ("lambda_restore",)),
+    (("front", "event_source", "api_gateway"), ("api_gateway",)),
+    (("log_bytes", "logs"), ("logs",)),
+    (("input_tokens",), tuple(name for name in TOKEN_CHARGES if "output" not in name)),
+    (("output_tokens",), tuple(name for name in TOKEN_CHARGES if "output" in name)),
+    (
+        (
+            "billed_duration",
+            "memory",
+            "architecture",
+            "duration",
+            "max_concurrency",
+            "managed",
+            "provisioned",
+        ),
+        ("lambda_duration",),
+    ),
+)
 
 
 def add_up(buckets: Sequence[Named]) -> Named:
@@ -39,9 +64,11 @@ def add_up(buckets: Sequence[Named]) -> Named:
 def totals(summed: Named, why: Iterable[Named], errors: Named) -> dict[str, Any]:
     """The `totals` of the report."""
     estimated, final = summed["estimated"], summed["estimated_final"]
+    reasons = {reason["reason"]: int(reason["requests"]) for reason in why}
     return {
         "requests": summed["requests"] or 0,
         "total": amount(summed["total"] or Decimal(0)),
+        "is_lower_bound": bool(summed["lower_bounds"]),
         "components": {name: amount(summed[f"cost_{name}"]) for name in COMPONENT_NAMES},
         "phases": {name: amount(summed[f"phase_{name}"]) for name in PHASE_NAMES},
         "tokens": {
@@ -57,7 +84,10 @@ def totals(summed: Named, why: Iterable[Named], errors: Named) -> dict[str, Any]
         },
         "unpriced": {
             "rows": summed["rows_unpriced"] or 0,
-            "reasons": {reason["reason"]: int(reason["requests"]) for reason in why},
+            "reasons": reasons,
+            "components": [
+                name for name in COMPONENT_NAMES if any(name in charges_of(why) for why in reasons)
+            ],
         },
         "estimates": {
             "rows": summed["rows_estimated"] or 0,
@@ -70,9 +100,10 @@ def totals(summed: Named, why: Iterable[Named], errors: Named) -> dict[str, Any]
     }
 
 
-def unit_economics(summed: Named) -> dict[str, str | None]:
+def unit_economics(summed: Named) -> dict[str, Any]:
     """What a unit of what the money was spent for cost."""
     return {
+        "is_lower_bound": bool(summed["lower_bounds"]),
         "per_1000_requests": quotient(summed["total"], summed["requests"], 1000),
         "per_validated_document": quotient(summed["total_of_documents"], summed["documents"], 1),
         "per_million_output_tokens": quotient(summed["total"], summed["delivered_tokens"], 1_000_000),
@@ -88,12 +119,20 @@ def waste(summed: Named) -> list[dict[str, Any]]:
         "unknown": summed["total_without_outcome"],
     }
     phases = ("waiting", "cold_start")
+    bounds = {
+        name: summed[f"lower_bounds_{'without_outcome' if name == 'unknown' else name}"] for name in parts
+    }
     listed = []
     for name, part in parts.items():
         # No row of a kind is a known 0; a phase that no row knows is unknown.
         known = Decimal(0) if part is None and (name not in phases or not summed["requests"]) else part
         listed.append(
-            {"name": name, "total": amount(known), "share_percent": percent(known, summed["total"])}
+            {
+                "name": name,
+                "total": amount(known),
+                "share_percent": percent(known, summed["total"]),
+                "is_lower_bound": bool(bounds[name]),
+            }
         )
     return listed
 
@@ -119,9 +158,35 @@ def breakdowns(rows: Iterable[Named], total: Decimal | None) -> dict[str, list[d
                 "requests": int(row["requests"]),
                 "total": amount(row["total"]),
                 "share_percent": percent(row["total"], total),
+                "is_lower_bound": bool(row["lower_bounds"]),
             }
         )
     return found
+
+
+def charges_of(reason: str) -> tuple[str, ...]:
+    """The components that a reason of `unpriced` leaves out, or in part; all of the tokens' where it says no more."""
+    said = reason.split(":")[1] if reason.startswith("no_price:") else reason
+    return next((charges for words, charges in _LEFT_OUT if said.startswith(words)), TOKEN_CHARGES)
+
+
+def group_totals(rows: Iterable[Named], total: Decimal | None, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What each group of a series came to over the range, in the order of `names`."""
+    with localcontext(MONEY):
+        by_name: dict[str, list[Named]] = {}
+        for row in rows:
+            by_name.setdefault(row["shown"], []).append(row)
+        summed = {name: _sum([row["total"] for row in by_name[name]]) for name in names}
+    return [
+        {
+            "name": name,
+            "requests": sum(int(row["requests"]) for row in by_name[name]),
+            "total": amount(summed[name]),
+            "share_percent": percent(summed[name], total),
+            "is_lower_bound": any(row["lower_bounds"] for row in by_name[name]),
+        }
+        for name in names
+    ]
 
 
 def points(
@@ -150,6 +215,7 @@ def points(
                 "start": start.isoformat(),
                 "requests": bucket.get("requests", 0),
                 "total": amount(bucket.get("total", Decimal(0))),
+                "is_lower_bound": bool(bucket.get("lower_bounds")),
                 "groups": split if bucket else {},
                 **{
                     f"{measure}_{share}_ms": rounded(bucket.get(f"{measure}_ms_{share}"), 1)

@@ -12,6 +12,8 @@ from weir.reports.row_models import ComponentsResponse, Model, PhasesResponse, R
 type Money = Annotated[str, Field(description="USD, exact", examples=["0.00046086672"])]
 type Instant = Annotated[str, Field(description="ISO 8601", examples=["2026-11-22T12:00:00.000Z"])]
 
+LOWER_BOUND = Field(description="At least so much: a row in it is not priced in full")
+
 
 class PageResponse(Model):
     """Rows in the order asked for."""
@@ -58,6 +60,7 @@ class PriceBookResponse(Model):
     as_of: str = Field(description="The day on which the oldest of its files was checked against its source")
     age_days: int
     warning: str | None = Field(description="Said when that is long ago")
+    versions_in_rows: list[str] = Field(description="The price books that made the rows of this range")
 
 
 class TokensResponse(Model):
@@ -81,7 +84,8 @@ class UnpricedResponse(Model):
     """Rows whose total is a lower bound."""
 
     rows: int
-    reasons: dict[str, int]
+    reasons: dict[str, int] = Field(description="How many requests have each reason")
+    components: list[str] = Field(description="The charges that these reasons make lower bounds")
 
 
 class EstimatesResponse(Model):
@@ -100,6 +104,7 @@ class TotalsResponse(Model):
 
     requests: int
     total: Money
+    is_lower_bound: bool = LOWER_BOUND
     components: ComponentsResponse
     phases: PhasesResponse
     tokens: TokensResponse
@@ -114,7 +119,8 @@ class TotalsResponse(Model):
 class UnitEconomicsResponse(Model):
     """What a unit cost, failures included; null where there is no unit."""
 
-    per_1000_requests: Money | None
+    is_lower_bound: bool = LOWER_BOUND
+    per_1000_requests: Money | None = Field(description="All that was spent, for a thousand requests")
     per_validated_document: Money | None = Field(
         description="All that was spent on requests with a schema, for each that ended in ok"
     )
@@ -133,6 +139,9 @@ class WasteResponse(Model):
     )
     total: Money | None
     share_percent: float | None = Field(description="Of the range's total")
+    is_lower_bound: bool = Field(
+        description="At least so much: a row in it is not priced in full, or its time was not measured"
+    )
 
 
 class PercentilesResponse(Model):
@@ -157,20 +166,12 @@ class PointResponse(Model):
     start: Instant = Field(description="Its first instant; a day is one of the zone, of 23 to 25 hours")
     requests: int
     total: Money
+    is_lower_bound: bool = LOWER_BOUND
     groups: dict[str, Money | None] = Field(description="A name without cost in the bucket is left out")
     ttft_p50_ms: float | None
     ttft_p95_ms: float | None
     duration_p50_ms: float | None
     duration_p95_ms: float | None
-
-
-class SeriesResponse(Model):
-    """Cost over time: by hour up to three days, then by day."""
-
-    bucket: Literal["hour", "day"]
-    by: str
-    groups: list[str] = Field(description="The most expensive eight, `(other)`; or the components")
-    points: list[PointResponse]
 
 
 class GroupResponse(Model):
@@ -179,7 +180,20 @@ class GroupResponse(Model):
     name: str
     requests: int
     total: Money
-    share_percent: float | None
+    share_percent: float | None = Field(description="Of the range's total")
+    is_lower_bound: bool = LOWER_BOUND
+
+
+class SeriesResponse(Model):
+    """Cost over time: by hour up to three days, then by day."""
+
+    bucket: Literal["hour", "day"]
+    by: str
+    groups: list[str] = Field(description="The most expensive eight, `(other)`; or the components")
+    totals: list[GroupResponse] = Field(
+        description="Each group over the range; empty where the groups are components, which `totals` has"
+    )
+    points: list[PointResponse]
 
 
 class BreakdownsResponse(Model):
@@ -224,6 +238,8 @@ class BudgetResponse(Model):
     )
     forecast_level: Literal["ok", "70", "90", "100"] | None
     method: str = Field(description="How the forecast was made, or why there is none")
+    is_lower_bound: bool = Field(description="At least so much is spent: a row in it is not priced in full")
+    forecast_is_lower_bound: bool = Field(description="At least so much is forecast, for the same reason")
 
 
 class HourResponse(Model):
@@ -257,6 +273,7 @@ class CorrectionsResponse(Model):
 
     rows: int
     total: Money
+    is_lower_bound: bool = LOWER_BOUND
 
 
 class ReportResponse(Model):

@@ -333,12 +333,12 @@ def test_a_report_needs_no_folder_that_can_be_written_but_its_own(
     assert all(Path(entry["folder"]).is_relative_to(gettempdir()) for entry in opened) and opened
 
 
-def test_a_range_that_is_too_big_for_the_memory_is_a_503_that_says_what_to_do(
+def test_a_range_that_is_too_big_for_the_memory_is_a_400_that_says_what_to_do(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weir.reports.report._MEMORY", "1MB")
     answer = client.get("/api/report", params={"from": "2026-10-01", "to": "2026-11-22"})
-    assert (answer.status_code, "AthenaOverMegabytes" in answer.json()["detail"]) == (503, True)
+    assert (answer.status_code, "AthenaOverMegabytes" in answer.json()["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize(

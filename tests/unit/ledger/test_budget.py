@@ -51,6 +51,18 @@ def test_before_the_first_whole_day_there_is_no_forecast(daily: dict[date, Decim
     assert found.method == "no whole day has passed since the first request"
 
 
+@pytest.mark.parametrize(
+    ("unpriced", "spent", "forecast"),
+    [([], False, False), ([date(2026, 10, 31)], False, True), ([date(2026, 11, 3)], True, True)],
+)
+def test_what_is_spent_and_forecast_is_at_least_so_much_where_a_day_of_it_is(
+    unpriced: list[date], spent: bool, forecast: bool
+) -> None:
+    daily = days(first_day(MONTH), 14, "1")
+    found = budget(Decimal(100), MONTH, date(2026, 11, 8), daily, unpriced)
+    assert (found.is_lower_bound, found.forecast_is_lower_bound) == (spent, forecast)
+
+
 def test_a_month_that_is_over_comes_to_what_was_spent() -> None:
     daily = days(date(2026, 10, 1), 31, "1")
     found = budget(Decimal(31), date(2026, 10, 15), date(2026, 11, 22), daily)

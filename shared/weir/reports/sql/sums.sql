@@ -18,6 +18,16 @@ SELECT
   sum(total) FILTER (WHERE entry = 'correction') AS total_corrected,
   sum(output_tokens) FILTER (WHERE outcome = 'ok') AS delivered_tokens,
 
+  -- How many of these hold a lower bound: a row that is not priced in full, or a time that nobody measured
+  count(*) FILTER (WHERE is_lower_bound AND outcome NOT IN ('ok', 'client_disconnected', 'stopped')) AS lower_bounds_failed,
+  count(*) FILTER (WHERE is_lower_bound AND outcome IN ('client_disconnected', 'stopped')) AS lower_bounds_abandoned,
+  count(*) FILTER (WHERE is_lower_bound AND attempts > 1) AS lower_bounds_retried,
+  count(*) FILTER (WHERE is_lower_bound AND outcome IS NULL) AS lower_bounds_without_outcome,
+  count(*) FILTER (WHERE is_lower_bound AND schema_name IS NOT NULL) AS lower_bounds_of_documents,
+  count(*) FILTER (WHERE is_lower_bound AND entry = 'correction') AS lower_bounds_corrected,
+  count(*) FILTER (WHERE is_request AND billed_ms IS NOT NULL AND phase_waiting IS NULL) AS lower_bounds_waiting,
+  count(*) FILTER (WHERE is_request AND billed_ms IS NOT NULL AND phase_cold_start IS NULL) AS lower_bounds_cold_start,
+
   -- What callers were told, which leaves the log's own cost out: the line that tells it is not written yet
   count(*) FILTER (WHERE is_request AND NOT is_lower_bound AND estimate_total IS NOT NULL) AS rows_estimated,
   sum(estimate_total) FILTER (WHERE is_request AND NOT is_lower_bound) AS estimated,
