@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
@@ -45,6 +46,7 @@ from weir.reports.params import (
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import CursorError, Filters, LedgerReader
 from weir.reports.response_models import (
+    CorrectionsPageResponse,
     ExportResponse,
     ExportStartedResponse,
     PageResponse,
@@ -59,6 +61,15 @@ PAGE = Path(__file__).parent / "page"
 # Every outcome of the closed set, and rows that have none.
 OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"})
 _Name = Annotated[str | None, Field(max_length=256)]
+# What a parameter means, in a query and in a body.
+TZ = "IANA name; days and hours are those of it."
+FROM = "A day of the zone, or an instant with its own; default: the seven days before `to`."
+TO = "The day or instant after the range; default: tomorrow, so that today is in it."
+OUTCOME = "How it ended; `unknown` finds rows without an outcome."
+MODEL = "As requested or as returned; `(unknown)` finds none."
+TENANT = "The tenant, else the tag `tenant`; or `(unknown)`."
+FUNCTION = "The Lambda function's name; or `(unknown)`."
+TAG = "`name=value`, or `name` for any value; all must hold."
 _RUNNING: dict[int | str, dict[str, Any]] = {
     202: {
         "model": RunningResponse,
@@ -147,14 +158,14 @@ class ExportBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: ExportFormat = Field(description="focus is FOCUS 1.2 as Parquet")
-    from_: str | None = Field(None, alias="from", max_length=64)
-    to: str | None = Field(None, max_length=64)
-    tz: str = Field("UTC", max_length=64)
-    outcome: OutcomeFilter | None = None
-    model: _Name = None
-    tenant: _Name = None
-    function: _Name = None
-    tag: list[str] = Field([], max_length=10)
+    from_: str | None = Field(None, alias="from", max_length=64, description=FROM)
+    to: str | None = Field(None, max_length=64, description=TO)
+    tz: str = Field("UTC", max_length=64, description=TZ)
+    outcome: OutcomeFilter | None = Field(None, description=OUTCOME)
+    model: _Name = Field(None, description=MODEL)
+    tenant: _Name = Field(None, description=TENANT)
+    function: _Name = Field(None, description=FUNCTION)
+    tag: list[str] = Field([], max_length=10, description=TAG)
 
 
 def known_parameters(request: Request) -> None:
@@ -187,9 +198,7 @@ def create_app(services: Services) -> FastAPI:
     )
 
     def time_zone(
-        tz: Annotated[
-            str, Query(max_length=64, description="IANA name; days and hours are those of it.")
-        ] = "UTC",
+        tz: Annotated[str, Query(max_length=64, description=TZ)] = "UTC",
     ) -> ZoneInfo:
         return zone_of(tz)
 
@@ -200,7 +209,7 @@ def create_app(services: Services) -> FastAPI:
             Query(
                 alias="from",
                 max_length=64,
-                description="A day of the zone, or an instant with its own; default: seven days before `to`.",
+                description=FROM,
             ),
         ] = None,
         end: Annotated[
@@ -208,7 +217,7 @@ def create_app(services: Services) -> FastAPI:
             Query(
                 alias="to",
                 max_length=64,
-                description="The day or instant after the range; default: the next minute.",
+                description=TO,
             ),
         ] = None,
     ) -> Filters:
@@ -216,23 +225,19 @@ def create_app(services: Services) -> FastAPI:
 
     def filters(
         within: Annotated[Filters, Depends(time_range)],
-        outcome: Annotated[
-            OutcomeFilter | None, Query(description="How it ended; `unknown` finds rows without an outcome.")
-        ] = None,
+        outcome: Annotated[OutcomeFilter | None, Query(description=OUTCOME)] = None,
         model: Annotated[
             str | None,
-            Query(max_length=256, description="As requested or as returned; `(unknown)` finds none."),
+            Query(max_length=256, description=MODEL),
         ] = None,
         tenant: Annotated[
             str | None,
-            Query(max_length=256, description="The tenant, else the tag `tenant`; or `(unknown)`."),
+            Query(max_length=256, description=TENANT),
         ] = None,
-        function: Annotated[
-            str | None, Query(max_length=256, description="The Lambda function's name; or `(unknown)`.")
-        ] = None,
+        function: Annotated[str | None, Query(max_length=256, description=FUNCTION)] = None,
         tag: Annotated[
             list[str],
-            Query(max_length=10, description="`name=value`, or `name` for any value; all must hold."),
+            Query(max_length=10, description=TAG),
         ] = [],  # noqa: B006  # FastAPI copies it
     ) -> Filters:
         return replace(
@@ -275,7 +280,7 @@ def create_app(services: Services) -> FastAPI:
     def list_requests(
         wanted: Annotated[Filters, Depends(filters)],
         cursor: Annotated[str | None, Query(max_length=1024, description="`next_cursor` of a page.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        limit: Annotated[int, Query(ge=1, le=500, description="At most so many rows.")] = 50,
         sort: Annotated[
             Literal["newest", "cost"], Query(description="The newest, or the dearest, first.")
         ] = "newest",
@@ -290,14 +295,34 @@ def create_app(services: Services) -> FastAPI:
         tags=["rows"],
         summary="One request, and what its time went to",
         response_model=RequestResponse,
-        responses={404: problem_response("No such request in the range"), **_RUNNING},
+        description="Looked for on the days of `from` and `to`; without them in the whole ledger, the newest days "
+        "first. Its corrections are shown whenever they were found.",
+        responses={404: problem_response("No such request"), **_RUNNING},
     )
-    def get_request(request_id: str, within: Annotated[Filters, Depends(time_range)]) -> dict[str, Any]:
-        found = services.reader.one(request_id, within)
+    def get_request(
+        request: Request,
+        request_id: Annotated[str, PathParameter(description="Lambda's id, the caller's x-request-id.")],
+        within: Annotated[Filters, Depends(time_range)],
+    ) -> dict[str, Any]:
+        asked = {"from", "to"} & set(request.query_params)
+        found = services.reader.one(request_id, within.days if asked else None)
         if found is None:
-            between = f"from {within.start.isoformat()} to {within.end.isoformat()}"
-            raise HTTPException(404, f"no request {request_id[:128]!r} {between}")
+            days = f"on the UTC days {within.days[0]} to {within.days[1]}" if asked else "in the ledger"
+            raise HTTPException(404, f"no request {request_id[:128]!r} {days}")
         return found
+
+    @app.get(
+        "/api/corrections",
+        tags=["rows"],
+        summary="What was found after a month was closed: before, difference, after",
+        response_model=CorrectionsPageResponse,
+        responses=_RUNNING,
+    )
+    def list_corrections(
+        wanted: Annotated[Filters, Depends(filters)],
+        limit: Annotated[int, Query(ge=1, le=100, description="At most so many are listed.")] = 50,
+    ) -> dict[str, Any]:
+        return services.reader.corrections(wanted, limit)
 
     @app.post(
         "/api/exports",
@@ -331,7 +356,9 @@ def create_app(services: Services) -> FastAPI:
         response_model=ExportResponse,
         responses={404: problem_response("No such export")},
     )
-    def get_export(job: str) -> dict[str, Any]:
+    def get_export(
+        job: Annotated[str, PathParameter(description="The id that starting it gave.")],
+    ) -> dict[str, Any]:
         found = export_jobs.status(services.store, job, services.now())
         if found is None:
             raise HTTPException(404, f"no export {job[:64]!r}")

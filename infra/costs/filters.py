@@ -11,7 +11,7 @@ from weir.reports.report import Filters
 from .ledger import UsageError
 
 
-def add_range(parser: argparse.ArgumentParser, what: str = "range, by default the last seven days") -> None:
+def add_range(parser: argparse.ArgumentParser, what: str = "range, by default seven days with today") -> None:
     """--from, --to and --tz."""
     group = parser.add_argument_group(what)
     group.add_argument(

@@ -12,7 +12,7 @@ from weir.errors import CallerError
 from weir.reports.queries import BREAKDOWNS, Filters
 from weir.reports.time_buckets import local_day
 
-DEFAULT_RANGE = timedelta(days=7)
+DEFAULT_DAYS = 7  # of the reader's calendar, today included
 MAX_RANGE = timedelta(days=400)  # thirteen months
 _YEARS = (2000, 2999)  # a calendar's ends leave no room for the margin with which a day is joined
 _NAME = r"[A-Za-z0-9._:/@-]{1,64}"
@@ -51,14 +51,16 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def range_of(start: str | None, end: str | None, zone: ZoneInfo, now: datetime) -> Filters:
-    """A range from two texts, each a day of `zone` or an instant with its zone; by default the last seven days.
+    """A range from two texts, each a day of `zone` or an instant with its zone.
 
-    Raises FieldError.
+    By default it is the last seven days of the zone's calendar, today included: the same for the page, the API and the
+    command line, and the same for whoever is told to ask again. Raises FieldError.
     """
-    # To the end of this minute: what was just reported is in it, and whoever is told to ask again asks the same.
-    this_minute = now.replace(second=0, microsecond=0)
-    until = this_minute + timedelta(minutes=1) if end is None else _instant("to", end, zone)
-    since = until - DEFAULT_RANGE if start is None else _instant("from", start, zone)
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    until = _first_instant(tomorrow, zone) if end is None else _instant("to", end, zone)
+    last = (until - timedelta(microseconds=1)).astimezone(zone).date()
+    default = last - timedelta(days=DEFAULT_DAYS - 1)
+    since = _first_instant(default, zone) if start is None else _instant("from", start, zone)
     if since >= until:
         raise FieldError("from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}")
     if until - since > MAX_RANGE:
@@ -108,8 +110,7 @@ def _instant(field: str, text: str, zone: ZoneInfo) -> datetime:
         if _DAY.fullmatch(text):
             day = date.fromisoformat(text)
             _check_year(field, day.year)
-            # Noon is on the day wherever the clock is changed.
-            return local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone).astimezone(UTC)
+            return _first_instant(day, zone)
         instant = datetime.fromisoformat(text)
     except ValueError as error:
         if isinstance(error, FieldError):
@@ -119,6 +120,11 @@ def _instant(field: str, text: str, zone: ZoneInfo) -> datetime:
         raise FieldError(field, _EXPECTED.format(f"{text[:80]!r}, which has no zone"))
     _check_year(field, instant.year)
     return instant.astimezone(UTC)
+
+
+def _first_instant(day: date, zone: ZoneInfo) -> datetime:
+    # Noon is on the day wherever the clock is changed.
+    return local_day(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone).astimezone(UTC)
 
 
 _EXPECTED = "expected a day (2026-11-22) or an instant with its zone (2026-11-22T12:00:00Z), got {}"

@@ -64,8 +64,18 @@ class RowFiles:
         """A folder beside the files, for what does not fit the memory of whoever reads them."""
         return self._cache / "spill"
 
-    def files(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
-        """The rows of the UTC days `first` to `last`, both included, with corrections. Raises StoreError."""
+    def files(
+        self,
+        first: date,
+        last: date,
+        on_progress: Progress | None = None,
+        *,
+        corrections_until: date | None = None,
+    ) -> Opened:
+        """The rows of the UTC days `first` to `last`, both included, with the corrections that were found on them.
+
+        With `corrections_until`, those as well that were found after, until that day. Raises StoreError.
+        """
         tell = on_progress or silent
         self._cache.mkdir(parents=True, exist_ok=True)
         now = self._now()
@@ -74,6 +84,9 @@ class RowFiles:
         rows = {s3_keys.day_of(entry.key): entry for entry in listed if is_rows(entry)}
         stale = self._stale(first, last, now.date(), rows)
         wanted = [entry for entry in listed if s3_keys.day_of(entry.key) not in stale or not is_rows(entry)]
+        if corrections_until is not None and corrections_until > last:
+            later = self._store.row_objects(last + timedelta(days=1), corrections_until)
+            wanted += [entry for entry in later if not is_rows(entry)]
         as_of = now
         steps = len(wanted) + len(stale)
         for number, (day, (objects, known)) in enumerate(sorted(stale.items())):

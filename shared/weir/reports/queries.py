@@ -8,7 +8,7 @@ Three laws hold in all of them:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -145,6 +145,30 @@ def reasons(filters: Filters) -> Query:
 def hours(filters: Filters) -> Query:
     """Reports that rows account for in each UTC hour, and rows; to be held against another count."""
     return statement("hours", requested(filters))
+
+
+def corrections(filters: Filters, until: datetime, limit: int) -> Query:
+    """Corrections that were found in the range, and those found later, until `until`, for its requests."""
+    return statement("corrections", {**_corrected(filters, until), "limit": str(limit)})
+
+
+def corrected(filters: Filters, until: datetime) -> Query:
+    """What these come to, by the month that they correct."""
+    return statement("corrected", _corrected(filters, until))
+
+
+def _corrected(filters: Filters, until: datetime) -> Values:
+    wider = replace(filters, end=max(filters.end, until))
+    return {
+        **requested(wider),
+        "range_start": timestamp(filters.start),
+        "range_end": timestamp(filters.end),
+    }
+
+
+def booked(filters: Filters, request_ids: Sequence[str]) -> Query:
+    """What is booked of some requests."""
+    return statement("booked", {**requested(filters), "wanted": request_ids})
 
 
 def versions(filters: Filters) -> Query:

@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from threading import Lock
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from weir.ledger import s3_keys
 from weir.ledger.compact import Progress
 from weir.ledger.facts import format_timestamp
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
 from weir.reports import budget as budgets
+from weir.reports import corrections as corrected
 from weir.reports import queries, report_math, row_queries
 from weir.reports.athena import AthenaEngine
 from weir.reports.cursors import CursorError, cursor_after, position_of
@@ -37,6 +39,8 @@ __all__ = ["CursorError", "Filters", "LedgerReader"]
 _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
 _KEPT_QUERIES = 128
+# How far back from today a request is looked for first, and then at a time.
+_FIRST_LOOK, _NEXT_LOOKS = timedelta(days=7), timedelta(days=31)
 _MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
 
 
@@ -103,6 +107,7 @@ class LedgerReader:
             "reasons": queries.reasons(filters),
             "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
             "versions": queries.versions(filters),
+            "corrected": queries.corrected(filters, self._now() + timedelta(days=1)),
         }
         if by != "component":
             wanted["groups"] = queries.series(filters, zone, unit, by)
@@ -114,7 +119,7 @@ class LedgerReader:
         with ThreadPoolExecutor(1) as beside:
             # Listings in S3 take their time, which DuckDB does not need Python for.
             trust = beside.submit(self._trust, filters)
-            with self._open(first, last, on_progress) as opened:
+            with self._open(first, last, on_progress, corrections=True) as opened:
                 got = self._ask(opened, wanted)
         summed = report_math.add_up(got["sums"])
         [overall] = got["overall"]
@@ -155,6 +160,7 @@ class LedgerReader:
                 "rows": summed["corrections"] or 0,
                 "total": report_math.amount(summed["total_corrected"] or Decimal(0)),
                 "is_lower_bound": bool(summed["lower_bounds_corrected"]),
+                "months": [_month_corrected(row) for row in got["corrected"]],
             },
         }
 
@@ -172,18 +178,71 @@ class LedgerReader:
             "unreadable_objects": opened.unreadable,
         }
 
-    def one(self, request_id: str, filters: Filters) -> dict[str, Any] | None:
-        """The row of a request with its timeline and corrections; None if the range has none."""
-        with self._open(*filters.days) as opened:
-            rows = self._ask(opened, {"rows": row_queries.one(filters, request_id)})["rows"]
-        if not rows:
-            return None
-        first, *corrections = rows
+    def one(self, request_id: str, days: tuple[date, date] | None = None) -> dict[str, Any] | None:
+        """A request with its timeline and all of its corrections, whenever they were found; None if there is none.
+
+        It is looked for on the UTC `days`, both included; without them, from today back to the ledger's first day.
+        """
+        tomorrow = self._now().date() + timedelta(days=1)
+        for first, last in [days] if days else self._back_from(tomorrow):
+            rows = self._rows_of(request_id, first, last)
+            if rows and rows[0]["entry"] == "correction" and rows[0]["corrects_at"] is not None:
+                # A correction lies on the day on which it was found; its request says where it is itself.
+                day = rows[0]["corrects_at"].date()
+                rows = self._rows_of(request_id, day, day)
+            if rows:
+                return _request(rows)
+        return None
+
+    def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
+        """Corrections that were found in a range, or later for its requests: before, difference, after."""
+        until = self._now() + timedelta(days=1)
+        with self._open(*filters.days, corrections=True) as opened:
+            got = self._ask(
+                opened,
+                {
+                    "rows": queries.corrections(filters, until, limit + 1),
+                    "sums": queries.corrected(filters, until),
+                },
+            )
+        rows = got["rows"][:limit]
         return {
-            "row": row_json(first),
-            "timeline": timeline(first),
-            "corrections": [row_json(row) for row in corrections],
+            "corrections": corrected.listed(rows, self._booked(rows, until)),
+            "has_more": len(got["rows"]) > limit,
+            "months": [_month_corrected(row) for row in got["sums"]],
         }
+
+    def _rows_of(self, request_id: str, first: date, last: date) -> list[Row]:
+        """The request's own row, then its corrections until now in the order in which they were found."""
+        until = self._now().date() + timedelta(days=2)
+        found = Filters(start=_midnight(first), end=_midnight(max(until, last + timedelta(days=1))))
+        with self._open(first, last, corrections=True) as opened:
+            return self._ask(opened, {"rows": row_queries.one(found, request_id)})["rows"]
+
+    def _back_from(self, last: date) -> Iterator[tuple[date, date]]:
+        """The last days, whose facts may still arrive; then those that were ever compacted, the newest first."""
+        first = last - _FIRST_LOOK
+        yield first, last
+        older = self._store.row_objects(date.min, first - timedelta(days=1))
+        days = sorted({day for entry in older if (day := s3_keys.day_of(entry.key))}, reverse=True)
+        while days:
+            together = [day for day in days if days[0] - day < _NEXT_LOOKS]
+            yield together[-1], together[0]
+            days = days[len(together) :]
+
+    def _booked(self, rows: Sequence[Row], until: datetime) -> list[Row]:
+        """What is booked of the requests that `rows` correct, their own rows included, month by month."""
+        booked: list[Row] = []
+        by_month: dict[str, list[Row]] = {}
+        for row in rows:
+            by_month.setdefault(row["corrects"], []).append(row)
+        for of_month in by_month.values():
+            days = corrected.days_of(of_month)
+            ids = sorted({row["request_id"] for row in of_month})
+            wanted = Filters(start=_midnight(days[0]), end=until + timedelta(days=1))
+            with self._open(days[0], days[-1], corrections=True) as opened:
+                booked += self._ask(opened, {"rows": queries.booked(wanted, ids)})["rows"]
+        return booked
 
     def budget_used_percent(self) -> float | None:
         """What the running month (UTC) has cost until now, in percent of its budget; None without a budget."""
@@ -198,8 +257,10 @@ class LedgerReader:
         return float(self._spent(end, zone, days)["percent"])
 
     @contextmanager
-    def _open(self, first: date, last: date, on_progress: Progress | None = None) -> Iterator[_Opened]:
-        """The engine for the UTC days `first` to `last`, both included."""
+    def _open(
+        self, first: date, last: date, on_progress: Progress | None = None, *, corrections: bool = False
+    ) -> Iterator[_Opened]:
+        """The engine for the UTC days `first` to `last`, both included; with `corrections`, those found since."""
         if self._athena is not None and self._athena_over_bytes > 0:
             stored = self._store.row_objects(first, last)
             if sum(entry.size for entry in stored) > self._athena_over_bytes:
@@ -208,7 +269,8 @@ class LedgerReader:
                 yield _Opened(self._athena.at(state), state, as_of, 0)
                 return
         with self._lock:
-            found = self._rows.files(first, last, on_progress)
+            until = self._now().date() + timedelta(days=1) if corrections else None
+            found = self._rows.files(first, last, on_progress, corrections_until=until)
             state = _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in found.files])
             with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
                 yield _Opened(engine, state, found.as_of, len(found.unreadable))
@@ -304,6 +366,36 @@ def _completeness(
         ),
         "counted_until": trust.counted_until,
     }
+
+
+def _request(rows: Sequence[Row]) -> dict[str, Any]:
+    """One request as the API shows it, from its own row and its corrections."""
+    first, *corrections = rows
+    history = corrected.history(first, corrections)
+    return {
+        "row": row_json(first),
+        "timeline": timeline(first),
+        "corrections": [
+            {"row": row_json(row), **change} for row, change in zip(corrections, history, strict=True)
+        ],
+        "corrected_total": history[-1]["after"] if history else None,
+        "changes": corrected.changes(first, corrections),
+    }
+
+
+def _month_corrected(row: Row) -> dict[str, Any]:
+    return {
+        "month": row["corrects"],
+        "is_later": row["is_later"],
+        "corrections": row["corrections"],
+        "requests": row["requests"],
+        "total": report_math.amount(row["total"]),
+        "is_lower_bound": bool(row["lower_bounds"]),
+    }
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _digest(names: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ def test_a_report_is_a_page_that_a_person_reads(bucket: str, costs: Costs) -> No
     for title in ("by component", "by outcome", "by tenant", "waste", "unit economics", "latency, ms"):
         assert f"\n{title}\n" in out, title
     assert "acme" in out and "invalid output" in out
-    assert f"price book {BOOK.version}" in out
+    assert f"priced with book {BOOK.version}" in out
     assert max(map(len, out.splitlines())) <= 120
 
 

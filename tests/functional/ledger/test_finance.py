@@ -230,12 +230,36 @@ def test_the_outcome_filter_knows_every_outcome(client: TestClient) -> None:
     assert [name for name in listed if f'"{name}"' not in page] == []
 
 
+def test_every_member_and_every_parameter_of_the_api_is_described(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+
+    def described(member: dict[str, Any]) -> bool:
+        named = schemas.get(member.get("$ref", "").rpartition("/")[2], {})
+        return bool(member.get("description") or named.get("description"))
+
+    missing = [
+        f"{name}.{member}"
+        for name, schema in schemas.items()
+        for member, said in schema.get("properties", {}).items()
+        if not described(said)
+    ]
+    missing += [
+        f"{path} {parameter['name']}"
+        for path, methods in document["paths"].items()
+        for entry in methods.values()
+        for parameter in entry.get("parameters", ())
+        if not parameter.get("description")
+    ]
+    assert missing == []
+
+
 def test_the_openapi_document_is_valid(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     validate(document)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 5
+    assert len(operations) == 6
     for operation in operations:
         assert set(operation["responses"]["422"]["content"]) == {"application/problem+json"}
 

@@ -22,7 +22,9 @@ from weir.ledger.compact import compact
 from weir.ledger.join import join
 from weir.ledger.row import Row
 from weir.ledger.store import Store
+from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
+from weir.reports import report_math
 from weir.reports.engine import DuckEngine, TooBig
 
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -304,9 +306,111 @@ def test_what_comes_after_a_close_is_money_of_the_day_it_was_found_and_stays_wit
     assert after["totals"]["requests"] == report(client, "2026-11-01", "2026-11-02")["totals"]["requests"]
     one = client.get("/api/requests/r04", params={"from": "2026-10-20", "to": "2026-11-03"}).json()
     assert (one["row"]["entry"], one["row"]["billed_ms"]) == ("request", None)
-    assert {row["entry"] for row in one["corrections"]} == {"correction"}
-    assert {row["corrects"] for row in one["corrections"]} == {"2026-10"}
+    assert {found["row"]["entry"] for found in one["corrections"]} == {"correction"}
+    assert {found["row"]["corrects"] for found in one["corrections"]} == {"2026-10"}
     assert sum(Decimal(row["cost"]["total"]) for row in one["corrections"]) == Decimal(found["total"])
+
+
+@pytest.fixture
+def corrected(client: TestClient, bucket: str, context: Any, tmp_path: Path) -> tuple[str, str]:
+    """October is closed; then r04's report comes. What it cost before, and what it costs after."""
+    store, book = Store(bucket), PriceBook.load()
+    before = next(row for row in rows_of(bucket) if row.request_id == "r04").cost.total
+    compact(store, book, date(2026, 10, 1), date(2026, 10, 31), tmp_path)
+    close(store, "2026-10", NOW, tmp_path)
+    at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
+    ledger.handler(lines.batch([lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)]), context)
+    correct(store, book, "2026-10", NOW, tmp_path)
+    after = next(row for row in rows_of(bucket) if row.request_id == "r04").cost.total
+    assert after > before
+    return plain(before), plain(after)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},  # looked for in the whole ledger
+        {"from": "2026-10-20", "to": "2026-11-01"},  # the request's own month
+        {"from": "2026-10-24", "to": "2026-10-25"},  # its day
+        {"from": "2026-11-02", "to": "2026-11-03"},  # a range that holds the correction alone
+    ],
+)
+def test_a_corrected_request_shows_before_and_after_wherever_it_is_opened_from(
+    client: TestClient, corrected: tuple[str, str], query: dict[str, str]
+) -> None:
+    before, after = corrected
+    found = client.get("/api/requests/r04", params=query).json()
+    assert (found["row"]["entry"], found["row"]["cost"]["total"]) == ("request", before)
+    assert found["corrections"][0]["before"] == before
+    assert (found["corrections"][-1]["after"], found["corrected_total"]) == (after, after)
+    changed = {change["name"]: change for change in found["changes"]}
+    assert (changed["billed_ms"]["before"], changed["billed_ms"]["after"]) == (None, "1068")
+    assert (changed["total"]["before"], changed["total"]["after"]) == (before, after)
+    assert "outcome" not in changed and "output_tokens" not in changed
+
+
+@pytest.mark.parametrize(
+    ("query", "is_later"),
+    [
+        ({"from": "2026-10-20", "to": "2026-11-01"}, True),  # the month that is corrected
+        ({"from": "2026-11-02", "to": "2026-11-03"}, False),  # the day on which it was found
+    ],
+)
+def test_corrections_are_listed_where_they_were_found_and_where_their_requests_are_and_are_no_requests(
+    client: TestClient, corrected: tuple[str, str], query: dict[str, str], is_later: bool
+) -> None:
+    before, after = corrected
+    listed = client.get("/api/corrections", params=query).json()
+    [one] = listed["corrections"]
+    difference = Decimal(after) - Decimal(before)
+    assert (one["request_id"], one["corrects"], one["is_later"]) == ("r04", "2026-10", is_later)
+    assert (one["before"], one["after"], Decimal(one["difference"])) == (before, after, difference)
+    [month] = listed["months"]
+    assert (month["month"], month["requests"], Decimal(month["total"])) == ("2026-10", 1, difference)
+    assert report(client, query["from"], query["to"])["corrections"]["months"] == [month]
+    rows = client.get("/api/requests", params={**query, "limit": 500}).json()["rows"]
+    assert {row["entry"] for row in rows} <= {"request"}
+
+
+def test_a_request_is_found_by_its_id_at_any_age_and_nobody_else_is(
+    client: TestClient, bucket: str, context: Any, tmp_path: Path
+) -> None:
+    at_ms = round(datetime(2025, 2, 3, 12, tzinfo=UTC).timestamp() * 1000)
+    old = [lines.log_event(line, f"old{n}", at_ms + n) for n, line in enumerate(lines.request("old"))]
+    ledger.handler(lines.batch(old), context)
+    for first in (date(2025, 2, 1), date(2026, 10, 20)):
+        compact(Store(bucket), PriceBook.load(), first, first + timedelta(days=13), tmp_path)
+    assert client.get("/api/requests/old").json()["row"]["day"] == "2025-02-03"
+    assert client.get("/api/requests/r00").json()["row"]["request_id"] == "r00"
+    missing = client.get("/api/requests/nobody")
+    assert (missing.status_code, "in the ledger" in missing.json()["detail"]) == (404, True)
+    outside = client.get("/api/requests/old", params={"from": "2026-10-01", "to": "2026-11-01"})
+    assert (outside.status_code, "on the UTC days" in outside.json()["detail"]) == (404, True)
+
+
+def test_every_line_that_is_a_lower_bound_says_so(client: TestClient, bucket: str) -> None:
+    rows, found = rows_of(bucket), report(client, by="model")
+    assert found["totals"]["is_lower_bound"] and found["unit_economics"]["is_lower_bound"]
+    for group in found["breakdowns"]["model"]:
+        own = [row for row in rows if (row.model_returned or row.model or "(unknown)") == group["name"]]
+        assert group["is_lower_bound"] == any(row.cost.unpriced for row in own), group["name"]
+    assert [group["name"] for group in found["series"]["totals"]] == found["series"]["groups"]
+    assert {group["name"]: group["is_lower_bound"] for group in found["series"]["totals"]} == {
+        group["name"]: group["is_lower_bound"] for group in found["breakdowns"]["model"]
+    }
+    for point in found["series"]["points"]:
+        own = [row for row in rows if row.day.isoformat() == point["start"][:10]]
+        assert point["is_lower_bound"] == any(row.cost.unpriced for row in own)
+    left_out = {reason for row in rows for reason in row.cost.unpriced}
+    for name in found["totals"]["unpriced"]["components"]:
+        assert any(name in report_math.charges_of(reason) for reason in left_out)
+    assert "output_tokens" in found["totals"]["unpriced"]["components"]
+
+
+def test_the_report_says_which_price_books_made_its_rows(client: TestClient) -> None:
+    found = report(client)["price_book"]
+    assert found["versions_in_rows"] == [PriceBook.load().version]
+    assert report(client, "2025-01-01", "2025-01-02")["price_book"]["versions_in_rows"] == []
 
 
 def test_what_does_not_fit_the_memory_goes_to_the_disk_or_is_refused_in_words(tmp_path: Path) -> None:

@@ -108,6 +108,22 @@ def test_a_day_is_one_of_the_readers_zone_and_an_instant_is_its_own() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("now", "first", "end"),
+    [
+        ("2026-11-22T12:00Z", "2026-11-15T23:00Z", "2026-11-22T23:00Z"),
+        ("2026-11-22T23:30Z", "2026-11-16T23:00Z", "2026-11-23T23:00Z"),  # already tomorrow in Berlin
+        ("2026-10-26T12:00Z", "2026-10-19T22:00Z", "2026-10-26T23:00Z"),  # seven days of 169 hours
+    ],
+)
+def test_by_default_it_is_seven_days_of_the_readers_calendar_with_today(
+    now: str, first: str, end: str
+) -> None:
+    found = range_of(None, None, BERLIN, datetime.fromisoformat(now))
+    assert (found.start, found.end) == (datetime.fromisoformat(first), datetime.fromisoformat(end))
+    assert range_of(None, found.end.isoformat(), BERLIN, NOW) == found
+
+
 def test_a_day_that_begins_when_the_clock_changes_begins_then() -> None:
     # Cairo's clocks go from 24:00 on Thursday, 23 April 2026, to 1:00 on Friday.
     found = range_of("2026-04-24", "2026-04-25", ZoneInfo("Africa/Cairo"), NOW)
