@@ -107,7 +107,7 @@ class LedgerReader:
             "reasons": queries.reasons(filters),
             "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
             "versions": queries.versions(filters),
-            "corrected": queries.corrected(filters, self._now() + timedelta(days=1)),
+            "corrected": queries.corrected(filters, self._until()),
         }
         if by != "component":
             wanted["groups"] = queries.series(filters, zone, unit, by)
@@ -196,7 +196,7 @@ class LedgerReader:
 
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
         """Corrections that were found in a range, or later for its requests: before, difference, after."""
-        until = self._now() + timedelta(days=1)
+        until = self._until()
         with self._open(*filters.days, corrections=True) as opened:
             got = self._ask(
                 opened,
@@ -212,10 +212,13 @@ class LedgerReader:
             "months": [_month_corrected(row) for row in got["sums"]],
         }
 
+    def _until(self) -> datetime:
+        """After whatever can have been found until now; the same all day, so that the same is asked again."""
+        return _midnight(self._now().date() + timedelta(days=2))
+
     def _rows_of(self, request_id: str, first: date, last: date) -> list[Row]:
         """The request's own row, then its corrections until now in the order in which they were found."""
-        until = self._now().date() + timedelta(days=2)
-        found = Filters(start=_midnight(first), end=_midnight(max(until, last + timedelta(days=1))))
+        found = Filters(start=_midnight(first), end=max(self._until(), _midnight(last + timedelta(days=1))))
         with self._open(first, last, corrections=True) as opened:
             return self._ask(opened, {"rows": row_queries.one(found, request_id)})["rows"]
 
@@ -239,7 +242,7 @@ class LedgerReader:
         for of_month in by_month.values():
             days = corrected.days_of(of_month)
             ids = sorted({row["request_id"] for row in of_month})
-            wanted = Filters(start=_midnight(days[0]), end=until + timedelta(days=1))
+            wanted = Filters(start=_midnight(days[0]), end=until)
             with self._open(days[0], days[-1], corrections=True) as opened:
                 booked += self._ask(opened, {"rows": queries.booked(wanted, ids)})["rows"]
         return booked

@@ -288,7 +288,7 @@ def test_the_same_question_is_asked_of_the_engine_once_until_a_row_changes(
     assert len(asked) == 2
 
 
-def test_what_comes_after_a_close_is_money_of_the_day_it_was_found_and_stays_with_its_request(
+def test_what_comes_after_a_close_is_money_of_the_day_it_was_partand_stays_with_its_request(
     client: TestClient, bucket: str, context: Any, tmp_path: Path
 ) -> None:
     store, book = Store(bucket), PriceBook.load()
@@ -308,7 +308,7 @@ def test_what_comes_after_a_close_is_money_of_the_day_it_was_found_and_stays_wit
     assert (one["row"]["entry"], one["row"]["billed_ms"]) == ("request", None)
     assert {found["row"]["entry"] for found in one["corrections"]} == {"correction"}
     assert {found["row"]["corrects"] for found in one["corrections"]} == {"2026-10"}
-    assert sum(Decimal(row["cost"]["total"]) for row in one["corrections"]) == Decimal(found["total"])
+    assert sum(Decimal(part["difference"]) for part in one["corrections"]) == Decimal(found["total"])
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def test_a_corrected_request_shows_before_and_after_wherever_it_is_opened_from(
         ({"from": "2026-11-02", "to": "2026-11-03"}, False),  # the day on which it was found
     ],
 )
-def test_corrections_are_listed_where_they_were_found_and_where_their_requests_are_and_are_no_requests(
+def test_corrections_are_listed_where_they_were_partand_where_their_requests_are_and_are_no_requests(
     client: TestClient, corrected: tuple[str, str], query: dict[str, str], is_later: bool
 ) -> None:
     before, after = corrected
@@ -372,7 +372,7 @@ def test_corrections_are_listed_where_they_were_found_and_where_their_requests_a
     assert {row["entry"] for row in rows} <= {"request"}
 
 
-def test_a_request_is_found_by_its_id_at_any_age_and_nobody_else_is(
+def test_a_request_is_partby_its_id_at_any_age_and_nobody_else_is(
     client: TestClient, bucket: str, context: Any, tmp_path: Path
 ) -> None:
     at_ms = round(datetime(2025, 2, 3, 12, tzinfo=UTC).timestamp() * 1000)
