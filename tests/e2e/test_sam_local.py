@@ -27,6 +27,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from infra.local import lambda_image
+from tests.readme_blocks import files_and_output
 from tests.unit.cloudformation import ROOT
 
 BUILT = ROOT / ".aws-sam/build/template.yaml"
@@ -249,6 +250,19 @@ def test_sam_local_invoke_loads_the_ledger_jobs_with_what_they_carry(sam: Sam, t
     answer = invoke(sam, event, "LedgerJobsFunction")
     assert answer["errorType"] == "TaskError", answer
     assert "expected a task of compact" in answer["errorMessage"]
+
+
+def test_the_runtime_clients_readme_example_runs_under_sam_local(sam: Sam, tmp_path: Path) -> None:
+    files, printed = files_and_output(ROOT / "shared/asgiric/README.md")
+    shutil.copytree(ROOT / "shared/asgiric", tmp_path / "hello/asgiric")
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "hello/bootstrap").chmod(0o755)
+    done = subprocess.run(
+        [SAM, "local", "invoke", "Hello", "--event", "-", "--skip-pull-image"],
+        env=sam.environment, cwd=tmp_path, input="{}", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == printed, done.stderr[-2000:]
 
 
 def test_sam_local_start_api_answers_curl(sam: Sam) -> None:

@@ -1,6 +1,8 @@
 """What others can install: each wheel alone, in an environment that has it, what it asks for, and nothing else."""
 
+import asyncio
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +15,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+from tests.functional.asgiric.scripted_api import ScriptedRuntimeApi
+from tests.readme_blocks import files_and_output
 
 ROOT = Path(__file__).parents[2]
 PARTS = sorted(path.parent.name for path in ROOT.glob("shared/*/pyproject.toml"))
@@ -93,6 +98,40 @@ def test_the_first_example_prints_what_its_readme_says_where_nothing_but_the_whe
         "['annotated-types', 'pydantic', 'pydantic-streaming', 'pydantic_core', 'typing-inspection',"
         " 'typing_extensions']\n"
     )
+
+
+async def test_the_runtime_clients_first_example_streams_where_nothing_but_its_wheel_is(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    """Against a Runtime API of ours; `make sam-local` runs the same files in a container."""
+    readme = ROOT / "shared/asgiric/README.md"
+    files, printed = files_and_output(readme)
+    (tmp_path / "hello").mkdir()
+    for name in ("hello/app.py", "hello/bootstrap"):
+        (tmp_path / name).write_text(files[name])
+    bootstrap = tmp_path / "hello/bootstrap"
+    bootstrap.chmod(0o755)
+    with ZipFile(wheels["asgiric"]) as archive:
+        archive.extractall(tmp_path / "hello")  # as pip install --target does
+    venv.create(tmp_path / "empty", symlinks=True)
+    async with ScriptedRuntimeApi() as api:
+        process = await asyncio.create_subprocess_exec(
+            bootstrap,
+            tmp_path / "empty/bin/python",
+            env={
+                "PATH": os.environ["PATH"],
+                "LAMBDA_TASK_ROOT": str(tmp_path / "hello"),
+                "AWS_LAMBDA_RUNTIME_API": api.address,
+                "_HANDLER": "app.app",
+            },
+        )
+        call = await api.invoke({}).answer()
+        process.terminate()
+        assert await process.wait() == 0
+        assert api.violations == []
+    assert call.body.decode() == printed
+    assert [chunk.data for chunk in call.chunks] == [b"one ", b"two ", b"three"]
+    assert 0.05 < call.chunks[1].at_s - call.chunks[0].at_s
 
 
 def test_an_older_pydantic_is_refused_at_import(wheels: dict[str, Path], tmp_path: Path) -> None:
