@@ -14,6 +14,7 @@ import select
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
 
 import h11
 import httpx
@@ -101,13 +102,16 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
     async def _connect(self, origin: _Origin, timeout_s: float | None) -> "_Connection":
         scheme, host, port = origin
+        loop = asyncio.get_running_loop()
+        # Loops that are not asyncio's own (uvloop) try one address after the other.
+        staggered: dict[str, Any] = (
+            {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 # Shielded: whoever gives up waiting must not take the certificates from the others.
                 tls = await asyncio.shield(self.prepare_tls()) if scheme == "https" else None
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    _Connection, host, port, ssl=tls, happy_eyeballs_delay=0.25
-                )
+                _, connection = await loop.create_connection(_Connection, host, port, ssl=tls, **staggered)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(f"{host}:{port}: no connection in time") from error
         except OSError as error:  # ssl.SSLError is one
@@ -233,8 +237,7 @@ class _Connection(asyncio.BufferedProtocol):
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

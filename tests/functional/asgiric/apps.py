@@ -280,6 +280,11 @@ async def sabotaged(scope: Any, receive: Any, send: Any) -> None:
     await gated(scope, receive, send)
 
 
+if "--uvloop" in os.environ.get("APP_OPTIONS", ""):
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
 if "--snapshot-hooks" in os.environ.get("APP_OPTIONS", ""):
     import snapshot_restore_py
 

@@ -76,9 +76,11 @@ async def provider(*scripts: Sequence[Step]) -> AsyncIterator[Provider]:
     """Serve one script a request, in order; the last one again and again."""
     state = Provider()
     left = list(scripts)
+    clients: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         state.connections += 1
+        clients.add(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -109,6 +111,7 @@ async def provider(*scripts: Sequence[Step]) -> AsyncIterator[Provider]:
             pass
         finally:
             state.hung_up.set()
+            clients.discard(writer)
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -117,4 +120,5 @@ async def provider(*scripts: Sequence[Step]) -> AsyncIterator[Provider]:
     async with server:
         yield state
         server.close()
-        server.close_clients()
+        for writer in list(clients):  # uvloop's servers do not know theirs
+            writer.close()
