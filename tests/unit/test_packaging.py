@@ -48,6 +48,7 @@ README_COMMANDS = {
         'startswith("infra/costs/costs ")',
     ),
     r"(WEIR_[A-Z_]+=\S+ )*make dev": ("tests/e2e/test_readme.py", '"dev"'),
+    r'curl -N "\$URL/v1/generations" --aws-sigv4 .*': ("tests/e2e/test_readme.py", "--aws-sigv4"),
     r"curl -N http://127\.0\.0\.1:\d+/v1/generations .*": ("tests/e2e/test_readme.py", "curl"),
 }
 
@@ -268,13 +269,35 @@ def commands(document: str) -> list[str]:
     ]
 
 
-def test_every_command_of_the_readme_is_run_by_a_test_or_by_ci() -> None:
-    assert commands("README.md")
-    for command in commands("README.md"):
+READMES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "functions/*/README.md", "infra/README.md", "shared/README.md", "tests/README.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_every_command_of_a_readme_is_run_by_a_test_or_by_ci(document: str) -> None:
+    for command in commands(document):
         runs = [run for pattern, run in README_COMMANDS.items() if re.fullmatch(pattern, command)]
-        assert runs, f"README.md: nothing runs {command!r}: add who does to README_COMMANDS"
+        assert runs, f"{document}: nothing runs {command!r}: add who does to README_COMMANDS"
         for file, words in runs:
             assert words in (ROOT / file).read_text(), f"{file} no longer runs {command!r}"
+
+
+def test_the_readme_leads_every_reader_to_a_page_of_their_own_and_fits_one_screen() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 70
+    for page in ("functions/generate", "functions/finance", "infra", "shared", "tests"):
+        assert f"({page}/README.md)" in text
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_every_link_of_a_readme_to_this_repository_leads_somewhere(document: str) -> None:
+    folder = (ROOT / document).parent
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / document).read_text()):
+        if "://" not in link and not link.startswith("#"):
+            assert (folder / link.partition("#")[0]).exists(), f"{document}: {link}"
 
 
 def test_every_target_of_the_makefile_is_listed_and_explained() -> None:

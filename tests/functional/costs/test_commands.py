@@ -260,7 +260,7 @@ def test_a_ledger_is_named_one_way_or_the_other(
 
 
 def test_the_commands_of_the_readme_are_understood() -> None:
-    for command in commands("README.md"):
+    for command in commands("functions/finance/README.md"):
         if command.startswith("infra/costs/costs "):
             assert parser({}).parse_args(shlex.split(command)[1:]).command
 
