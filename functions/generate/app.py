@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from weir.embedded_metrics import stage_of
 from weir.generate.cors import cors_headers
+from weir.generate.policy import Clocks, Policy
 from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation
 from weir.generate.responses import (
@@ -34,7 +35,7 @@ from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
 from weir.pricing.overrides import load_price_book
 from weir.problems import Problem
-from weir.providers.secret import Secret
+from weir.providers.protocols import import_protocol
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
 
@@ -59,11 +60,10 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
-        upstream = Upstream(
-            settings.upstream_base_url,
-            Secret(settings.upstream_key),
-            transport=make_transport(settings.upstream_base_url, os.environ),
-        )
+        routes = settings.routes
+        secure = any(route.base_url.startswith("https:") for route in routes.routes.values())
+        clocks = Clocks(**settings.clocks)
+        upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))
         validator_process = ValidatorProcess()
         self._generate = Generate(
             upstream=upstream,
@@ -71,15 +71,18 @@ class App:
             telemetry=Telemetry(
                 "generate",
                 stage_of(os.environ),
+                mask=upstream.mask,
                 error_text=os.environ.get("WEIR_LOG_ERROR_TEXT") == "1",
             ),
             function=settings.function,
-            model=settings.upstream_model,
+            routes=routes,
             price_book=lambda: load_price_book(settings.price_overrides),
             monotonic_ns=time.monotonic_ns,
             utc_now=lambda: datetime.now(UTC),
+            policy=Policy(clocks),
         )
-        await upstream.prefetch_key()
+        import_protocol(routes.routes[routes.default])
+        await upstream.prefetch_key(routes.routes[routes.default])
         if (
             settings.function.initialization_type == "on-demand"
         ):  # otherwise no request waits, or pays, for INIT

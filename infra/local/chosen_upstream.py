@@ -23,12 +23,14 @@ class UpstreamSettingsError(Exception):
 class ChosenUpstream:
     """What answers; `simulator` is None for a real endpoint, whose prices are those of the shipped book.
 
-    `price_overrides` is inline JSON for the template's PriceOverrides: made-up prices for the simulator's tokens.
+    `provider` names the endpoint's profile, empty for the one that its host tells. `price_overrides` is inline JSON
+    for the template's PriceOverrides: made-up prices for the simulator's tokens.
     """
 
     base_url: str
     model: str
     key: str | None
+    provider: str
     price_overrides: str
     simulator: Simulator | None
 
@@ -52,13 +54,14 @@ async def chosen_upstream(environment: Mapping[str, str]) -> AsyncIterator[Chose
             raise UpstreamSettingsError(
                 "WEIR_UPSTREAM_BASE_URL is set: expected WEIR_UPSTREAM_MODEL, too, got nothing"
             )
-        yield ChosenUpstream(base_url, model, environment.get("WEIR_UPSTREAM_KEY"), overrides, None)
+        key, provider = environment.get("WEIR_UPSTREAM_KEY"), environment.get("WEIR_UPSTREAM_PROVIDER", "")
+        yield ChosenUpstream(base_url, model, key, provider, overrides, None)
         return
     # It demands a key that only Secrets Manager knows: what works here has read it from there.
     key = secrets.token_urlsafe(24)
     async with Simulator(api_key=key) as simulator:
         prices = overrides or _PRICES.read_text(encoding="utf-8")
-        yield ChosenUpstream(simulator.base_url, "sim-1", key, prices, simulator)
+        yield ChosenUpstream(simulator.base_url, "sim-1", key, "simulator", prices, simulator)
 
 
 def _overrides(given: str) -> str:

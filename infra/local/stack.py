@@ -212,6 +212,7 @@ class LocalAws:
             "Architecture": {"aarch64": "arm64", "arm64": "arm64"}.get(os.uname().machine, "x86_64"),
             "UpstreamBaseUrl": config.upstream_base_url,
             "UpstreamModel": config.upstream_model,
+            "UpstreamProvider": "simulator",
             # Nobody is Athena here: DuckDB answers whatever the size.
             "AthenaOverMegabytes": "0",
             "UpstreamKey": f"secretsmanager:{self._key_secret}" if config.upstream_key is not None else "",

@@ -25,7 +25,7 @@ from infra.local.simulator import SCRIPTS, Simulator
 from infra.local.simulator.answer import compose
 from tests.buckets import moto_server, new_account
 from tests.functional.generate.door import Answer, door, facts
-from weir.schemas import response_format
+from tests.response_format import response_format
 from weir.schemas.blog_post import BlogPost
 
 ROOT = Path(__file__).parents[2]

@@ -36,6 +36,7 @@ ADAPTERS = {
     "weir.reports.export_jobs", "weir.reports.parquet_cache", "weir.reports.report", "weir.reports.web",
     "weir.reports.statements",  # the files of SQL
     "weir.reports.xlsx",
+    "weir.generate.settings",  # the models' file
     "weir.generate.service", "weir.generate.validator_process", "weir.generate.process",
     "weir.generate.loop_gap", "weir.generate.token_timer", "weir.generate.telemetry",
 }  # fmt: skip

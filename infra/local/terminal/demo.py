@@ -266,7 +266,7 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
             upstream_model=upstream.model,
             upstream_key=upstream.key,
             built=built,
-            parameters={"PriceOverrides": upstream.price_overrides},
+            parameters={"PriceOverrides": upstream.price_overrides, "UpstreamProvider": upstream.provider},
         )
         aws = await stack.enter_async_context(LocalAws(config))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S))

@@ -1,24 +1,29 @@
 """One call of the model, sans IO: the provider's bytes in, the caller's events out, and a verdict at the end.
 
 Text leaves as a `delta` in the same breath in which it is validated; a violation ends the attempt at the chunk that
-brought it. What the finish reason says of a text (cut off, refused, filtered) comes before what the schema says: a
-document that the token limit cut is not the model's mistake.
+brought it. A document that has closed is validated whatever the finish reason says; of one that has not, the finish
+reason says why: a document that the token limit cut is not the model's mistake. Plain text that the limit cut was paid
+for, and is the caller's.
+
+The output cap is held here too, by count, whatever the server does with it: one delta is one token with most
+providers, and no token is longer than some characters.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
 from weir.generate import events
+from weir.generate.policy import Caps
 from weir.generate.result import Verdict
 from weir.generate.retry import Retry, Splice
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
 from weir.pricing.usage import Usage
 from weir.problems import Problem
-from weir.providers.chat_completions import ChatCompletionsDecoder
 from weir.providers.events import (
     Decoder,
     Failed,
@@ -30,58 +35,98 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.routes import Route
+from weir.providers.structured_output import StructuredOutput
+from weir.providers.upstream import problem_of
+
+_MAX_CHARS_PER_TOKEN = 16
+_BLANKS = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write."""
+
+    route: Route
+    input_chars: int
+    max_tokens: int
+    structured: StructuredOutput | None = None
+    schema: type[BaseModel] | None = None
+    retry: Retry | None = None
 
 
 class Attempt:
-    """The state of one upstream call; `clock` gives monotonic nanoseconds, `input_chars` is all that the model reads.
+    """The state of one upstream call; `clock` gives monotonic nanoseconds.
 
-    `verdict` is how it ended, as soon as that is known; `over` says that no more bytes are wanted, `progressed` that
-    the last ones held text of the model. `keep_text` is for callers who want one response and no events, and for a
-    retry. A `retry` says what is kept of the attempt before this one.
+    `verdict` is how it ended, as soon as that is known, and `failed` the provider's own failure, if it was one; `over`
+    says that no more bytes are wanted, `progressed` that the last ones held text of the model. `keep` is for callers
+    who want one response and no events, and for a retry: text and values are kept.
     """
 
     def __init__(
         self,
         number: int,
+        asked: Asked,
+        decoder: Decoder,
         *,
-        model: str,
-        input_chars: int,
-        schema: type[BaseModel] | None,
         include: frozenset[str],
         stop_at_violation: bool,
-        keep_text: bool,
+        keep: bool,
+        caps: Caps,
         timing: RequestTiming,
         clock: Callable[[], int],
-        retry: Retry | None = None,
     ) -> None:
         self.number = number
-        self.model = model  # as asked for, until the provider names the one that answers
-        self.input_chars = input_chars
+        self.asked = asked
+        self.decoder = decoder
+        self.include = include
         self.model_returned: str | None = None
         self.service_tier: str | None = None
         self.served_region: str | None = None
-        self.include = include
-        self.decoder: Decoder = ChatCompletionsDecoder()
-        self.validator = StreamedValidator(schema) if schema is not None else None
+        self.validator = StreamedValidator(asked.schema) if asked.schema is not None else None
         self.usage = Usage()
         self.verdict: Verdict | None = None
+        self.failed: Failed | None = None
         self.sent_paths: list[str] = []
+        self.values: list[Value] = []
         self.deltas = 0
         self.output_chars = 0
         self.over = False
         self.progressed = False
         self._stop_at_violation = stop_at_violation
-        self._texts: list[str] | None = [] if keep_text else None
+        self._caps = caps
+        self._texts: list[str] | None = [] if keep else None
+        self._read_bytes = self._held = self._blanks = 0
+        self._cut = ""  # why we took no more of it
         self._refused = False
         self._timing = timing
         self._clock = clock
+        retry = asked.retry
         self._splice = Splice(retry.prefix if retry else "", retry.kept if retry else frozenset())
         self._kept_paths = retry.kept_paths if retry else frozenset()
+        self._by_tool = asked.structured is not None and asked.structured.mode == "tool"
+        self._tool_index: int | None = None
+
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether we hung up while the model was still writing."""
+        stopped = self.over and (self.failed is None)
+        return stopped and not (self.decoder.terminated or self.decoder.finish)
+
+    @property
+    def model(self) -> str:
+        """The provider's model that was asked for."""
+        return self.asked.route.model
 
     @property
     def answering_model(self) -> str:
-        """The model that is to be priced: the one that the provider named, or else the one asked for."""
-        return self.model_returned or self.model
+        """The model that is to be priced: the route's word for it, or the one that the provider named, or was asked."""
+        return self.asked.route.price_key or self.model_returned or self.model
+
+    @property
+    def input_chars(self) -> int:
+        """All that the model reads, in characters."""
+        return self.asked.input_chars
 
     @property
     def text(self) -> str | None:
@@ -92,10 +137,13 @@ class Attempt:
         """Take bytes of the provider's body; return the events that they give, as bytes for the caller."""
         out: list[bytes] = []
         self.progressed = False
+        self._read_bytes += len(data)
         for event in self.decoder.feed(data):
             self._take(event, out)
         if self.progressed and not self.over:
             self._validate("", out)  # nothing more has come for now: look at all that has
+        if self._read_bytes > self._caps.read_bytes and not self.decoder.terminated:
+            self._stop(f"provider: expected at most {self._caps.read_bytes} bytes, got more")
         self.over = self.over or self.decoder.terminated
         return b"".join(out)
 
@@ -117,28 +165,57 @@ class Attempt:
                 self.model_returned = event.model or self.model_returned
                 self.service_tier = event.tier or self.service_tier
                 self.served_region = event.region or self.served_region
+            case ToolCall() if self._by_tool and self._tool_index in (None, event.index):
+                # The forced tool's arguments are the document.
+                self._tool_index = event.index
+                if event.arguments and not self.over:
+                    self._absorb_text(event.arguments, out)
             case Reasoning(text) | ToolCall(arguments=text):
-                self.progressed = True
-                self.deltas += 1
-                self.output_chars += len(text)
+                self._count(text)
             case Refusal():
                 self._refused = self.progressed = True
             case Failed():
-                members = {"provider": {"status": 200, "code": event.code}}
-                self.fail(Problem(event.outcome, f"provider: {event.message}", members=members))
+                self.failed = event
+                self.fail(problem_of(event))
             case _:
                 pass  # why it finished the decoder holds for `conclude`
 
-    def _absorb_text(self, text: str, out: list[bytes]) -> None:
-        self._timing.token(self._clock())
+    def _count(self, text: str) -> None:
         self.progressed = True
         self.deltas += 1
         self.output_chars += len(text)
+        cap = self.asked.max_tokens
+        if self.deltas > cap or self.output_chars > cap * _MAX_CHARS_PER_TOKEN:
+            self._cut, self.over = f"{cap} tokens", True
+
+    def _absorb_text(self, text: str, out: list[bytes]) -> None:
+        self._timing.token(self._clock())
+        self._count(text)
+        if self._cut:
+            return  # beyond the cap: not the caller's any more
         if self._texts is not None:
             self._texts.append(text)
         if "delta" in self.include:
             out.append(events.delta(self.number, text))
         self._validate(text, out)
+        self._hold(text)
+
+    def _hold(self, text: str) -> None:
+        """Bound what is kept: text at all, and white space where a document is due, which may go on for ever."""
+        if self.validator is None:
+            if self._texts is not None:
+                self._held += len(text) * (1 if text.isascii() else 2)
+        else:
+            self._held += len(text) * (1 if text.isascii() else 2)
+            self._blanks = self._blanks + len(text) if not text.strip(_BLANKS) else 0
+            if self._blanks > self._caps.blank_chars:
+                self._cut, self.over = f"{self._caps.blank_chars} blanks in a row", True
+        if self._held > self._caps.held_chars:
+            self._stop(f"output: expected at most {self._caps.held_chars} characters to hold, got more")
+
+    def _stop(self, detail: str) -> None:
+        if not self.over:
+            self.fail(Problem(Outcome.STOPPED, detail))
 
     def _validate(self, text: str, out: list[bytes]) -> None:
         if self.validator is None:
@@ -157,6 +234,8 @@ class Attempt:
         if value.path in self._kept_paths and not self._splice.whole:
             return  # the caller has it from the attempt before
         self.sent_paths.append(value.path)
+        if self._texts is not None:
+            self.values.append(value)
         if "value" in self.include:
             out.append(events.value(self.number, value.path, value.json))
 
@@ -174,16 +253,29 @@ class Attempt:
             self._stop_at_violation or self.verdict.outcome is not Outcome.INVALID_OUTPUT
         ):
             return None
-        if (problem := self._incomplete()) is not None:
-            self.fail(problem)
-        elif self.validator is None:
+        problem = self._incomplete()
+        if problem is None:
+            if self.validator is not None:
+                return self.validator
             self.verdict = Verdict(Outcome.OK)
-        else:
+        elif problem.outcome in (Outcome.INCOMPLETE_STREAM, Outcome.REFUSED):
+            self.fail(problem)
+        elif self.validator is not None:
             return self.validator
+        elif problem.outcome is Outcome.TRUNCATED_OUTPUT:
+            self.verdict = Verdict(Outcome.TRUNCATED_OUTPUT)
+        else:
+            self.fail(problem)
         return None
 
     def _incomplete(self) -> Problem | None:
-        """Why the text is not all that the model had to say, by the way in which its stream ended."""
+        """Why the text may not be all that the model had to say, by the way in which its stream ended."""
+        if self._cut:
+            return Problem(
+                Outcome.TRUNCATED_OUTPUT,
+                f"output: expected at most {self._cut}, got more: stopped after "
+                f"{self.output_chars} characters",
+            )
         if not self.decoder.complete:
             return Problem(
                 Outcome.INCOMPLETE_STREAM,
@@ -193,8 +285,12 @@ class Attempt:
         if self._refused:
             return Problem(Outcome.REFUSED, "the model refused to answer; its refusal is no document")
         finish = self.decoder.finish
-        if finish is None or finish.normal in ("stop", "other"):
-            return None  # a reason that nobody knows says nothing of the text: its document is judged
+        if (
+            finish is None
+            or finish.normal in ("stop", "other")
+            or (finish.normal == "tool" and self._by_tool)
+        ):
+            return None  # a reason that nobody knows says nothing of the text: its document is validated
         said = f"finish reason: expected stop, got {finish.raw!r} after {self.output_chars} characters"
         match finish.normal:
             case "length" | "context":
@@ -215,15 +311,37 @@ class Attempt:
         return b"".join(out)
 
     def refuse(self, error: InvalidDocument) -> None:
-        """Take the finding that the finished text is no such document."""
-        self.verdict = Verdict.invalid(error.violations)
+        """Take the finding that the finished text is no such document; of one that has not closed, the finish reason
+        says why."""
+        problem = self._incomplete()
+        if problem is not None and error.violations[0].type == "json_invalid":
+            self.fail(problem)
+        else:
+            self.verdict = Verdict.invalid(error.violations)
+
+    @property
+    def maybe_served(self) -> bool:
+        """Whether the provider may have worked on it without our knowing what that took."""
+        return self.failed is not None and self.failed.maybe_served and not self.deltas
 
     def as_json(self, timing: dict[str, Any]) -> dict[str, Any]:
-        """This attempt's line in the request's fact: what was asked of which model, and what it used."""
-        return {
+        """This attempt's line in the request's fact: what was asked of whom, who served it, and what it used."""
+        route, structured = self.asked.route, self.asked.structured
+        members: dict[str, Any] = {
             "attempt": self.number,
-            "model": self.answering_model,
+            "model": self.model,
             "outcome": self.verdict.outcome if self.verdict else None,
             "usage": self.usage.as_json(),
             "timing": timing,
+            "route": route.name,
+            "seller": route.profile.seller,
+            "model_returned": self.answering_model,
+            "service_tier": self.service_tier,
+            "region": self.served_region or route.region,
+            "structured_output": structured.mode if structured else None,
         }
+        if self.maybe_served:
+            members["maybe_served"] = True
+        if self.decoder.replaced:
+            members["replaced"] = self.decoder.replaced
+        return members

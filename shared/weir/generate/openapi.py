@@ -147,7 +147,10 @@ class _Account(_Event):
 class DoneEvent(_Account):
     """The final event of a request that gave what was asked."""
 
-    outcome: Literal[Outcome.OK]
+    outcome: Annotated[
+        Literal[Outcome.OK, Outcome.TRUNCATED_OUTPUT],
+        Field(description="Plain text that the token limit cut is given, too: it was paid for."),
+    ]
 
 
 class ViolationItem(_Model):
@@ -167,9 +170,9 @@ class ErrorItem(_Model):
 
 
 class ProviderStatus(_Model):
-    """What the provider answered."""
+    """What the provider answered; null where it gave no status, or none of its own."""
 
-    status: int
+    status: int | None
     code: str | None
 
 
@@ -186,14 +189,28 @@ class ErrorEvent(_Account):
     provider: ProviderStatus | None = None
 
 
-class TextAnswer(DoneEvent):
-    """The buffered answer to a request without a schema."""
+class ValidValue(_Model):
+    """A part of the document that was valid."""
+
+    path: str
+    value: Any
+
+
+class BufferedError(ErrorEvent):
+    """The problem document of a buffered response, with what a stream would have held by then."""
+
+    text: str | None = None
+    values: list[ValidValue] | None = None
+
+
+class TextResponse(DoneEvent):
+    """The buffered response to a request without a schema."""
 
     text: str
 
 
-class DocumentAnswer(DoneEvent):
-    """The buffered answer to a request with a schema."""
+class DocumentResponse(DoneEvent):
+    """The buffered response to a request with a schema."""
 
     document: Any
 
@@ -224,7 +241,7 @@ _PROBLEMS = {
 @cache
 def openapi_document() -> dict[str, Any]:
     """The document as JSON values."""
-    models: list[type[BaseModel]] = [GenerationRequest, *EVENTS.values(), TextAnswer, DocumentAnswer]
+    models: list[type[BaseModel]] = [GenerationRequest, *EVENTS.values(), TextResponse, DocumentResponse]
     _, definitions = models_json_schema(
         [(model, "validation" if model is GenerationRequest else "serialization") for model in models],
         ref_template="#/components/schemas/{model}",
@@ -262,7 +279,7 @@ def openapi_document() -> dict[str, Any]:
                                     }
                                 },
                                 "application/json": {
-                                    "schema": {"anyOf": [ref(TextAnswer), ref(DocumentAnswer)]}
+                                    "schema": {"anyOf": [ref(TextResponse), ref(DocumentResponse)]}
                                 },
                             },
                         },

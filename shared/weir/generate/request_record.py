@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.generate.attempt import Attempt
 from weir.generate.requests import GenerationRequest
@@ -17,10 +17,11 @@ from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact, format_timestamp
 from weir.outcomes import Outcome
-from weir.pricing.cost import TokensBought, UsageQuantities, price_request
-from weir.pricing.price_book import PriceBook
-from weir.pricing.quantities import EventSource
+from weir.pricing.quantities import EventSource, TokensBought, UsageQuantities
 from weir.pricing.usage import Usage
+
+if TYPE_CHECKING:
+    from weir.pricing.price_book import PriceBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class RequestRecord:
         """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
         uncounted = attempt.usage.source == "none" and attempt.deltas
         if uncounted or not attempt.usage.complete:
-            attempt.usage = self._estimator.estimate(attempt)
+            schema = self.request.schema_name if self.request else None
+            attempt.usage = self._estimator.estimate(attempt, schema)
 
     def started(self, at: datetime) -> dict[str, Any]:
         """The fact that is on record before the provider is called."""
@@ -91,7 +93,7 @@ class RequestRecord:
         return self._fact("request.progress", at, usage=Usage.total(usage).as_json(), timing=timing)
 
     def summary(
-        self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None, book: PriceBook | None
+        self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None, book: "PriceBook | None"
     ) -> dict[str, Any]:
         """Usage, timing and cost, as a final event has them; without a price book, no cost."""
         timing = self.timing.as_json(now_ns, loop_gap)
@@ -107,6 +109,7 @@ class RequestRecord:
         last = self.attempts[-1] if self.attempts else None
         schema = self.request.schema_name if self.request else None
         saved = self._estimator.not_bought(self.attempts[0], schema) if schema and self.attempts else None
+        cut = next((attempt for attempt in self.attempts if attempt.ended_by_us), None)
         for attempt in self.attempts:
             self._estimator.observe(attempt, schema)
         cost = summary["cost"]
@@ -116,7 +119,7 @@ class RequestRecord:
             **self._question(),
             outcome=verdict.outcome,
             http_status=200 if self.opened or problem is None else problem.status,
-            model_returned=last.model_returned if last else None,
+            model_returned=last.answering_model if last else None,
             attempts=[
                 attempt.as_json(timing)
                 for attempt, timing in zip(self.attempts, self.timing.attempts, strict=True)
@@ -125,11 +128,16 @@ class RequestRecord:
             violations=sum(len(attempt.verdict.violations) for attempt in self.attempts if attempt.verdict),
             validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
             saved=saved,
+            # On what ground something is claimed as saved, or nothing: does hanging up stop the provider's meter?
+            saved_basis=cut.asked.route.profile.cancel if cut else None,
             price_book_version=cost["price_book_version"] if cost else None,
             **summary,
         )
 
-    def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: PriceBook) -> dict[str, Any]:
+    def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: "PriceBook") -> dict[str, Any]:
+        # Prices are for the final event: the first byte does not wait for their imports.
+        from weir.pricing.cost import price_request
+
         # The platform's own time, before, between and after, is not known yet, nor are the log's lines: the ledger's
         # row has them.
         init_ms = self.invocation.init_ms or 0.0
@@ -150,7 +158,10 @@ class RequestRecord:
             stream_ms=timing["stream_ms"],
             validate_ms=timing["validate_ms"],
             streamed_bytes=self.sent_bytes,
-            tokens=[TokensBought(attempt.answering_model, attempt.usage) for attempt in self.attempts],
+            tokens=[
+                TokensBought(attempt.answering_model, attempt.usage, attempt.asked.route.profile.seller)
+                for attempt in self.attempts
+            ],
             is_estimate=True,
         )
         return price_request(quantities, book).as_json()

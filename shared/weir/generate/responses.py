@@ -81,7 +81,7 @@ class BufferedResponse:
         """The one object; a document's bytes were serialised as it arrived and are joined here."""
         verdict = result.verdict
         if verdict.problem is not None:
-            return _problem_document(verdict.problem, result)
+            return _with_what_came(_problem_document(verdict.problem, result), result)
         rest = events.dumps({"outcome": verdict.outcome, "attempt": result.attempt, **result.summary})[1:]
         if verdict.document is None:
             return b'{"text":%b,%b' % (events.dumps(result.text), rest)
@@ -137,6 +137,19 @@ async def disconnected(receive: Receive) -> None:
 def _problem_document(problem: Problem, result: Result) -> bytes:
     members = {"outcome": problem.outcome, "attempt": result.attempt, **result.summary}
     return events.dumps({**problem.as_json(), **members})
+
+
+def _with_what_came(document: bytes, result: Result) -> bytes:
+    """A problem document with what a stream would have held by then: the text, and the values that were valid."""
+    if result.text is None:
+        return document
+    members = b'"text":%b' % events.dumps(result.text)
+    if result.values:
+        values = (
+            b'{"path":%b,"value":%b}' % (events.dumps(value.path), value.json) for value in result.values
+        )
+        members += b',"values":[%b]' % b",".join(values)
+    return b"%b,%b}" % (document[:-1], members)
 
 
 async def _refuse(send: Send, problem: Problem, body: bytes, headers: Headers) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pydantic_streaming import Document, Violation
+from pydantic_streaming import Document, Value, Violation
 from weir.outcomes import Outcome
 from weir.problems import Problem
 
@@ -50,14 +50,15 @@ class Verdict:
 class Result:
     """How a request ended: what is left to say when its last byte is written.
 
-    `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost; `text` the
-    plain text where it was kept.
+    `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost. Where they were
+    kept, `text` is the model's text, and `values` are the parts of a document that were valid.
     """
 
     attempt: int
     verdict: Verdict
     summary: dict[str, Any]
     text: str | None = None
+    values: tuple[Value, ...] = ()
 
 
 def _violation_json(item: Violation) -> dict[str, Any]:

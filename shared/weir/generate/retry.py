@@ -8,12 +8,13 @@ the document as a whole, a text too large to be looked at again without stopping
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
 from pydantic_streaming import Violation, plan_for
+from weir.providers.call import Message, Role, TextPart
 
 MAX_KEPT_CHARS = 100_000
 _decode = json.JSONDecoder().raw_decode
@@ -30,7 +31,7 @@ class Retry:
     """
 
     reason: str
-    messages: list[dict[str, str]]
+    messages: list[Message]
     properties: frozenset[str] | None
     prefix: str
     kept: frozenset[str]
@@ -39,9 +40,17 @@ class Retry:
 
 
 def plan_retry(
-    model: type[BaseModel], text: str, violations: Sequence[Violation], sent_paths: Sequence[str]
+    model: type[BaseModel],
+    text: str,
+    violations: Sequence[Violation],
+    sent_paths: Sequence[str],
+    properties: Collection[str],
 ) -> Retry:
-    """Decide what to keep of a first answer `text` that broke `model`, whose values `sent_paths` went out."""
+    """Decide what to keep of a first answer `text` that broke `model`, whose values `sent_paths` went out.
+
+    `properties` are the fields that may be asked for apart: none where the document is no object, or where the provider
+    would compile a grammar for them, which takes longer than the tokens that it spares.
+    """
     reason = "; ".join(
         f"{'/'.join(map(str, item.loc)) or 'document'}: {item.message}" for item in violations[:5]
     )
@@ -49,13 +58,10 @@ def plan_retry(
     kept: dict[str, str] = {}
     if plan_for(model).split and None not in wrong and len(text) <= MAX_KEPT_CHARS:
         kept = {name: raw for name, raw in completed_members(text).items() if name not in wrong}
-    properties = model.model_json_schema(by_alias=True)["properties"]
     missing = frozenset(properties) - frozenset(kept)
-    if not kept or not missing or not kept.keys() <= properties.keys():
+    if not kept or not missing or not kept.keys() <= set(properties):
         ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
-        return Retry(
-            reason, [{"role": "user", "content": ask}], None, "", frozenset(), frozenset(), list(sent_paths)
-        )
+        return Retry(reason, [_said("user", ask)], None, "", frozenset(), frozenset(), list(sent_paths))
     prefix = "{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in kept.items())
     kept_paths = frozenset(path for path in sent_paths if _first(path) in kept)
     ask = (
@@ -64,13 +70,17 @@ def plan_retry(
     )
     return Retry(
         reason,
-        [{"role": "assistant", "content": prefix + "}"}, {"role": "user", "content": ask}],
+        [_said("assistant", prefix + "}"), _said("user", ask)],
         missing,
         prefix,
         frozenset(kept),
         kept_paths,
         [path for path in sent_paths if path not in kept_paths],
     )
+
+
+def _said(role: Role, text: str) -> Message:
+    return Message(role, (TextPart(text),))
 
 
 def _first(path: str) -> str:

@@ -12,14 +12,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from random import random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel
 
 from pydantic_streaming import InvalidDocument
+from weir.errors import ConfigurationError
 from weir.generate import events
-from weir.generate.attempt import Attempt
+from weir.generate.attempt import Asked, Attempt
+from weir.generate.documents import Documents, document_schema, root_of
 from weir.generate.loop_gap import LoopGap
+from weir.generate.policy import Cooldown, Policy, next_step
 from weir.generate.request_record import Invocation, RequestRecord
-from weir.generate.requests import GenerationRequest, parse_request
+from weir.generate.requests import GenerationRequest, invalid_fields, parse_request
 from weir.generate.result import Result, Verdict
 from weir.generate.retry import Retry, plan_retry
 from weir.generate.telemetry import Telemetry
@@ -28,29 +34,18 @@ from weir.generate.usage_estimator import UsageEstimator
 from weir.generate.validator_process import ValidatorProcess, close
 from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
-from weir.pricing.price_book import PriceBook, PriceBookError
 from weir.pricing.usage import NOTHING_BOUGHT
 from weir.problems import Problem
+from weir.providers.call import ModelCall, NotPassed, ProviderRequest
+from weir.providers.events import Failed
+from weir.providers.protocols import build_request, make_decoder
+from weir.providers.routes import Route, Routes
 from weir.providers.sse import HEARTBEAT
-from weir.providers.upstream import NotServed, Upstream, UpstreamResponse
-from weir.schemas import load_schema, response_format
+from weir.providers.upstream import CallFailed, Upstream, UpstreamResponse
+from weir.schemas import load_schema
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long to wait, in seconds, and how much to stream, in bytes.
-
-    `prelude_s`: the caller gets its status then, whatever the provider does (an edge-optimised API drops a silent
-    connection at 30 s). `headers_s`: for the provider's status. `token_s`: between two tokens; pings do not count.
-    `pulse_s`: between heartbeats while nothing else is sent, and between progress facts. `streamed_bytes`: a model
-    that never ends is stopped far from Lambda's own limit, 200 MB, which would cut the stream without a final event.
-    """
-
-    prelude_s: float = 10.0
-    headers_s: float = 60.0
-    token_s: float = 60.0
-    pulse_s: float = 10.0
-    streamed_bytes: int = 50_000_000
+if TYPE_CHECKING:
+    from weir.pricing.price_book import PriceBook
 
 
 class Response(Protocol):
@@ -83,12 +78,18 @@ class Generate:
     validator_process: ValidatorProcess
     telemetry: Telemetry
     function: Function
-    model: str
-    price_book: Callable[[], PriceBook]
+    routes: Routes
+    price_book: Callable[[], "PriceBook"]
     monotonic_ns: Callable[[], int]
     utc_now: Callable[[], datetime]
-    limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
+    jitter: Callable[[], float] = random
     estimator: UsageEstimator = field(default_factory=UsageEstimator)
+    documents: Documents = field(default_factory=Documents)
+    cooldown: Cooldown = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cooldown = Cooldown(lambda: self.monotonic_ns() / 1e9)
 
     async def __call__(
         self, body: bytes, content_type: str, invocation: Invocation, response: Response
@@ -110,7 +111,7 @@ class Generate:
 
     def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
         """Account for a request that the endpoint served itself, without the model."""
-        record = RequestRecord(invocation, self.function, self.model, self.estimator, streams=False)
+        record = RequestRecord(invocation, self.function, self.routes.default, self.estimator, streams=False)
         record.sent_bytes = sent_bytes
         at = self.utc_now()
         summary = record.summary(at, self.monotonic_ns(), None, None)
@@ -124,18 +125,20 @@ class _Run:
         self.generate = generate
         self.response = response
         self.record = RequestRecord(
-            invocation, generate.function, generate.model, generate.estimator, response.streams
+            invocation, generate.function, generate.routes.default, generate.estimator, response.streams
         )
         self.loop_gap = LoopGap()
-        self.gone: Problem | None = None  # what a heartbeat met that found nobody there
+        self.cut: Problem | None = None  # why we ended the request ourselves, before its task was cancelled
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
 
     async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
         pulse: asyncio.Task[None] | None = None
+        deadline: asyncio.TimerHandle | None = None
         try:
             with self.loop_gap:
                 self.record.request = request = parse()
+                deadline = self._set_deadline(request, asyncio.current_task())
                 self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
                 pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
                 verdict = await self._attempts(request)
@@ -144,7 +147,7 @@ class _Run:
         except asyncio.CancelledError:
             outcome = self.record.invocation.interrupted() or Outcome.STOPPED
             detail = f"the request was ended before the model was done: {outcome.value}"
-            verdict = Verdict.failed(self.gone or Problem(outcome, detail))
+            verdict = Verdict.failed(self.cut or Problem(outcome, detail))
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except Exception as error:
@@ -152,8 +155,9 @@ class _Run:
             detail = "an error of our own; the log has it under the request's id"
             verdict = Verdict.failed(Problem(Outcome.INTERNAL_ERROR, detail))
         finally:
-            if pulse is not None:
-                pulse.cancel()
+            for timer in (pulse, deadline):
+                if timer is not None:
+                    timer.cancel()
         drain = False
         try:
             await self._finish(verdict)
@@ -162,68 +166,174 @@ class _Run:
             for response in self.terminated:
                 await response.close(drain=drain)
 
+    def _set_deadline(
+        self, request: GenerationRequest, serving: asyncio.Task[Any] | None
+    ) -> asyncio.TimerHandle:
+        """End the request when its time is up: the caller's, or what the policy gives to any."""
+        total_s, wanted_ms = self.generate.policy.clocks.total_s, request.timeout_ms
+        spent_s = (self.generate.monotonic_ns() - self.record.invocation.started_ns) / 1e9
+        if wanted_ms is not None and wanted_ms / 1000 < total_s:
+            limit_s, outcome, whose = wanted_ms / 1000, Outcome.DEADLINE, "timeout_ms"
+        else:
+            limit_s, outcome, whose = total_s, Outcome.UPSTREAM_TIMEOUT, "provider"
+        self.ends_ns = self.record.invocation.started_ns + round(limit_s * 1e9)
+
+        def expire() -> None:
+            self.cut = Problem(outcome, f"{whose}: expected the whole answer within {limit_s:g} s")
+            if serving is not None:
+                serving.cancel()
+
+        return asyncio.get_running_loop().call_later(max(0.0, limit_s - spent_s), expire)
+
     async def _attempts(self, request: GenerationRequest) -> Verdict:
-        """Ask the model; and once more, for what is missing, if a violation ended the first attempt."""
+        """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
+        generate = self.generate
+        route = generate.routes.find(request.model)
+        if route is None:
+            names = ", ".join(generate.routes.names)
+            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
         schema = load_schema(request.schema_name) if request.schema_name else None
-        retry: Retry | None = None
+        attempt = await self._ask(request, route, schema, None)
+        verdict = attempt.verdict
+        assert verdict is not None, "an attempt that has ended has a verdict"
+        if schema is None or request.on_violation != "retry" or verdict.outcome is not Outcome.INVALID_OUTPUT:
+            return verdict
+        route = attempt.asked.route
+        # A grammar that is compiled is not thrown away for a smaller one.
+        apart = not (
+            route.profile.compiles and attempt.asked.structured and attempt.asked.structured.mode == "native"
+        )
+        properties = (
+            root_of(document_schema(request.schema_name or "")).get("properties", {}) if apart else {}
+        )
+        retry = plan_retry(schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties)
+        await self._send(events.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
+        attempt = await self._ask(request, route, schema, retry)
+        assert attempt.verdict is not None, "an attempt that has ended has a verdict"
+        return attempt.verdict
+
+    async def _ask(
+        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
+    ) -> Attempt:
+        """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
+        generate = self.generate
+        chain = generate.routes.chain(route)
+        route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
+        asked, made, fresh = {route.name}, 0, False
         while True:
-            payload = self._payload(request, retry)
-            attempt = Attempt(
-                len(self.record.attempts) + 1,
-                model=self.record.model,
-                # A provider counts the schema as input, too.
-                input_chars=len(events.dumps([payload["messages"], payload.get("response_format")])),
-                schema=schema,
-                include=frozenset(request.include) if self.response.streams else frozenset(),
-                stop_at_violation=request.on_violation != "finish",
-                keep_text=not self.response.streams or request.on_violation == "retry",
-                timing=self.record.timing,
-                clock=self.generate.monotonic_ns,
-                retry=retry,
-            )
-            self.record.attempts.append(attempt)
-            try:
-                await self._stream(attempt, payload)
-                await self._conclude(attempt)
-            except Problem as problem:
-                attempt.fail(problem)
-            verdict = attempt.verdict
-            assert verdict is not None, "an attempt that has ended has a verdict"
-            may_ask_again = request.on_violation == "retry" and retry is None
-            if schema is None or not may_ask_again or verdict.outcome is not Outcome.INVALID_OUTPUT:
-                return verdict
-            retry = plan_retry(schema, attempt.text or "", verdict.violations, attempt.sent_paths)
-            await self._send(events.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
+            attempt = await self._attempt(request, route, schema, retry, fresh)
+            failed = attempt.failed
+            if failed is None or attempt.deltas:
+                generate.cooldown.note(route, None)
+                return attempt
+            if failed.kind == "request" and self._lowered(failed, request, route):
+                continue
+            generate.cooldown.note(route, failed)
+            others = [
+                each for each in chain if each.name not in asked and not generate.cooldown.cooling(each)
+            ]
+            left_s = (self.ends_ns - generate.monotonic_ns()) / 1e9
+            if (until := self.record.invocation.deadline) is not None:
+                left_s = min(left_s, (until - generate.utc_now()).total_seconds())
+            step = next_step(failed, route, others, made, left_s, generate.policy, generate.jitter)
+            if step is None:
+                return attempt
+            if self.record.opened:
+                await self._send(events.retry(attempt.number + 1, failed.message, []))
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            fresh = True
+            made = made + 1 if step.route.name == route.name else 0
+            route = step.route
+            asked.add(route.name)
 
-    def _payload(self, request: GenerationRequest, retry: Retry | None) -> dict[str, Any]:
-        payload: dict[str, Any] = {
-            "model": self.record.model,
-            "messages": request.conversation() + (retry.messages if retry else []),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        if request.schema_name is not None:
-            payload["response_format"] = response_format(
-                request.schema_name, retry.properties if retry else None
-            )
-        if request.max_output_tokens is not None:
-            payload["max_completion_tokens"] = request.max_output_tokens
-        if request.temperature is not None:
-            payload["temperature"] = request.temperature
-        return payload
+    def _lowered(self, failed: Failed, request: GenerationRequest, route: Route) -> bool:
+        """Whether the provider refused the schema, and can be asked in another way, from now on."""
+        words = ("schema", "response_format", "output_config", "textformat", "tool_choice", "grammar")
+        if request.schema_name is None or not any(word in failed.message.lower() for word in words):
+            return False
+        return self.generate.documents.lower(request.schema_name, route)
 
-    async def _stream(self, attempt: Attempt, payload: dict[str, Any]) -> None:
-        """One upstream call, from its start to the end of its body, or to the point where it is ended."""
+    async def _attempt(
+        self,
+        request: GenerationRequest,
+        route: Route,
+        schema: type[BaseModel] | None,
+        retry: Retry | None,
+        fresh: bool,
+    ) -> Attempt:
+        """One upstream call, to its verdict."""
+        generate, record = self.generate, self.record
+        asked, provider_request, body = self._build(request, route, schema, retry)
+        streams = self.response.streams
+        attempt = Attempt(
+            len(record.attempts) + 1,
+            asked,
+            make_decoder(route, generate.policy.caps.event_bytes),
+            include=frozenset(request.include) if streams else frozenset(),
+            stop_at_violation=request.on_violation != "finish",
+            keep=not streams or request.on_violation == "retry",
+            caps=generate.policy.caps,
+            timing=record.timing,
+            clock=generate.monotonic_ns,
+        )
+        record.attempts.append(attempt)
+        try:
+            await self._stream(attempt, provider_request, body, fresh)
+            await self._conclude(attempt)
+        except CallFailed as error:
+            attempt.failed = attempt.failed or error.failed
+            attempt.fail(error)
+        except Problem as problem:
+            attempt.fail(problem)
+        return attempt
+
+    def _build(
+        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
+    ) -> tuple[Asked, ProviderRequest, bytes]:
+        name = request.schema_name
+        structured = None
+        if name is not None:
+            structured = self.generate.documents.request(name, route, retry.properties if retry else None)
+        cap = self.generate.routes.cap_for(route, name, request.max_output_tokens)
+        call = ModelCall(
+            [*request.conversation(), *(retry.messages if retry else ())],
+            cap,
+            structured,
+            request.temperature,
+            request.top_p,
+            request.seed,
+            tuple(request.stop),
+            request.reasoning_effort,
+            request.service_tier,
+            request.extra_body,
+            self.record.invocation.request_id,
+        )
+        try:
+            provider_request = build_request(call, route)
+        except NotPassed as error:
+            raise invalid_fields([(error.pointer, error.detail)]) from error
+        body = provider_request.encoded()
+        # A provider counts the schema as input, too; the bytes of an image it does not count as text.
+        chars = len(body) - sum(message.data_chars for message in call.messages)
+        return Asked(route, chars, cap, structured, schema, retry), provider_request, body
+
+    async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
+        """The call, from its start to the end of its body, or to the point where it is ended."""
         self.record.timing.called(self.generate.monotonic_ns())
         try:
             try:
-                response = await self._call(payload)
-            except NotServed:
-                attempt.usage = NOTHING_BOUGHT
+                response = await self._call(attempt.asked.route, asked, body, fresh)
+            except CallFailed as error:
+                # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
+                # when it was taken from the pool, which only the attempt's line marks.
+                if not error.failed.maybe_served or not error.connected:
+                    attempt.usage = NOTHING_BOUGHT
                 raise
             try:
                 await self._open()
                 await self._forward(attempt, response)
+                await self._send(attempt.end_body())
             finally:
                 if attempt.decoder.terminated:
                     self.terminated.append(response)
@@ -233,19 +343,19 @@ class _Run:
             self.record.timing.ended(self.generate.monotonic_ns())
             self.record.finalize_usage(attempt)
 
-    async def _call(self, payload: dict[str, Any]) -> UpstreamResponse:
+    async def _call(self, route: Route, asked: ProviderRequest, body: bytes, fresh: bool) -> UpstreamResponse:
         """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
-        limits = self.generate.limits
-        call = asyncio.ensure_future(self.generate.upstream.call(payload))
+        headers_s = self.generate.policy.clocks.headers_s
+        prelude_s = min(self.generate.policy.rhythm.prelude_s, headers_s)
+        call = asyncio.ensure_future(self.generate.upstream.call(route, asked, body, fresh=fresh))
         try:
-            done, _ = await asyncio.wait({call}, timeout=limits.prelude_s)
+            done, _ = await asyncio.wait({call}, timeout=prelude_s)
             if not done:
                 await self._open()
-                done, _ = await asyncio.wait({call}, timeout=limits.headers_s - limits.prelude_s)
+                done, _ = await asyncio.wait({call}, timeout=headers_s - prelude_s)
             if not done:
-                raise Problem(
-                    Outcome.UPSTREAM_TIMEOUT, f"provider: expected a status within {limits.headers_s:g} s"
-                )
+                message = f"expected a status within {headers_s:g} s"
+                raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True))
             return call.result()
         except BaseException:
             # Cancelled as the status came: then there is a response that nobody will read.
@@ -254,9 +364,10 @@ class _Run:
             raise
 
     async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
-        token_s = self.generate.limits.token_s
+        policy = self.generate.policy
+        limit_s = policy.clocks.first_token_s
         try:
-            with TokenTimer(token_s) as timer:
+            with TokenTimer(limit_s) as timer:
                 async for chunk in response:
                     data = attempt.absorb(chunk)
                     if data:
@@ -264,15 +375,23 @@ class _Run:
                         timer.paused = True
                         await self._send(data)
                         timer.paused = False
-                    if attempt.progressed:
-                        timer.reset()
                     if attempt.over:
                         return
-                await self._send(attempt.end_body())
-        except TimeoutError:
-            raise Problem(
-                Outcome.UPSTREAM_TIMEOUT, f"provider: expected a token within {token_s:g} s"
-            ) from None
+                    if attempt.decoder.finish is not None:
+                        if limit_s != policy.rhythm.usage_s:  # only its counts are still due
+                            timer.limit(limit_s := policy.rhythm.usage_s)
+                    elif attempt.progressed:
+                        if limit_s != policy.clocks.between_tokens_s:
+                            timer.limit(limit_s := policy.clocks.between_tokens_s)
+                        timer.reset()
+        except (TimeoutError, CallFailed) as error:
+            if attempt.decoder.complete:
+                return  # after a finish reason any end is the end
+            if isinstance(error, CallFailed):
+                raise
+            which = "a token" if attempt.deltas else "the first token"
+            message = f"expected {which} within {limit_s:g} s"
+            raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
 
     async def _conclude(self, attempt: Attempt) -> None:
         """Give the attempt its verdict; send what only the whole of the text could tell."""
@@ -302,8 +421,8 @@ class _Run:
     async def _send(self, data: bytes) -> None:
         if data and self.response.streams:
             self.record.sent_bytes += len(data)
-            if self.record.sent_bytes > self.generate.limits.streamed_bytes:
-                limit = self.generate.limits.streamed_bytes
+            if self.record.sent_bytes > self.generate.policy.caps.sent_bytes:
+                limit = self.generate.policy.caps.sent_bytes
                 raise Problem(Outcome.STOPPED, f"stream: expected at most {limit} bytes, got more")
             try:
                 await self.response.send(data)
@@ -317,12 +436,12 @@ class _Run:
         """
         sent_before = 0
         while True:
-            await asyncio.sleep(self.generate.limits.pulse_s)
+            await asyncio.sleep(self.generate.policy.rhythm.pulse_s)
             if self.record.opened and self.record.sent_bytes == sent_before:
                 try:
                     await self._send(HEARTBEAT)
                 except Problem as problem:
-                    self.gone = problem
+                    self.cut = problem
                     if serving is not None:
                         serving.cancel()
                     return
@@ -340,7 +459,13 @@ class _Run:
         summary = record.summary(
             at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
         )
-        result = Result(last.number if last else 1, verdict, summary, last.text if last else None)
+        result = Result(
+            last.number if last else 1,
+            verdict,
+            summary,
+            last.text if last else None,
+            tuple(last.values) if last else (),
+        )
         data = self.response.encode(result)
         record.sent_bytes += len(data)
         self.generate.telemetry.fact(record.completed(at, summary, verdict))
@@ -351,12 +476,10 @@ class _Run:
         with suppress(OSError):  # nobody is there any more; the request is on record
             await self.response.finish(result, data)
 
-    def _price_book(self) -> PriceBook | None:
+    def _price_book(self) -> "PriceBook | None":
         try:
             return self.generate.price_book()
-        except (
-            PriceBookError
-        ) as error:  # then the request goes without an estimate; the ledger prices it later
+        except ConfigurationError as error:  # then there is no estimate; the ledger prices the request later
             self._failure(error)
             return None
 

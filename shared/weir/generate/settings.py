@@ -1,12 +1,14 @@
 """What the environment says to generate, read once by its entry module and handed on as values."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, Self
 
 from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
+from weir.providers.routes import CLOCKS, Routes, RoutesError, check_base_url, parse_routes, single_route
 
 
 class SettingsError(ConfigurationError):
@@ -15,15 +17,16 @@ class SettingsError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class GenerateSettings:
-    """The settings of the generate function.
+    """The settings of the generate function: the models that may be asked, and how long to wait for them.
 
-    `upstream_key` names where the key is kept, `secretsmanager:NAME` or `ssm:NAME`, and is never the key itself;
-    empty means that requests carry no Authorization header.
+    The models are those of the file that WEIR_MODELS names (or holds, as JSON); without one, two settings are one
+    endpoint: WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL. WEIR_UPSTREAM_KEY names where its key is kept,
+    `secretsmanager:NAME` or `ssm:NAME`, and is never the key itself; WEIR_UPSTREAM_PROVIDER names its profile where
+    the host does not tell it.
     """
 
-    upstream_base_url: str
-    upstream_model: str
-    upstream_key: str
+    routes: Routes
+    clocks: Mapping[str, float]
     price_overrides: str
     cors_origins: tuple[str, ...]
     function: Function
@@ -35,31 +38,75 @@ class GenerateSettings:
         Raises:
             SettingsError: names the variable, what was expected and what came.
         """
-        base_url = environment.get("WEIR_UPSTREAM_BASE_URL", "").rstrip("/")
-        url = urlsplit(base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise SettingsError(
-                f"WEIR_UPSTREAM_BASE_URL: expected an http(s) URL such as https://host/v1, got {base_url!r}"
-            )
-        if url.username or url.password or url.query:
-            raise SettingsError("WEIR_UPSTREAM_BASE_URL: expected no credentials and no query in it")
-        model = environment.get("WEIR_UPSTREAM_MODEL", "")
-        if not model:
-            raise SettingsError("WEIR_UPSTREAM_MODEL: expected the name of a model, got nothing")
-        key = environment.get("WEIR_UPSTREAM_KEY", "")
-        if key and not key.startswith(("secretsmanager:", "ssm:")):
-            raise SettingsError(
-                "WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME, got another form"
-            )
+        try:
+            routes = routes_from_environment(environment)
+        except RoutesError as error:
+            raise SettingsError(str(error)) from None
         origins = environment.get("WEIR_CORS_ORIGINS", "")
         return cls(
-            base_url,
-            model,
-            key,
+            routes,
+            {**routes.clocks, **_clocks(environment)},
             environment.get("WEIR_PRICE_OVERRIDES", ""),
             tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
             function_from_environment(environment, machine),
         )
+
+
+def routes_from_environment(environment: Mapping[str, str]) -> Routes:
+    """The models' file, or the one endpoint of two settings.
+
+    Raises:
+        RoutesError: names the member, or the variable, what was expected and what came.
+    """
+    if models := environment.get("WEIR_MODELS", ""):
+        return parse_routes(read_models(models))
+    base_url = environment.get("WEIR_UPSTREAM_BASE_URL", "").rstrip("/")
+    check_base_url(base_url, "WEIR_UPSTREAM_BASE_URL")
+    model = environment.get("WEIR_UPSTREAM_MODEL", "")
+    if not model:
+        raise RoutesError("WEIR_UPSTREAM_MODEL: expected the name of a model, got nothing")
+    key = environment.get("WEIR_UPSTREAM_KEY", "")
+    if key and not key.startswith(("secretsmanager:", "ssm:")):
+        raise RoutesError("WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME, got another form")
+    return single_route(base_url, model, key, environment.get("WEIR_UPSTREAM_PROVIDER", ""))
+
+
+def read_models(models: str) -> Mapping[str, Any]:
+    """The content of a models' file: JSON, or the path of a file of JSON or TOML."""
+    try:
+        if models.lstrip().startswith("{"):
+            content = json.loads(models)
+        elif models.endswith(".toml"):
+            import tomllib
+
+            content = tomllib.loads(Path(models).read_text(encoding="utf-8"))
+        else:
+            content = json.loads(Path(models).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RoutesError(
+            f"WEIR_MODELS: expected JSON, or the path of a file of JSON or TOML: {error}"[:500]
+        ) from error
+    if not isinstance(content, dict):
+        raise RoutesError(f"WEIR_MODELS: expected an object of models, got {type(content).__name__}")
+    return content
+
+
+def _clocks(environment: Mapping[str, str]) -> dict[str, float]:
+    """The clocks that WEIR_CLOCKS sets, such as `between_tokens_s=30 total_s=600`."""
+    clocks: dict[str, float] = {}
+    for item in environment.get("WEIR_CLOCKS", "").replace(",", " ").split():
+        name, _, text = item.partition("=")
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if name not in CLOCKS or not 0 < seconds <= 86_400:
+            known = ", ".join(CLOCKS)
+            raise SettingsError(
+                f"WEIR_CLOCKS: expected seconds for {known}, as total_s=600, got {item[:40]!r}"
+            )
+        clocks[name] = seconds
+    return clocks
 
 
 def function_from_environment(environment: Mapping[str, str], machine: str) -> Function:

@@ -7,7 +7,7 @@ what Lambda collects.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from weir.embedded_metrics import NAMESPACE
@@ -17,12 +17,15 @@ from weir.outcomes import Outcome
 class Telemetry:
     """Writes log lines and metrics of this process; `service` and `stage` are the metrics' dimensions.
 
-    `error_text` is for a laptop: on AWS the text of an error may quote what a caller wrote, and stays out of the log.
+    `mask` takes out what must never leave, such as a key that a provider gave back. `error_text` is for a laptop: on AWS the text of an error may quote what a caller wrote, and stays out of the log.
     """
 
-    def __init__(self, service: str, stage: str, *, error_text: bool = False) -> None:
+    def __init__(
+        self, service: str, stage: str, *, mask: Callable[[str], str] = str, error_text: bool = False
+    ) -> None:
         self.service = service
         self.stage = stage
+        self._mask = mask
         self._error_text = error_text
 
     def fact(self, fact: Mapping[str, Any]) -> None:
@@ -80,5 +83,5 @@ class Telemetry:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
         # One write of a whole line: concurrent requests must not interleave theirs.
         # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
-        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+        sys.stdout.write(self._mask(json.dumps(line, separators=(",", ":"))) + "\n")
         sys.stdout.flush()

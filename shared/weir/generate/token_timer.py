@@ -42,6 +42,13 @@ class TokenTimer:
         """A token has come."""
         self._last_s = self._now_s()
 
+    def limit(self, limit_s: float) -> None:
+        """From now on wait so long, and no longer."""
+        self._limit_s = limit_s
+        self._timer.cancel()
+        self.reset()
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
+
     def _look(self) -> None:
         now_s = self._now_s()
         due_s = (now_s if self.paused else self._last_s) + self._limit_s

@@ -1,6 +1,6 @@
 """What earlier requests of this process taught: the ground on which an estimate stands, where nothing was counted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weir.generate.attempt import Attempt
@@ -34,25 +34,34 @@ class UsageEstimator:
             documents, tokens = self.whole_documents.get((model, schema), (0, 0))
             self.whole_documents[model, schema] = (documents + 1, tokens + usage.output_tokens)
 
-    def estimate(self, attempt: Attempt) -> Usage:
-        """The usage of an attempt that the provider has not counted, or not yet."""
+    def estimate(self, attempt: Attempt, schema: str | None = None) -> Usage:
+        """The usage of an attempt that the provider has not counted, or not yet.
+
+        Where hanging up does not stop the meter, what was going to come is bought too: as much as whole documents of
+        that model and schema usually take, once that is known.
+        """
         ratio = self.chars_per_token.get(attempt.answering_model, DEFAULT_CHARS_PER_TOKEN)
-        return estimate_usage(attempt.usage, attempt.input_chars, ratio, attempt.output_chars, attempt.deltas)
+        usage = estimate_usage(
+            attempt.usage, attempt.input_chars, ratio, attempt.output_chars, attempt.deltas
+        )
+        if schema and attempt.ended_by_us and not attempt.asked.route.stops_billing:
+            documents, tokens = self.whole_documents.get((attempt.answering_model, schema), (0, 0))
+            if documents and usage.output_tokens is not None and usage.input_tokens is not None:
+                output_tokens = max(usage.output_tokens, round(tokens / documents))
+                total = usage.input_tokens + output_tokens
+                usage = replace(usage, output_tokens=output_tokens, total_tokens=total)
+        return usage
 
     def not_bought(self, attempt: Attempt, schema: str) -> dict[str, Any] | None:
-        """The output tokens that ending an answer at its violation spared; None without anything to compare with.
+        """The output tokens that ending an answer at its violation spared; None without anything to compare with, and
+        where hanging up does not stop the provider's meter, or nobody knows that it does.
 
         An estimate, labelled with its method: how long the answer would have become is known to nobody.
         """
         documents, tokens = self.whole_documents.get((attempt.answering_model, schema), (0, 0))
         bought = attempt.usage.output_tokens
-        ended_by_us = not (attempt.decoder.terminated or attempt.decoder.finish)
-        if (
-            not (attempt.verdict and attempt.verdict.violations)
-            or not ended_by_us
-            or not documents
-            or bought is None
-        ):
+        stopped = attempt.verdict is not None and attempt.verdict.violations and attempt.ended_by_us
+        if not stopped or not attempt.asked.route.stops_billing or not documents or bought is None:
             return None
         return {
             "output_tokens": max(0, round(tokens / documents) - bought),

@@ -1,5 +1,6 @@
 """One call of a model, in words of no protocol, and how a protocol's builder says what it cannot pass."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,6 +55,11 @@ class Message:
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
+    def data_chars(self) -> int:
+        """The characters of its images' bytes, which no provider counts as text."""
+        return sum(len(part.data or "") for part in self.parts if isinstance(part, ImagePart))
+
+    @property
     def plain(self) -> bool:
         """Whether it is text alone."""
         return len(self.parts) == 1 and isinstance(self.parts[0], TextPart)
@@ -83,6 +89,10 @@ class ProviderRequest:
     path: str
     body: dict[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """The body's bytes."""
+        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def parameters(call: ModelCall, route: Route, names: Mapping[str, str]) -> dict[str, Any]:

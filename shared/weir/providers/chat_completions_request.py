@@ -17,6 +17,7 @@ from weir.providers.call import (
     with_prompt,
 )
 from weir.providers.routes import Route
+from weir.providers.structured_output import StructuredOutput
 
 _NAMES = {name: name for name in ("temperature", "top_p", "seed", "stop", "reasoning_effort", "service_tier")}
 
@@ -34,14 +35,7 @@ def build(call: ModelCall, route: Route) -> ProviderRequest:
     }
     structured = call.structured
     if structured is not None and structured.mode == "native":
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": structured.name,
-                "strict": structured.strict,
-                "schema": structured.schema,
-            },
-        }
+        body["response_format"] = response_format(structured)
     elif structured is not None and structured.mode == "tool":
         function = {"name": structured.name, "parameters": structured.schema}
         body["tools"] = [{"type": "function", "function": function}]
@@ -49,6 +43,12 @@ def build(call: ModelCall, route: Route) -> ProviderRequest:
     elif structured is not None and structured.is_object and route.profile.json_mode:
         body["response_format"] = {"type": "json_object"}
     return ProviderRequest("/chat/completions", with_extra(body, call, route))
+
+
+def response_format(structured: StructuredOutput) -> dict[str, Any]:
+    """The member that asks for a document natively."""
+    described = {"name": structured.name, "strict": structured.strict, "schema": structured.schema}
+    return {"type": "json_schema", "json_schema": described}
 
 
 def _message(message: Message, route: Route) -> dict[str, Any]:

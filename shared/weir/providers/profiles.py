@@ -49,6 +49,8 @@ _NO_OBFUSCATION = {"include_usage": True, "include_obfuscation": False}
 
 _ALL = (
     Profile("generic", native="openai"),
+    # The one that comes along: its meter is its script, and stops where we hang up.
+    Profile("simulator", cap="max_completion_tokens", cancel="stops", native="openai", developer=True),
     Profile(
         "openai",
         base_url="https://api.openai.com/v1",

@@ -17,6 +17,9 @@
     [schemas.blog_post]
     max_output_tokens = 6000
 
+    [clocks]
+    between_tokens_s = 30
+
 It is the allow-list, too: a name that is not in it is refused with the names that are. TOML or JSON; without a file two
 settings, a base URL and a model, make the one route. Pure: who reads the file hands its content over.
 """
@@ -35,6 +38,7 @@ type Mode = Literal["auto", "native", "tool", "json"]
 DEFAULT_MAX_OUTPUT_TOKENS = 16_000
 MAX_OUTPUT_TOKENS = 1_000_000
 MAX_FALLBACKS = 4
+CLOCKS = ("connect_s", "headers_s", "first_token_s", "between_tokens_s", "total_s")
 _KEY = re.compile(r"(secretsmanager|ssm):.+|role|")
 _NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,200}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
@@ -60,7 +64,7 @@ class Route:
     region: str | None = None
     structured_output: Mode = "auto"
     price_key: str | None = None
-    max_output_tokens: int = DEFAULT_MAX_OUTPUT_TOKENS
+    max_output_tokens: int | None = None
     context_tokens: int | None = None
     fallbacks: tuple[str, ...] = ()
     hedge_after_ms: int | None = None
@@ -79,6 +83,7 @@ class Routes:
     routes: Mapping[str, Route]
     default: str
     schema_caps: Mapping[str, int] = field(default_factory=dict)
+    clocks: Mapping[str, float] = field(default_factory=dict)
     open: bool = False
 
     @property
@@ -101,16 +106,18 @@ class Routes:
         return (first, *(self.routes[name] for name in dict.fromkeys(names) if name != first.name))
 
     def cap_for(self, route: Route, schema: str | None, wanted: int | None) -> int:
-        """The most output tokens that one attempt may have: the caller's, else the schema's, and never more than the
-        route's."""
-        usual = self.schema_caps.get(schema, route.max_output_tokens) if schema else route.max_output_tokens
-        return min(wanted if wanted is not None else usual, route.max_output_tokens)
+        """The most output tokens of one attempt: the caller's wish, else the schema's or the usual cap, and never more
+        than the route's model can give."""
+        usual = self.schema_caps.get(schema or "", DEFAULT_MAX_OUTPUT_TOKENS)
+        return min(usual if wanted is None else wanted, route.max_output_tokens or MAX_OUTPUT_TOKENS)
 
 
-def single_route(base_url: str, model: str, key: str) -> Routes:
-    """The routes of two settings: any model's name goes to that one endpoint."""
-    host = urlsplit(base_url).hostname or ""
-    profile = profile_of_host(host)
+def single_route(base_url: str, model: str, key: str, provider: str = "") -> Routes:
+    """The routes of two settings: any model's name goes to that one endpoint. Raises RoutesError."""
+    if provider and provider not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise RoutesError(f"WEIR_UPSTREAM_PROVIDER: expected one of {known}, got {provider!r:.80}")
+    profile = PROFILES[provider] if provider else profile_of_host(urlsplit(base_url).hostname or "")
     return Routes({model: Route(model, profile, base_url, model, key)}, model, open=True)
 
 
@@ -120,7 +127,7 @@ def parse_routes(content: Mapping[str, Any]) -> Routes:
     Raises:
         RoutesError: names the member, what was expected and what came.
     """
-    _members(content, "models' file", {"default", "models", "schemas"})
+    _members(content, "models' file", {"default", "models", "schemas", "clocks"})
     models = _table(content.get("models"), "models")
     if not models:
         raise RoutesError("models: expected at least one model, got none")
@@ -140,7 +147,12 @@ def parse_routes(content: Mapping[str, Any]) -> Routes:
         _members(_table(value, where), where, {"max_output_tokens"})
         if (cap := _count(value, "max_output_tokens", where, MAX_OUTPUT_TOKENS)) is not None:
             caps[schema] = cap
-    return Routes(routes, default, caps)
+    clocks = _table(content.get("clocks", {}), "clocks")
+    _members(clocks, "clocks", set(CLOCKS))
+    for name, seconds in clocks.items():
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
+            raise RoutesError(f"clocks.{name}: expected seconds, more than 0, got {seconds!r:.80}")
+    return Routes(routes, default, caps, {name: float(seconds) for name, seconds in clocks.items()})
 
 
 _MEMBERS = {
@@ -206,7 +218,7 @@ def _route(name: str, value: Any) -> Route:
         region,
         _choice(table, "structured_output", where, get_args(Mode.__value__)) or "auto",
         _text(table, "price_key", where),
-        _count(table, "max_output_tokens", where, MAX_OUTPUT_TOKENS) or DEFAULT_MAX_OUTPUT_TOKENS,
+        _count(table, "max_output_tokens", where, MAX_OUTPUT_TOKENS),
         _count(table, "context_tokens", where, 100_000_000),
         tuple(map(str, fallbacks)),
         hedge_after_ms,

@@ -27,13 +27,13 @@ _MAX_HEAD_BYTES = 102_400
 type _Origin = tuple[str, str, int]  # scheme, host, port
 
 
-def make_transport(base_url: str, environment: Mapping[str, str]) -> "StreamTransport | None":
-    """The engine for an endpoint, its certificates already loading; None, httpx's own, where a proxy is set."""
+def make_transport(secure: bool, environment: Mapping[str, str]) -> "StreamTransport | None":
+    """The engine, its certificates already loading if they are needed; None, httpx's own, where a proxy is set."""
     names = {name.upper() for name, value in environment.items() if value}
     if names & {"ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"}:
         return None
     transport = StreamTransport()
-    if base_url.startswith("https:"):
+    if secure:
         transport.prepare_tls()
     return transport
 
@@ -60,7 +60,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         """
         timeout = request.extensions.get("timeout", {})
         origin = _origin(request.url)
-        connection = self._take_idle(origin)
+        connection = None if request.extensions.get("fresh") else self._take_idle(origin)
         if connection is None:
             # Named as by httpx's own engine: whoever listens knows that the connection is new.
             if trace := request.extensions.get("trace"):

@@ -1,53 +1,103 @@
-"""The model's provider, behind any OpenAI-compatible endpoint, called with httpx.
+"""The providers, called with httpx: one client a process for all routes, and one call for one answer.
 
-One client per process. What fails before the response's headers is a `Problem` with the status that the caller
-gets; what fails later is one too, and becomes the final event.
+What fails before an answer's first byte is a `CallFailed`, with what it means by the one classifier and whether the
+provider may have worked on it all the same. What fails later is the body's, and becomes the final event.
+
+A key is masked in whatever a provider says, wherever it puts it, before anybody reads it.
 """
 
 import asyncio
-from typing import Any, Self
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Self
 
 import httpx
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.failures import error_members
+from weir.providers.call import ProviderRequest
+from weir.providers.events import Failed
+from weir.providers.routes import Route
 from weir.providers.secret import Secret
 
-CONNECT_S = 5.0
 WRITE_S = 10.0
 _ERROR_BODY_BYTES = 65_536
 _ERROR_BODY_S = 2.0
 _DRAIN_S = 0.1
 _DEAD_S = 0.25
+_MASK = b"[key]"
 
 
-class NotServed(Problem):
-    """The provider generated nothing, for certain: it was not reached, or answered with another status than 200."""
+class CallFailed(Problem):
+    """A call that brought no answer: `failed` says what it means. What the caller is told follows from it."""
+
+    def __init__(self, failed: Failed, *, connected: bool = True) -> None:
+        problem = problem_of(failed)
+        super().__init__(
+            problem.outcome,
+            problem.detail,
+            status=problem.status,
+            members=problem.members,
+            headers=problem.headers,
+        )
+        self.failed = failed
+        self.connected = connected
+
+
+def problem_of(failed: Failed) -> Problem:
+    """What the caller is told of a provider's failure; Retry-After stays, in whole seconds."""
+    status = failed.status
+    members = {"provider": {"status": status, "code": failed.code}} if status or failed.code else {}
+    after = failed.retry_after_s
+    headers = (("retry-after", str(min(-int(-after // 1), 86_400))),) if after is not None else ()
+    if failed.kind == "key":
+        # Its text is about our key, and no business of the caller's.
+        detail = f"provider: expected 200, got {status}: our key was refused"
+        return Problem(Outcome.UPSTREAM_ERROR, detail, members=members)
+    said = (
+        f"provider: expected 200, got {status}: {failed.message}" if status else f"provider: {failed.message}"
+    )
+    match failed.kind:
+        case "quota":
+            return Problem(failed.outcome, said, status=503, members=members, headers=headers)
+        case "overloaded":
+            return Problem(Outcome.UPSTREAM_ERROR, said, status=503, members=members, headers=headers)
+        case "context" | "request":
+            # What it says of the request's content is the caller's to mend; the rest is between us and the provider.
+            theirs = 400 if failed.kind == "context" or status in (400, 413, 422) else 502
+            return Problem(Outcome.UPSTREAM_ERROR, said, status=theirs, members=members)
+        case _:
+            return Problem(failed.outcome, said, members=members, headers=headers)
 
 
 class UpstreamResponse:
-    """A response whose headers have come; iterating gives its body, decompressed, as it arrives.
+    """An answer whose headers have come; iterating gives its body, decompressed, as it arrives.
 
-    Cancelling a wait for more closes the connection, and so stops the provider. A connection that breaks, or an
-    encoding that is broken, raises `Problem` (upstream_error).
+    Cancelling a wait for more closes the connection, and so hangs up on the provider. A connection that breaks, or an
+    encoding that is broken, raises `CallFailed`.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, secrets: tuple[bytes, ...] = ()) -> None:
         self._response = response
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        # httpx's layers cost each chunk some microseconds: they are for what is encoded, which we ask not to get.
-        encoded = response.headers.get("content-encoding", "identity") != "identity"
-        self._body = response.aiter_bytes() if encoded else aiter(response.stream)
+        self._body = aiter(response.stream)
+        encoding = response.headers.get("content-encoding", "identity")
+        # What is encoded takes a way of its own: it is asked not to be.
+        if encoding.strip().lower() not in ("", "identity"):
+            self._body = _inflated(response.stream, encoding)
+        binary = response.headers.get("content-type", "").startswith("application/vnd.amazon.eventstream")
+        self._secrets = () if binary else secrets  # its frames have checksums, and Bedrock is sent no key
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            return await anext(self._body)
+            data = await anext(self._body)
         except httpx.HTTPError as error:
-            raise _failure(error) from error
+            raise CallFailed(_transport_failure(error)) from error
+        return mask(data, self._secrets) if self._secrets else data
 
     async def close(self, *, drain: bool) -> None:
         """Close; with `drain` the last bytes are read first, so that the connection can be used again."""
@@ -56,31 +106,31 @@ class UpstreamResponse:
                 async with asyncio.timeout(_DRAIN_S):
                     async for _ in self._body:
                         pass
-            except (TimeoutError, httpx.HTTPError):
+            except (TimeoutError, httpx.HTTPError, CallFailed):
                 pass  # then it is closed unread, which only costs the next request a new connection
         await self._response.aclose()
 
 
 class Upstream:
-    """An OpenAI-compatible endpoint; `close` ends the life of its one client."""
+    """All endpoints of the routes; `close` ends the life of its one client."""
 
-    def __init__(
-        self, base_url: str, key: Secret, *, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        self._url = f"{base_url}/chat/completions"
-        self._key = key
+    def __init__(self, *, connect_s: float = 5.0, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._keys: dict[str, Secret] = {}
+        self._known_keys: set[str] = set()
         self._client = httpx.AsyncClient(
-            # Reading has no timeout here: pings would reset it. The use case times tokens instead.
-            timeout=httpx.Timeout(connect=CONNECT_S, write=WRITE_S, pool=CONNECT_S, read=None),
+            # Reading has no timeout here: pings would reset it. The service times tokens instead.
+            timeout=httpx.Timeout(connect=connect_s, write=WRITE_S, pool=connect_s, read=None),
             follow_redirects=False,  # a redirect to another host must not carry the key along
             headers={"accept": "text/event-stream", "accept-encoding": "identity"},
+            # Nothing that one request's answer sets may be sent with another's.
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             transport=transport,
         )
 
-    async def prefetch_key(self) -> None:
+    async def prefetch_key(self, route: Route) -> None:
         """Look the key up while starting, where Lambda gives the most CPU; a failure waits for the first request."""
         try:
-            await self._key.get()
+            await self._key(route).get()
         except Problem:
             pass
 
@@ -88,112 +138,136 @@ class Upstream:
         """Close all connections."""
         await self._client.aclose()
 
-    async def call(self, payload: dict[str, Any]) -> UpstreamResponse:
-        """Send a streamed completion request and wait for the response's headers.
+    def mask(self, text: str) -> str:
+        """Text of ours or of a provider's, without any key that was sent."""
+        for key in self._known_keys:
+            text = text.replace(key, _MASK.decode())
+        return text
 
-        A key that is refused is fetched anew, once, in case it was rotated. Cancelling closes the connection.
+    async def call(
+        self, route: Route, asked: ProviderRequest, body: bytes, *, fresh: bool = False
+    ) -> UpstreamResponse:
+        """Send a request with its `body` and wait for its answer's headers; with `fresh`, over a new connection.
+
+        A key that is refused is looked up anew, in case it was rotated. Cancelling closes the connection.
 
         Raises:
-            NotServed: the provider can't be reached, or refuses.
-            Problem: the connection broke while it may have been at work, or its answer is no event stream.
+            CallFailed: the provider can't be reached, breaks off, or refuses.
+            Problem: the key's store gives none.
         """
-        key = await self._key.get()
-        response = await self._send(payload, key)
-        if response.status_code in (401, 403):
-            refusal = await _refusal(response)
-            if (renewed := await self._key.get(refresh=True)) == key:
-                raise refusal
-            response = await self._send(payload, renewed)
-        if response.status_code != 200:
-            raise await _refusal(response)
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "text/event-stream":
+        url = f"{route.base_url}{asked.path}"
+        headers = {"content-type": "application/json", **asked.headers}
+        secret = self._key(route)
+        key = await secret.get()
+        response = await self._send(url, {**headers, **self._authorized(route, key)}, body, fresh)
+        if response.status_code in (401, 403) and (renewed := await secret.renewed(key)) is not None:
             await response.aclose()
-            raise Problem(
-                Outcome.UPSTREAM_ERROR,
-                f"provider: expected text/event-stream, got {media_type[:100]!r}",
-            )
-        return UpstreamResponse(response)
+            key = renewed
+            response = await self._send(url, {**headers, **self._authorized(route, key)}, body, fresh)
+        return await self._answer(response, (key.encode(),) if key else ())
 
-    async def _send(self, payload: dict[str, Any], key: str | None) -> httpx.Response:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        now = asyncio.get_running_loop().time
-        while True:
-            began, fresh = now(), False
+    def _key(self, route: Route) -> Secret:
+        secret = self._keys.get(route.key)
+        if secret is None:
+            secret = self._keys[route.key] = Secret(route.key)
+        return secret
 
-            async def trace(event: str, info: object) -> None:
-                nonlocal fresh
-                fresh = fresh or event == "connection.connect_tcp.started"
+    def _authorized(self, route: Route, key: str | None) -> dict[str, str]:
+        if not key:
+            return {}
+        self._known_keys.add(key)
+        name = route.profile.key_header
+        return {name: f"Bearer {key}" if name == "authorization" else key}
 
-            request = self._client.build_request(
-                "POST", self._url, json=payload, headers=headers, extensions={"trace": trace}
-            )
+    async def _answer(self, response: httpx.Response, secrets: tuple[bytes, ...]) -> UpstreamResponse:
+        if response.status_code == 200:
             try:
-                return await self._client.send(request, stream=True)
-            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
-                # After a freeze a pooled connection may be dead without our knowing, and fails at once. It has left
-                # the pool now, so ask again until a connection was opened for this request. What fails later may
-                # have been at work, and paid for: it is not asked again in silence.
-                if fresh or now() - began > _DEAD_S:
-                    raise _failure(error) from error
-            except httpx.HTTPError as error:
-                raise _failure(error) from error
+                return UpstreamResponse(response, secrets)
+            except BaseException:
+                await response.aclose()
+                raise
+        raise CallFailed(await _refusal(response, secrets))
 
+    async def _send(self, url: str, headers: dict[str, str], body: bytes, fresh: bool) -> httpx.Response:
+        now = asyncio.get_running_loop().time
+        began, connected = now(), False
 
-def _failure(error: httpx.HTTPError) -> Problem:
-    """Name a transport's failure; httpx's texts hold addresses and protocol words, but no content."""
-    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return NotServed(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {CONNECT_S:g} s")
-    if isinstance(error, httpx.TimeoutException):
-        return Problem(Outcome.UPSTREAM_TIMEOUT, f"provider: {type(error).__name__} after {WRITE_S:g} s")
-    if isinstance(error, httpx.LocalProtocolError):  # never sent; its text quotes the header, and so the key
-        return NotServed(
-            Outcome.INTERNAL_ERROR, "provider: expected a request that HTTP allows, got LocalProtocolError"
+        async def trace(event: str, info: object) -> None:
+            nonlocal connected
+            connected = connected or event == "connection.connect_tcp.started"
+
+        extensions = {"trace": trace, "fresh": fresh}
+        request = self._client.build_request(
+            "POST", url, content=body, headers=headers, extensions=extensions
         )
-    kind = NotServed if isinstance(error, httpx.ConnectError) else Problem
-    return kind(Outcome.UPSTREAM_ERROR, f"provider: {type(error).__name__}: {error}"[:300])
+        try:
+            return await self._client.send(request, stream=True)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+            failed = self._broken(error)
+            if not connected and now() - began <= _DEAD_S:
+                # After a freeze a pooled connection may be dead without our knowing, and fails at once.
+                raise CallFailed(replace(failed, retry_after_s=0.0), connected=False) from error
+            raise CallFailed(failed) from error
+        except httpx.HTTPError as error:
+            raise CallFailed(self._broken(error)) from error
+
+    def _broken(self, error: httpx.HTTPError) -> Failed:
+        failed = _transport_failure(error)
+        return replace(failed, message=self.mask(failed.message))
 
 
-async def _refusal(response: httpx.Response) -> Problem:
-    """What a status other than 200 means for the caller; reads no more of the body than an error can need."""
-    status = response.status_code
+def mask(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
+    """Bytes of a provider's without the keys that it was sent."""
+    for secret in secrets:
+        if secret in data:
+            data = data.replace(secret, _MASK)
+    return data
+
+
+def _transport_failure(error: httpx.HTTPError) -> Failed:
+    """Name a transport's failure; httpx's texts hold addresses and protocol words, but no content."""
+    name = type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        waited = "connection" if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout) else "write"
+        return Failed(
+            f"{name}: expected the {waited} in time", kind="timeout", retryable="yes", maybe_served=False
+        )
+    if isinstance(error, httpx.LocalProtocolError):  # never sent; its text quotes the header, and so the key
+        return Failed(f"expected a request that HTTP allows, got {name}", kind="unreadable", retryable="no")
+    connecting = isinstance(error, httpx.ConnectError)
+    return Failed(f"{name}: {error}"[:300], kind="server", retryable="yes", maybe_served=not connecting)
+
+
+async def _refusal(response: httpx.Response, secrets: tuple[bytes, ...]) -> Failed:
+    """What a status other than 200 means; reads no more of the body than an error can need."""
+    from weir.providers.failures import read_failure
+
     body = b""
     try:
         async with asyncio.timeout(_ERROR_BODY_S):
-            async for chunk in response.aiter_bytes():
+            async for chunk in UpstreamResponse(response, secrets):
                 body += chunk
                 if len(body) > _ERROR_BODY_BYTES:
                     break
-    except (TimeoutError, httpx.HTTPError):
+    except (TimeoutError, CallFailed):
         pass  # the status alone has to do
     finally:
         await response.aclose()
+    headers = {
+        name: mask(value.encode("latin-1", "replace"), secrets).decode("latin-1")
+        for name, value in response.headers.items()
+    }
+    return read_failure(response.status_code, headers, mask(body, secrets))
+
+
+async def _inflated(stream: httpx.AsyncByteStream, encoding: str) -> AsyncIterator[bytes]:
+    from weir.providers.inflate import BrokenEncoding, Inflater
+
     try:
-        message, code = error_members(httpx.Response(status, content=body).json())
-    except ValueError:
-        message, code = "its body is no JSON", None
-    members = {"provider": {"status": status, "code": code}}
-    if status in (401, 403):
-        # The provider's text may quote the key.
-        return NotServed(
-            Outcome.UPSTREAM_ERROR,
-            f"provider: expected 200, got {status}: our key was refused",
-            members=members,
-        )
-    detail = f"provider: expected 200, got {status}: {message}"
-    if status == 429:
-        quota = code == "insufficient_quota"
-        after = response.headers.get("retry-after")
-        return NotServed(
-            Outcome.RATE_LIMITED,
-            detail,
-            status=503 if quota else 429,
-            members=members,
-            headers=(("retry-after", after[:64]),) if after else (),
-        )
-    if status in (408, 504):
-        return NotServed(Outcome.UPSTREAM_TIMEOUT, detail, members=members)
-    # What it says of the request's content is the caller's to mend; anything else is between us and the provider.
-    return NotServed(
-        Outcome.UPSTREAM_ERROR, detail, status=400 if status in (400, 413, 422) else 502, members=members
-    )
+        inflater = Inflater(encoding)
+        async for data in stream:
+            pieces: Iterator[bytes] = inflater.feed(data)
+            for piece in pieces:
+                yield piece
+    except BrokenEncoding as error:
+        raise CallFailed(Failed(str(error), kind="unreadable", retryable="no")) from error

@@ -7,7 +7,6 @@ is imported when it is first asked for, so that a cold start pays for none that 
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -36,37 +35,3 @@ def load_schema(name: str) -> type[BaseModel]:
     model = getattr(import_module(f"{__name__}.{name}"), "".join(map(str.capitalize, name.split("_"))))
     assert isinstance(model, type) and issubclass(model, BaseModel)
     return model
-
-
-@cache
-def response_format(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
-    """The strict `json_schema` response format that asks a model for this document, or for some of its fields.
-
-    Strict mode wants every property required and no other allowed, and knows no lengths or defaults:
-    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
-    What is dropped here is still validated, by us.
-    """
-    schema = load_schema(name).model_json_schema()
-    if properties is not None:
-        schema["properties"] = {
-            key: value for key, value in schema["properties"].items() if key in properties
-        }
-    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": _strict(schema)}}
-
-
-_UNSUPPORTED = {"default", "title", "minLength", "maxLength", "uniqueItems"}
-
-
-def _strict(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_strict(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    strict = {key: _strict(value) for key, value in node.items() if key not in _UNSUPPORTED}
-    for names in ("properties", "$defs"):  # their keys are names, not keywords
-        if names in node:
-            strict[names] = {key: _strict(value) for key, value in node[names].items()}
-    if "properties" in node:
-        strict["required"] = list(node["properties"])
-        strict["additionalProperties"] = False
-    return strict

@@ -5,13 +5,13 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from functions.generate.app import App
-from weir.generate.openapi import EVENTS, ErrorEvent
+from weir.generate.openapi import EVENTS, BufferedError
 from weir.providers.sse import SSEDecoder
 
 BLOG_POST = {
@@ -83,7 +83,7 @@ class Answer:
     @property
     def problem(self) -> dict[str, Any]:
         assert self.headers["content-type"] == "application/problem+json"
-        ErrorEvent.model_validate_json(self.body)
+        BufferedError.model_validate_json(self.body)
         return self.json
 
 
@@ -145,6 +145,16 @@ class Door:
         return answer
 
 
+def set_policy(door: Door, **members: Any) -> None:
+    """Change clocks, caps and rhythm of an app that has started, by their names, and the rest of its policy."""
+    policy = door.app._generate.policy
+    for part in ("clocks", "caps", "rhythm"):
+        here = getattr(policy, part)
+        mine = {name: members.pop(name) for name in list(members) if name in here.__dataclass_fields__}
+        policy = replace(policy, **{part: replace(here, **mine)})
+    door.app._generate.policy = replace(policy, **members)
+
+
 @asynccontextmanager
 async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> AsyncIterator[Door]:
     """Start the app against a provider, with the environment that Lambda would give it."""
@@ -164,6 +174,7 @@ async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: st
     lifespan = asyncio.create_task(app({"type": "lifespan"}, inbox.get, outbox.put))
     inbox.put_nowait({"type": "lifespan.startup"})
     assert (await outbox.get())["type"] == "lifespan.startup.complete"
+    app._generate.jitter = float  # no test waits at random
     yield Door(app)
     inbox.put_nowait({"type": "lifespan.shutdown"})
     assert (await outbox.get())["type"] == "lifespan.shutdown.complete"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.generate.door import BLOG_POST, Answer, door, facts
+from tests.functional.generate.door import BLOG_POST, Answer, door, facts, set_policy
 from tests.functional.generate.scripted import (
     DONE,
     END,
@@ -21,7 +21,6 @@ from tests.functional.generate.scripted import (
     status,
     text,
 )
-from weir.generate.service import Limits
 
 INVALID = json.dumps(BLOG_POST | {"slug": "Not A Slug"})
 
@@ -84,7 +83,6 @@ SECRET = "sk-very-secret"
         (status(429, {"error": {"message": "slow down"}}, "retry-after: 7"), 429, "rate_limited", "slow down"),
         (status(429, {"error": {"code": "insufficient_quota"}}), 503, "rate_limited", "429"),
         (status(301, {}, "location: http://127.0.0.1:1/"), 502, "upstream_error", "301"),
-        (status(200, {"choices": []}), 502, "upstream_error", "expected text/event-stream, got 'application/json'"),
         ([b"HTTP/1.1 200 OK\r\ncontent-length: nonsense\r\n\r\n"], 502, "upstream_error", "provider"),
         ([b"garbage\r\n\r\n", "close"], 502, "upstream_error", "RemoteProtocolError"),
         (["reset"], 502, "upstream_error", "provider: "),
@@ -120,6 +118,8 @@ async def test_a_provider_that_is_down_is_an_upstream_error(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("script", "outcome", "said"),
     [
+        (status(200, {"choices": []}), "incomplete_stream", "got the end of the stream after 0 characters"),
+        (status(200, {"error": {"message": "boom", "code": 500}}), "upstream_error", "boom"),
         ([HEAD, text("a"), END], "incomplete_stream", "expected a finish reason or [DONE]"),
         ([HEAD, text("a"), "close"], "upstream_error", "RemoteProtocolError"),
         ([HEAD, text("a"), "reset"], "upstream_error", "provider: "),
@@ -239,7 +239,10 @@ async def test_what_a_stop_spared_is_estimated_once_there_is_something_to_compar
     whole = json.dumps(BLOG_POST)
     usage = chunk(usage={"prompt_tokens": 10, "completion_tokens": 500, "total_tokens": 510})
     good = [HEAD, text(whole), chunk(finish="stop"), usage, DONE, END]
-    async with provider(good, completion(INVALID)) as upstream, door(upstream.base_url, monkeypatch) as app:
+    async with (
+        provider(good, completion(INVALID)) as upstream,
+        door(upstream.base_url, monkeypatch, WEIR_UPSTREAM_PROVIDER="simulator") as app,
+    ):
         for _ in range(2):
             await app.request({"prompt": "x", "schema": "blog_post"})
     first, second = [fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed"]
@@ -252,7 +255,7 @@ async def test_silence_and_pings_end_in_a_timeout(monkeypatch: pytest.MonkeyPatc
     pings: list[Step] = [step for _ in range(40) for step in (framed(b": ping\n\n"), 0.02)]
     for script in ([HEAD, text("a"), "stall"], [HEAD, text("a"), *pings, "stall"]):
         async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
-            app.app._generate.limits = Limits(token_s=0.3)
+            set_policy(app, between_tokens_s=0.3)
             answer = await app.request({"prompt": "x"})
             async with asyncio.timeout(5):
                 await upstream.hung_up.wait()
@@ -264,7 +267,7 @@ async def test_a_provider_without_headers_gives_the_prelude_then_heartbeats_then
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with provider(["stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
-        app.app._generate.limits = Limits(prelude_s=0.1, headers_s=0.6, pulse_s=0.1)
+        set_policy(app, prelude_s=0.1, headers_s=0.6, pulse_s=0.1)
         answer = await app.request({"prompt": "x"})
     assert answer.status == 200
     assert b": heartbeat\n\n" in answer.body
@@ -273,7 +276,7 @@ async def test_a_provider_without_headers_gives_the_prelude_then_heartbeats_then
 
 async def test_a_slow_caller_is_not_the_providers_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     async with provider(completion("a", "b", "c")) as upstream, door(upstream.base_url, monkeypatch) as app:
-        app.app._generate.limits = Limits(token_s=0.1)
+        set_policy(app, between_tokens_s=0.1)
         answer = await app.request({"prompt": "x"}, slow_s=0.2)
     assert answer.final[0] == "done"
 
@@ -351,7 +354,7 @@ async def test_an_error_of_our_own_is_logged_without_its_text(
 ) -> None:
     async with provider(completion("a")) as upstream, door(upstream.base_url, monkeypatch) as app:
 
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("the prompt was: hush")
 
         app.app._generate.upstream.call = broken  # type: ignore[method-assign,assignment]
@@ -392,7 +395,7 @@ async def test_a_model_that_thinks_aloud_is_making_progress(monkeypatch: pytest.
     thinking: list[Step] = [step for _ in range(8) for step in (chunk({"reasoning_content": "hm"}), 0.1)]
     async with provider([HEAD, *thinking, *completion("a")[1:]]) as upstream:
         async with door(upstream.base_url, monkeypatch) as app:
-            app.app._generate.limits = Limits(token_s=0.4)
+            set_policy(app, between_tokens_s=0.4)
             answer = await app.request({"prompt": "x"})
     assert answer.final[0] == "done" and answer.text == "a"
 
@@ -435,7 +438,7 @@ async def test_a_heartbeat_that_finds_nobody_ends_the_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with provider([HEAD, text("a"), "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
-        app.app._generate.limits = Limits(pulse_s=0.1)
+        set_policy(app, pulse_s=0.1)
         async with asyncio.timeout(5):
             await app.request({"prompt": "x"}, lost_after=1)
             await upstream.hung_up.wait()
@@ -452,14 +455,18 @@ async def test_names_from_outside_cannot_break_or_flood_a_log_line(
     assert len(lines) == 3 and max(map(len, lines)) < 4_000
 
 
-async def test_what_a_provider_worked_on_is_not_asked_again_in_silence(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_what_a_provider_may_have_worked_on_is_on_the_bill_before_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with provider(completion("a"), [0.4, "reset"], completion("c")) as upstream:
         async with door(upstream.base_url, monkeypatch) as app:
             await app.request({"prompt": "x"})
+            capsys.readouterr()
             answer = await app.request({"prompt": "x"})
-    assert answer.status == 502 and len(upstream.requests) == 2
+    assert answer.text == "c" and len(upstream.requests) == 3
+    first, second = facts(capsys.readouterr().out)[-1]["attempts"]
+    assert first["maybe_served"] is True and first["usage"]["input_tokens"] is None
+    assert "maybe_served" not in second and second["usage"]["input_tokens"] == 12
 
 
 async def test_a_stalled_refusal_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +482,7 @@ async def test_a_model_that_never_ends_is_stopped(
 ) -> None:
     async with provider([HEAD, *[text("x" * 1_000)] * 100, "stall"]) as upstream:
         async with door(upstream.base_url, monkeypatch) as app:
-            app.app._generate.limits = Limits(streamed_bytes=50_000)
+            set_policy(app, sent_bytes=50_000)
             answer = await app.request({"prompt": "x"})
             async with asyncio.timeout(5):
                 await upstream.hung_up.wait()

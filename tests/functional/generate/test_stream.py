@@ -7,7 +7,7 @@ import pytest
 
 from tests.functional.generate.door import BLOG_POST, Answer, Door, door, facts, metrics
 from tests.functional.generate.scripted import END, HEAD, chunk, completion, provider, text
-from weir.schemas import response_format
+from tests.response_format import response_format
 
 DOCUMENT = json.dumps(BLOG_POST)
 
@@ -98,7 +98,9 @@ async def test_result_events_join_to_the_document(monkeypatch: pytest.MonkeyPatc
     long = BLOG_POST | {"conclusion": 'é"' * 60_000}
     script = completion(*pieces(json.dumps(long), 5_000))
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
-        answer = await app.request({"prompt": "x", "schema": "blog_post", "include": ["result"]})
+        answer = await app.request(
+            {"prompt": "x", "schema": "blog_post", "include": ["result"], "max_output_tokens": 200_000}
+        )
     parts = answer.of("result")
     assert json.loads("".join(part["json"] for part in parts)) == long
     assert [part["part"] for part in parts] == list(range(len(parts)))

@@ -312,5 +312,5 @@ async def test_tls_takes_a_trusted_certificate_of_the_right_name_and_no_other(
 
 
 async def test_httpx_s_own_engine_stays_where_a_proxy_is_set() -> None:
-    assert make_transport("http://localhost/v1", {"https_proxy": "http://proxy:3128"}) is None
-    assert make_transport("http://localhost/v1", {"HTTPS_PROXY": "", "NO_PROXY": "*"}) is not None
+    assert make_transport(False, {"https_proxy": "http://proxy:3128"}) is None
+    assert make_transport(False, {"HTTPS_PROXY": "", "NO_PROXY": "*"}) is not None

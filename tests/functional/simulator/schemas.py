@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from weir.schemas import response_format
+from tests.response_format import response_format
 
 BLOG_POST: dict[str, Any] = response_format("blog_post")
 

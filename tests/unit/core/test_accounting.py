@@ -12,6 +12,7 @@ from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
 from weir.pricing.usage import Usage, estimate_usage
 from weir.problems import Problem
+from weir.providers.call import Message, TextPart
 from weir.providers.sse import SSEDecoder
 
 MS = 1_000_000
@@ -102,4 +103,4 @@ def test_every_outcome_but_ok_and_killed_has_a_status() -> None:
 def test_a_request_from_messages_or_a_prompt_is_one_conversation() -> None:
     by_prompt = parse_request(b'{"prompt":"hi"}', "application/json; charset=utf-8")
     by_messages = parse_request(b'{"messages":[{"role":"user","content":"hi"}]}', "application/json")
-    assert by_prompt.conversation() == by_messages.conversation() == [{"role": "user", "content": "hi"}]
+    assert by_prompt.conversation() == by_messages.conversation() == [Message("user", (TextPart("hi"),))]

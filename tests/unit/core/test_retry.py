@@ -70,6 +70,7 @@ def test_an_answer_that_gives_everything_again_is_taken_alone(size: int) -> None
 
 
 MODEL = load_schema("blog_post")
+FIELDS = frozenset(MODEL.model_fields)
 TEXT = '{"title": "T", "slug": "Not A Slug", "summary": "S"'
 
 
@@ -79,17 +80,17 @@ def violation(text: str) -> Violation:
 
 
 def test_only_the_bad_and_the_missing_fields_are_asked_for_again() -> None:
-    retry = plan_retry(MODEL, TEXT, [violation(TEXT)], ["/title"])
+    retry = plan_retry(MODEL, TEXT, [violation(TEXT)], ["/title"], FIELDS)
     assert retry.prefix == '{"title":"T"'
     assert retry.properties == set(MODEL.model_fields) - {"title"}
     assert retry.kept_paths == {"/title"} and retry.discarded_paths == []
-    assert retry.messages[0] == {"role": "assistant", "content": '{"title":"T"}'}
-    assert "slug: String should match pattern" in retry.messages[1]["content"]
+    assert (retry.messages[0].role, retry.messages[0].text) == ("assistant", '{"title":"T"}')
+    assert "slug: String should match pattern" in retry.messages[1].text
 
 
 def test_elements_of_a_list_that_is_asked_for_again_are_discarded() -> None:
     text = '{"title": "T", "tags": ["a", 3]'
-    retry = plan_retry(MODEL, text, [violation(text)], ["/title", "/tags/0"])
+    retry = plan_retry(MODEL, text, [violation(text)], ["/title", "/tags/0"], FIELDS)
     assert retry.discarded_paths == ["/tags/0"]
 
 
@@ -112,5 +113,10 @@ class Checked(BaseModel):
 def test_everything_is_asked_for_again_where_nothing_can_be_told_apart(
     model: type[BaseModel], text: str, loc: tuple[str, ...]
 ) -> None:
-    retry = plan_retry(model, text, [Violation(None, loc, "x", "wrong")], ["/a"])
+    retry = plan_retry(model, text, [Violation(None, loc, "x", "wrong")], ["/a"], model.model_fields)
     assert (retry.prefix, retry.properties, retry.discarded_paths) == ("", None, ["/a"])
+
+
+def test_everything_is_asked_for_again_where_no_field_may_be_asked_for_apart() -> None:
+    retry = plan_retry(MODEL, TEXT, [violation(TEXT)], ["/title"], ())
+    assert (retry.prefix, retry.properties, retry.discarded_paths) == ("", None, ["/title"])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from weir.schemas import UnknownSchema, load_schema, response_format, schema_names
+from tests.response_format import response_format
+from weir.schemas import UnknownSchema, load_schema, schema_names
 
 
 def objects(node: Any) -> list[dict[str, Any]]:

@@ -106,11 +106,11 @@ def changed(name: str, /, **members: Any) -> dict[str, Any]:
     [
         ({}, "models: expected a table, got NoneType"),
         ({"models": {}}, "models: expected at least one model"),
-        (FILE | {"modles": {}}, "models' file: expected default, models, schemas, got 'modles'"),
+        (FILE | {"modles": {}}, "models' file: expected clocks, default, models, schemas, got 'modles'"),
         (FILE | {"default": "x"}, "default: expected one of fast, careful, own, got 'x'"),
         ({"models": {"a b": {}}}, "models.a b: expected a name"),
         ({"models": {"a": []}}, "models.a: expected a table, got list"),
-        (changed("fast", provider="opnai"), "models.fast.provider: expected one of generic, openai"),
+        (changed("fast", provider="opnai"), "models.fast.provider: expected one of generic, simulator, openai"),
         (changed("fast", modle="x"), "models.fast: expected base_url, .* got 'modle'"),
         (changed("fast", model=""), "models.fast.model: expected the provider's name"),
         (changed("fast", model=3), "models.fast.model: expected text, got int"),

@@ -14,7 +14,10 @@ from fastapi import FastAPI, HTTPException
 from mangum import Mangum
 
 from weir.generate.requests import GenerationRequest
-from weir.schemas import load_schema, response_format
+from weir.providers.chat_completions_request import response_format
+from weir.providers.profiles import PROFILES
+from weir.providers.structured_output import structured_output
+from weir.schemas import load_schema
 
 app = FastAPI()
 client = httpx.AsyncClient(timeout=httpx.Timeout(10.0, read=None))
@@ -25,12 +28,16 @@ async def generations(request: GenerationRequest) -> dict[str, Any]:
     """Generate one document."""
     payload: dict[str, Any] = {
         "model": request.model or os.environ["WEIR_UPSTREAM_MODEL"],
-        "messages": request.conversation(),
+        "messages": [{"role": turn.role, "content": turn.text} for turn in request.conversation()],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if request.schema_name is not None:
-        payload["response_format"] = response_format(request.schema_name)
+        payload["response_format"] = response_format(
+            structured_output(
+                request.schema_name, load_schema(request.schema_name).model_json_schema(), PROFILES["openai"]
+            )
+        )
     text, usage = [], None
     url = f"{os.environ['WEIR_UPSTREAM_BASE_URL']}/chat/completions"
     async with client.stream("POST", url, json=payload) as response:

@@ -1,0 +1,63 @@
+"""How each route is asked for each document: worked out once a process, and again where a provider refuses a schema."""
+
+from typing import Any
+
+from weir.providers.routes import Route
+from weir.providers.structured_output import MODES, Mode, StructuredOutput, structured_output
+from weir.schemas import load_schema
+
+
+class Documents:
+    """The requests for documents by schema and route; what a provider refused is remembered as long as the process."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, frozenset[str] | None], StructuredOutput] = {}
+        self._lowered: dict[tuple[str, str], Mode] = {}
+
+    def request(
+        self, schema: str, route: Route, properties: frozenset[str] | None = None
+    ) -> StructuredOutput:
+        """How `route` is asked for a document, or for some of its properties.
+
+        Raises:
+            SchemaNotExpressible: the mode that the route names cannot say it.
+        """
+        key = (schema, route.name, properties)
+        known = self._known.get(key)
+        if known is None:
+            wanted = self._lowered.get((schema, route.name), route.structured_output)
+            document = document_schema(schema, properties)
+            known = self._known[key] = structured_output(schema, document, route.profile, wanted)
+        return known
+
+    def lower(self, schema: str, route: Route) -> bool:
+        """Take the next mode, because the provider refused this one's schema; False if there is none."""
+        if route.structured_output != "auto":
+            return False
+        mode = self.request(schema, route).mode
+        lower = MODES[MODES.index(mode) + 1 :]
+        if route.profile.tool is None:
+            lower = tuple(name for name in lower if name != "tool")
+        if not lower:
+            return False
+        self._lowered[schema, route.name] = lower[0]
+        self._known = {key: value for key, value in self._known.items() if key[:2] != (schema, route.name)}
+        return True
+
+
+def document_schema(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
+    """The JSON Schema of a document as its text is written, or of some of its properties."""
+    schema = load_schema(name).model_json_schema(by_alias=True, mode="validation")
+    if properties is None:
+        return schema
+    root = root_of(schema)
+    kept = {key: value for key, value in root["properties"].items() if key in properties}
+    required = [key for key in root.get("required", ()) if key in properties]
+    return {**root, "$defs": schema.get("$defs", {}), "properties": kept, "required": required}
+
+
+def root_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of the document itself: a recursive one stands among the definitions."""
+    reference = schema.get("$ref", "")
+    found: dict[str, Any] = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), schema)
+    return found

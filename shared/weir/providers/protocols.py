@@ -1,0 +1,41 @@
+"""The protocols by name: each one's builder of requests and decoder of answers, imported when it is first needed."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from weir.providers.call import ModelCall, ProviderRequest
+from weir.providers.events import Decoder
+from weir.providers.profiles import Protocol
+from weir.providers.routes import Route
+
+_MODULES: Mapping[Protocol, tuple[str, str, str]] = {
+    "chat_completions": ("chat_completions_request", "chat_completions", "ChatCompletionsDecoder"),
+    "responses": ("responses_request", "responses", "ResponsesDecoder"),
+    "anthropic": ("anthropic_request", "messages", "MessagesDecoder"),
+    "converse": ("converse_request", "converse", "ConverseDecoder"),
+    "gemini": ("gemini_request", "gemini", "GeminiDecoder"),
+}
+
+
+def build_request(call: ModelCall, route: Route) -> ProviderRequest:
+    """What goes to the route's provider. Raises NotPassed, naming what its protocol has no place for."""
+    build: Callable[[ModelCall, Route], ProviderRequest] = _module(_MODULES[route.profile.protocol][0]).build
+    return build(call, route)
+
+
+def make_decoder(route: Route, max_event_bytes: int) -> Decoder:
+    """A decoder for one answer of the route's provider."""
+    _, module, name = _MODULES[route.profile.protocol]
+    decoder: Decoder = getattr(_module(module), name)(max_event_bytes=max_event_bytes)
+    return decoder
+
+
+def import_protocol(route: Route) -> None:
+    """Import what a call of the route needs: at start, where Lambda gives the most CPU."""
+    for name in _MODULES[route.profile.protocol][:2]:
+        _module(name)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"weir.providers.{name}")
