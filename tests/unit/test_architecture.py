@@ -29,7 +29,7 @@ ADAPTERS = {
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # a contract's file
-    "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream",
+    "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream", "weir.providers.role",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",
     "weir.ledger.close", "weir.ledger.reprice",
     "weir.reports.athena", "weir.reports.engine", "weir.reports.export", "weir.reports.export_files",

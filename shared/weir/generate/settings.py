@@ -21,8 +21,8 @@ class GenerateSettings:
 
     The models are those of the file that WEIR_MODELS names (or holds, as JSON); without one, two settings are one
     endpoint: WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL. WEIR_UPSTREAM_KEY names where its key is kept,
-    `secretsmanager:NAME` or `ssm:NAME`, and is never the key itself; WEIR_UPSTREAM_PROVIDER names its profile where
-    the host does not tell it.
+    `secretsmanager:NAME`, `ssm:NAME` or `role`, and is never the key itself; WEIR_UPSTREAM_PROVIDER names its profile
+    where the host does not tell it.
     """
 
     routes: Routes
@@ -66,8 +66,6 @@ def routes_from_environment(environment: Mapping[str, str]) -> Routes:
     if not model:
         raise RoutesError("WEIR_UPSTREAM_MODEL: expected the name of a model, got nothing")
     key = environment.get("WEIR_UPSTREAM_KEY", "")
-    if key and not key.startswith(("secretsmanager:", "ssm:")):
-        raise RoutesError("WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME, got another form")
     return single_route(base_url, model, key, environment.get("WEIR_UPSTREAM_PROVIDER", ""))
 
 

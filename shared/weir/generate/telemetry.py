@@ -17,7 +17,8 @@ from weir.outcomes import Outcome
 class Telemetry:
     """Writes log lines and metrics of this process; `service` and `stage` are the metrics' dimensions.
 
-    `mask` takes out what must never leave, such as a key that a provider gave back. `error_text` is for a laptop: on AWS the text of an error may quote what a caller wrote, and stays out of the log.
+    `mask` takes out what must never leave, such as a key that a provider gave back. `error_text` is for a laptop: on
+    AWS the text of an error may quote what a caller wrote, and stays out of the log.
     """
 
     def __init__(

@@ -117,8 +117,18 @@ def single_route(base_url: str, model: str, key: str, provider: str = "") -> Rou
     if provider and provider not in PROFILES:
         known = ", ".join(PROFILES)
         raise RoutesError(f"WEIR_UPSTREAM_PROVIDER: expected one of {known}, got {provider!r:.80}")
-    profile = PROFILES[provider] if provider else profile_of_host(urlsplit(base_url).hostname or "")
-    return Routes({model: Route(model, profile, base_url, model, key)}, model, open=True)
+    host = urlsplit(base_url).hostname or ""
+    profile = PROFILES[provider] if provider else profile_of_host(host)
+    if key and not _KEY.fullmatch(key):
+        raise RoutesError(
+            "WEIR_UPSTREAM_KEY: expected secretsmanager:NAME, ssm:NAME or role, got another form"
+        )
+    if key == "role" and not profile.role:
+        raise RoutesError(
+            f"WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME; {profile.name} knows no role"
+        )
+    region = next((part for part in host.split(".") if _REGION.fullmatch(part)), None)
+    return Routes({model: Route(model, profile, base_url, model, key, region)}, model, open=True)
 
 
 def parse_routes(content: Mapping[str, Any]) -> Routes:

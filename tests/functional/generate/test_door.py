@@ -157,7 +157,10 @@ async def test_the_transport_is_the_only_door_to_io() -> None:
         ({"WEIR_UPSTREAM_BASE_URL": "ftp://x/v1"}, "WEIR_UPSTREAM_BASE_URL: expected an http"),
         ({"WEIR_UPSTREAM_BASE_URL": "https://me:pw@x/v1"}, "expected no credentials"),
         ({"WEIR_UPSTREAM_MODEL": ""}, "WEIR_UPSTREAM_MODEL: expected the name of a model"),
-        ({"WEIR_UPSTREAM_KEY": "sk-123"}, "WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME"),
+        (
+            {"WEIR_UPSTREAM_KEY": "sk-123"},
+            "WEIR_UPSTREAM_KEY: expected secretsmanager:NAME, ssm:NAME or role",
+        ),
     ],
 )
 def test_wrong_settings_are_named_and_never_quoted_where_they_may_be_a_key(

@@ -13,9 +13,9 @@ from tests.functional.generate.door import Answer, door, facts
 ENDED_BY_TIME = {"sim-no-headers", "sim-stall", "sim-stall-early", "sim-pings", "sim-drip"}
 SLOW = {"sim-1", "sim-slow", "sim-long"}
 FINE = {
+    "sim-500-once", "sim-429-once",  # asked again
     "sim-fast", "sim-bursty", "sim-split", "sim-crlf", "sim-cr", "sim-gzip", "sim-cached", "sim-reasoning",
     "sim-other-model", "sim-no-usage", "sim-usage-twice", "sim-usage-running", "sim-usage-inconsistent",
-    "sim-odd-event",
 }  # fmt: skip
 IN_STREAM = {
     "sim-invalid": "invalid_output",
@@ -37,23 +37,22 @@ IN_STREAM = {
     "sim-error-event": "upstream_error",
     "sim-error-event-early": "upstream_error",
     "sim-garbage": "upstream_error",
+    "sim-odd-event": "upstream_error",
+    "sim-html": "upstream_error",
     "sim-endless-line": "upstream_error",
 }
 BEFORE_STREAM = {
     "sim-500": (502, "upstream_error"),
-    "sim-500-once": (502, "upstream_error"),
     "sim-502": (502, "upstream_error"),
-    "sim-503": (502, "upstream_error"),
-    "sim-529": (502, "upstream_error"),
+    "sim-503": (503, "upstream_error"),
+    "sim-529": (503, "upstream_error"),
     "sim-429": (429, "rate_limited"),
-    "sim-429-once": (429, "rate_limited"),
     "sim-429-quota": (503, "rate_limited"),
     "sim-401": (502, "upstream_error"),
     "sim-403": (502, "upstream_error"),
     "sim-400-context": (400, "upstream_error"),
-    "sim-400-policy": (400, "upstream_error"),
+    "sim-400-policy": (422, "filtered"),
     "sim-redirect": (502, "upstream_error"),
-    "sim-html": (502, "upstream_error"),
     "sim-reset-early": (502, "upstream_error"),
     "sim-bad-status": (502, "upstream_error"),
 }
