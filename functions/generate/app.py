@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from weir.embedded_metrics import stage_of
@@ -33,11 +33,13 @@ from weir.generate.telemetry import Telemetry
 from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
-from weir.pricing.overrides import load_price_book
 from weir.problems import Problem
 from weir.providers.protocols import import_protocol
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
+
+if TYPE_CHECKING:
+    from weir.pricing.price_book import PriceBook
 
 
 class App:
@@ -65,6 +67,13 @@ class App:
         clocks = Clocks(**settings.clocks)
         upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))
         validator_process = ValidatorProcess()
+
+        def price_book() -> "PriceBook":
+            # Prices are for the final event: the first byte does not wait for their imports.
+            from weir.pricing.overrides import load_price_book
+
+            return load_price_book(settings.price_overrides)
+
         self._generate = Generate(
             upstream=upstream,
             validator_process=validator_process,
@@ -76,7 +85,7 @@ class App:
             ),
             function=settings.function,
             routes=routes,
-            price_book=lambda: load_price_book(settings.price_overrides),
+            price_book=price_book,
             monotonic_ns=time.monotonic_ns,
             utc_now=lambda: datetime.now(UTC),
             policy=Policy(clocks),
