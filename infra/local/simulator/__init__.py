@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint that says what it is told to: the upstream of tests, benchmarks and the demo.
+"""A provider that says what it is told to, in any of their protocols: the upstream of tests, benchmarks and the demo.
 
 `python -m infra.local.simulator --port 9000` runs it by hand; `async with Simulator() as sim` runs it for a
 test. The request's `model` chooses the script: `sim-1` answers well, `sim-cut`, `sim-429`, `sim-invalid` and

@@ -4,8 +4,8 @@ import asyncio
 from itertools import count
 
 from .connection import Connection
+from .dialects import Dialect
 from .script import Fault
-from .wire import event
 
 BEFORE_HEADERS = frozenset({"no_headers", "reset_before_headers", "bad_status_line"})
 _PING_INTERVAL_S = 0.05
@@ -15,7 +15,7 @@ _ENDLESS_LINE_BYTES = (
 )  # A reader without a limit is stopped here, not by this machine's memory.
 
 
-async def strike(fault: Fault, connection: Connection) -> bool:
+async def strike(fault: Fault, connection: Connection, dialect: Dialect) -> bool:
     """Commit the fault; True when the stream goes on behind it, False when it was the end."""
     match fault.kind:
         case "no_headers" | "stall":
@@ -33,25 +33,22 @@ async def strike(fault: Fault, connection: Connection) -> bool:
         case "pings":
             loop = asyncio.get_running_loop()
             while not connection.closed:
-                await connection.write(b": ping\n\n")
+                await connection.write(dialect.ping())
                 await connection.wait_until(loop.time() + _PING_INTERVAL_S)
         case "error_event":
-            message = "The server had an error while processing your request."
-            error = {"message": message, "type": "server_error", "param": None, "code": "internal_error"}
-            await connection.write(event({"error": error}))
+            await connection.write(dialect.failure("The server had an error while processing your request."))
             await connection.finish()
         case "bad_event":
-            await connection.write(event('{"choices":[{"delta":{"content": <not JSON>}}]}'))
+            await connection.write(dialect.garbage())
             return True
         case "odd_event":
-            await connection.write(event({"choices": {"0": "not a list"}, "surprise": [None, -1]}))
+            await connection.write(dialect.odd())
             return True
         case "invalid_utf8":
-            bad = event({"choices": [{"index": 0, "delta": {"content": "\0"}, "finish_reason": None}]})
-            await connection.write(bad.replace(b"\\u0000", b"caf\xe9 \xff\xfe \xf0\x9f\x98"))
+            await connection.write(dialect.invalid_utf8())
             return True
         case "endless_line":
-            await connection.write(b'data: {"choices":[{"delta":{"content":"')
+            await connection.write(dialect.endless())
             block = b"a" * (1024 * 1024)
             for number in count():
                 if connection.closed or number * len(block) >= _ENDLESS_LINE_BYTES:
@@ -61,7 +58,7 @@ async def strike(fault: Fault, connection: Connection) -> bool:
             await connection.close()
         case "drip":
             loop = asyncio.get_running_loop()
-            drops = event({"choices": [{"index": 0, "delta": {"content": "drip"}, "finish_reason": None}]})
+            drops = dialect.text("drip")
             for index in count():
                 if connection.closed:
                     break

@@ -1,4 +1,4 @@
-"""The rules of OpenAI's strict structured outputs, checked as its API checks them, with its wording.
+"""The rules of each provider's structured output, OpenAI's with the wording of its API.
 
 A schema that the real endpoint would refuse is refused here, so that it is found on a laptop.
 https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
@@ -7,12 +7,25 @@ https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
 from collections.abc import Mapping
 from typing import Any
 
-_NOT_PERMITTED = ("oneOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas")
+from .schema_subsets import objections
+
+_NOT_PERMITTED = (
+    "oneOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties",
+    "propertyNames", "minProperties", "maxProperties", "uniqueItems", "contains", "unevaluatedItems",
+    "unevaluatedProperties", "minLength", "maxLength",
+)  # fmt: skip
 _MAX_DEPTH = 64
 
 
-def objection(schema: Mapping[str, Any], name: str) -> str | None:
-    """Why a strict json_schema response format is refused; None when it is accepted."""
+def objection(rules: str, schema: dict[str, Any], name: str) -> str | None:
+    """Why a provider with these rules refuses a schema; None when it is accepted."""
+    if rules == "openai":
+        return _openai(schema, name)
+    found = objections(rules, schema)
+    return f"output_config.format.schema: Invalid schema: {'; '.join(found[:3])}" if found else None
+
+
+def _openai(schema: Mapping[str, Any], name: str) -> str | None:
     if schema.get("type") != "object":
         kind = schema.get("type")
         return (

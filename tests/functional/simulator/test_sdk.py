@@ -5,6 +5,7 @@ from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from infra.local.simulator import SCRIPTS, Simulator
 from weir.schemas.blog_post import BlogPost
@@ -107,8 +108,15 @@ def test_a_refusal_has_its_own_field(client: openai.OpenAI) -> None:
     assert got["text"] == ""
 
 
+class Note(BaseModel):
+    """Without keywords such as maxLength: the SDK's own helper sends them, and the API refuses them."""
+
+    title: str
+    lines: list[str]
+
+
 def test_the_sdks_parser_reports_a_refusal_and_a_length_as_such(client: openai.OpenAI) -> None:
-    options: Any = {"messages": MESSAGES, "response_format": BlogPost}
+    options: Any = {"messages": MESSAGES, "response_format": Note}
     parsed = client.chat.completions.parse(model="sim-refusal", **options)
     assert parsed.choices[0].message.refusal
     with pytest.raises(openai.LengthFinishReasonError):

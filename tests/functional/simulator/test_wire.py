@@ -17,7 +17,8 @@ import pytest
 
 from infra.local.simulator import SCRIPTS, Exchange, Simulator
 from infra.local.simulator.answer import compose
-from infra.local.simulator.wire import writes
+from infra.local.simulator.dialects import ChatCompletions
+from infra.local.simulator.writes import writes
 
 from .conftest import CRAWLING, PACED
 from .schemas import BLOG_POST
@@ -41,8 +42,8 @@ def last(exchanges: list[Exchange], model: str) -> Exchange:
 
 
 def all_writes(model: str) -> list[Any]:
-    script = SCRIPTS[model]
-    return list(writes(compose(script, request(model)), script, include_usage=True))
+    script, asked = SCRIPTS[model], request(model, stream_options={"include_usage": True})
+    return list(writes(ChatCompletions().events(compose(script, asked), script, asked), script))
 
 
 def test_several_deltas_leave_in_one_write() -> None:

@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 
+from infra.local.simulator.schema_subsets import objections, walk
 from tests.fuzz.documents import document
 from tests.fuzz.models import model as generated_model
-from tests.schema_subsets import objections, walk
 from weir.providers.profiles import PROFILES
 from weir.providers.schema_rules import DIALECTS, SchemaNotExpressible, adapt_schema
 from weir.providers.structured_output import structured_output
