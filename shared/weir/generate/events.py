@@ -16,9 +16,22 @@ RESULT_PART_BYTES = 32_000
 """Half of the 64 KB that an event may have: as a JSON string within the event, its quotes are escaped."""
 
 
+# Kept: json.dumps makes an encoder for each call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# Characters that JSON lets stand in a string and at which many readers end a line: U+0085, U+2028, U+2029.
+_LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
+
+
 def dumps(value: Any) -> bytes:
-    """Compact JSON; a lone surrogate, which has no UTF-8, stays the escape that it came as."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    """Compact JSON on one line; a lone surrogate, which has no UTF-8, stays the escape that it came as."""
+    return _on_one_line(_encode(value).encode("utf-8", "backslashreplace"))
+
+
+def _on_one_line(json_bytes: bytes) -> bytes:
+    if not json_bytes.isascii():
+        for character, escape in _LINE_ENDS:
+            json_bytes = json_bytes.replace(character, escape)
+    return json_bytes
 
 
 def delta(attempt: int, text: str) -> bytes:
@@ -28,7 +41,11 @@ def delta(attempt: int, text: str) -> bytes:
 
 def value(attempt: int, path: str, json_bytes: bytes) -> bytes:
     """A completed, validated part of the document; `path` is a JSON Pointer into the result."""
-    return b'event: value\ndata: {"attempt":%d,"path":%b,"value":%b}\n\n' % (attempt, dumps(path), json_bytes)
+    return b'event: value\ndata: {"attempt":%d,"path":%b,"value":%b}\n\n' % (
+        attempt,
+        dumps(path),
+        _on_one_line(json_bytes),
+    )
 
 
 def retry(attempt: int, reason: str, discarded_paths: Iterable[str]) -> bytes:

@@ -132,6 +132,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._received: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._held: object = h11.NEED_DATA  # an event that came with the bytes before it
         self._waiting_bytes = 0
         self._lost: Exception | None = None
 
@@ -177,9 +178,19 @@ class _Connection(asyncio.BufferedProtocol):
                 raise httpx.RemoteProtocolError("the peer closed the connection without a response")
 
     async def receive_data(self, timeout_s: float | None) -> bytes | None:
-        """Wait for more of the body; None at its end."""
+        """Wait for more of the body; None at its end.
+
+        All that has come is one part: at a model's pace that is what one write of its brought, and whoever is behind
+        catches up in one step.
+        """
         event = await self._receive(timeout_s)
-        return bytes(event.data) if isinstance(event, h11.Data) else None
+        if not isinstance(event, h11.Data):
+            return None
+        parts = [event.data]
+        while isinstance(event := self._next(), h11.Data):
+            parts.append(event.data)
+        self._held = event
+        return b"".join(parts)
 
     def begin_next(self) -> bool:
         """Make ready for another request, if both sides are done with this one and leave the connection open."""
@@ -198,12 +209,11 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def _receive(self, timeout_s: float | None) -> object:
         while True:
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
-                if self._lost is not None and not isinstance(self._lost, EOFError):
-                    raise httpx.ReadError(str(self._lost)) from error
-                raise httpx.RemoteProtocolError(str(error)) from error
+            event, self._held = self._held, h11.NEED_DATA
+            if event is h11.NEED_DATA:
+                event = self._next()
+            if isinstance(event, httpx.TransportError):
+                raise event
             if event is not h11.NEED_DATA:
                 return event
             self._resume()
@@ -218,6 +228,18 @@ class _Connection(asyncio.BufferedProtocol):
                 raise httpx.ReadTimeout("nothing came in time") from error
             finally:
                 self._received = None
+
+    def _next(self) -> object:
+        """What h11 makes of the bytes that have come; a broken protocol as an error to be raised in its turn."""
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            if self._lost is not None and not isinstance(self._lost, EOFError):
+                failure: httpx.TransportError = httpx.ReadError(str(self._lost))
+            else:
+                failure = httpx.RemoteProtocolError(str(error))
+            failure.__cause__ = error
+            return failure
 
     def _resume(self) -> None:
         self._waiting_bytes = 0

@@ -314,3 +314,25 @@ async def test_tls_takes_a_trusted_certificate_of_the_right_name_and_no_other(
 async def test_httpx_s_own_engine_stays_where_a_proxy_is_set() -> None:
     assert make_transport(False, {"https_proxy": "http://proxy:3128"}) is None
     assert make_transport(False, {"HTTPS_PROXY": "", "NO_PROXY": "*"}) is not None
+
+
+async def test_what_came_at_once_is_one_part_and_what_came_apart_is_not() -> None:
+    go_on = asyncio.Event()
+    backlog = HEAD + b"".join(framed(b"%d," % number) for number in range(100))
+    async with provider([backlog, go_on, framed(b"last"), END]) as upstream, client() as made:
+        async with made.stream("POST", upstream.base_url, json={}) as response:
+            parts = response.aiter_bytes()
+            assert await anext(parts) == b"".join(b"%d," % number for number in range(100))
+            go_on.set()
+            assert [part async for part in parts] == [b"last"]
+        await post(made, upstream)
+    assert upstream.connections == 1
+
+
+async def test_what_came_before_a_broken_frame_is_read_before_the_error() -> None:
+    async with provider([HEAD + framed(b"a") + framed(b"b") + b"no size\r\n"]) as upstream, client() as made:
+        async with made.stream("POST", upstream.base_url, json={}) as response:
+            parts = response.aiter_bytes()
+            assert await anext(parts) == b"ab"
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(parts)

@@ -86,6 +86,20 @@ def test_a_lone_surrogate_stays_the_escape_that_it_came_as() -> None:
     assert json.loads(events.dumps("\ud83d")) == "\ud83d"
 
 
+LINE_ENDS = "\u0085\u2028\u2029"
+
+
+def test_no_reader_of_lines_finds_one_within_an_event() -> None:
+    for event in (
+        events.delta(1, f"a{LINE_ENDS}ä"),
+        events.value(1, f"/{LINE_ENDS}", f'"ä{LINE_ENDS}"'.encode()),
+        b"".join(events.result(1, [f'"{LINE_ENDS}"'.encode()])),
+    ):
+        assert len(event.decode().splitlines()) == 3, event
+        data = json.loads(event.decode().splitlines()[1].removeprefix("data: "))
+        assert LINE_ENDS in "".join(str(member) for member in data.values())
+
+
 @given(st.text(min_size=1), st.integers(1, 7))
 def test_result_parts_join_to_the_document_at_any_cut(text: str, size: int) -> None:
     data = json.dumps(text, ensure_ascii=False).encode()
