@@ -240,7 +240,7 @@ async def test_what_a_stop_spared_is_estimated_once_there_is_something_to_compar
     usage = chunk(usage={"prompt_tokens": 10, "completion_tokens": 500, "total_tokens": 510})
     good = [HEAD, text(whole), chunk(finish="stop"), usage, DONE, END]
     async with (
-        provider(good, completion(INVALID)) as upstream,
+        provider(good, [HEAD, text(INVALID), "stall"]) as upstream,
         door(upstream.base_url, monkeypatch, WEIR_UPSTREAM_PROVIDER="simulator") as app,
     ):
         for _ in range(2):
