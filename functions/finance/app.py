@@ -59,7 +59,8 @@ from weir.reports.web import PageFiles, SafeHeaders, handle_errors, not_valid, p
 
 PAGE = Path(__file__).parent / "page"
 # Every outcome of the closed set, and rows that have none.
-OutcomeFilter = StrEnum("OutcomeFilter", {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"})
+_OUTCOMES = {name.name: name.value for name in Outcome} | {"UNKNOWN": "unknown"}
+OutcomeFilter = StrEnum("OutcomeFilter", _OUTCOMES)  # type: ignore[misc]  # its members are the closed set's
 _Name = Annotated[str | None, Field(max_length=256)]
 # What a parameter means, in a query and in a body.
 TZ = "IANA name; days and hours are those of it."

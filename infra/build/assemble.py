@@ -121,7 +121,7 @@ def install(requirements: Path, destination: Path, architecture: str) -> None:
 
 def trim(folder: Path, aws_services: Sequence[str]) -> None:
     """Remove from an unpacked set of packages whatever no function imports."""
-    patterns = NEVER_IMPORTED + UNUSED
+    patterns: tuple[str, ...] = NEVER_IMPORTED + UNUSED
     if not (folder / "fastapi").exists():
         patterns += UNUSED_WITHOUT_FASTAPI
     used = {folder / name for name in USED}

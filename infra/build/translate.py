@@ -54,7 +54,8 @@ def translated(template: str, parameters: dict[str, str]) -> dict[str, Any]:
                 properties[code] = "s3://bucket/key"
         if resource["Type"] == "AWS::Serverless::Application":
             properties["Location"] = "https://s3.amazonaws.com/bucket/key"
-    return transform(document, parameters, NoManagedPolicies())
+    translated: dict[str, Any] = transform(document, parameters, NoManagedPolicies())
+    return translated
 
 
 def main(path: str, *options: str) -> None:

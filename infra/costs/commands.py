@@ -13,7 +13,7 @@ from rich.console import Console
 from infra.costs.bills.bill_files import read_bill
 from infra.costs.bills.reconcile import reconcile as compare
 from weir.ledger.close import close as close_month
-from weir.ledger.close import verify
+from weir.ledger.close import closed_months, correct, verify
 from weir.ledger.compact import compact as compact_days
 from weir.ledger.reprice import reprice as price_again
 from weir.reports.budget import budget_from
@@ -23,9 +23,11 @@ from weir.reports.params import by_of, zone_of
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
 
+from .closing import doubts
 from .filters import filters_of, span_of
 from .ledger import Ledger, UsageError
 from .progress import progress
+from .stack_prices import check_book
 from .tables import show_report, show_reprice
 
 DISAGREES = 1  # exit code: what was compared does not agree
@@ -91,6 +93,8 @@ def reprice(ledger: Ledger, given: argparse.Namespace) -> int:
     if given.corrections and not given.apply:
         raise UsageError("--corrections: expected --apply beside it, got it alone")
     first, last = span_of(given, now()).days
+    if given.apply:
+        check_book(ledger.store, ledger.book, now())
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         found = price_again(
             ledger.store, ledger.book, first, last, now(), Path(folder), tell,
@@ -110,15 +114,23 @@ def close(ledger: Ledger, given: argparse.Namespace) -> int:
             verified = verify(ledger.store, given.month, Path(folder), tell)
             _print_json(verified.as_json())
             return DISAGREES if verified.problems else 0
-        _print_json(close_month(ledger.store, given.month, now(), Path(folder), tell))
-        return 0
+        closed = close_month(ledger.store, given.month, now(), Path(folder), tell)
+    _print_json(closed)
+    for doubt in doubts(closed):
+        print(f"costs close: {given.month}: {doubt}", file=sys.stderr)
+    return 0
 
 
 def compact(ledger: Ledger, given: argparse.Namespace) -> int:
-    """Compact the open days of the range whose facts have changed."""
+    """Compact the open days of the range whose facts have changed, and book what came to its closed months."""
     first, last = span_of(given, now()).days
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
-        _print_json(compact_days(ledger.store, ledger.book, first, last, Path(folder), tell).as_json())
+        done = compact_days(ledger.store, ledger.book, first, last, Path(folder), tell)
+        corrected = [
+            correct(ledger.store, ledger.book, month, now(), Path(folder), tell)
+            for month in closed_months(ledger.store, first, last)
+        ]
+    _print_json({**done.as_json(), "corrections": [entry.as_json() for entry in corrected]})
     return 0
 
 

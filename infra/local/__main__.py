@@ -12,10 +12,12 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     # Imported here: one command does not pay for the other.
     if given.command == "demo":
-        from .terminal import demo as command
-    else:
-        from . import dev as command
-    return command.main(given.arguments)
+        from .terminal import demo
+
+        return demo.main(given.arguments)
+    from . import dev
+
+    return dev.main(given.arguments)
 
 
 if __name__ == "__main__":

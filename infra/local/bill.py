@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from weir.pricing.price_book import PriceBook
+from weir.pricing.price_book import AwsItem, PriceBook
 
 type Export = Literal["cur", "focus"]
 _HOUR = timedelta(hours=1)
@@ -91,9 +91,9 @@ def metered(query: Callable[[str, list[Any]], Iterable[Sequence[Any]]]) -> list[
 
 def charges(invocations: Iterable[Invocation], book: PriceBook) -> list[Charge]:
     """The bill of some invocations, without an error."""
-    sums: dict[tuple[datetime, str, str, str, str, str, str], Decimal] = {}
+    sums: dict[tuple[datetime, str, str, str, str, AwsItem, str], Decimal] = {}
 
-    def add(of: Invocation, name: str, item: str, unit: str, words: str, quantity: Decimal) -> None:
+    def add(of: Invocation, name: str, item: AwsItem, unit: str, words: str, quantity: Decimal) -> None:
         hour = of.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
         arm = of.architecture == "arm64"
         text = f"AWS Lambda - {words}{' ARM' if arm else ''} - {of.region}"

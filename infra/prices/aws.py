@@ -64,7 +64,7 @@ def records_of(offer: Mapping[str, Any], region: str) -> Iterator[dict[str, Any]
     Raises SystemExit where the file is none of AWS's price list, or a price is not in USD.
     """
     code = offer.get("offerCode")
-    if code not in USAGE_TYPES or not isinstance(offer.get("products"), dict):
+    if not isinstance(code, str) or code not in USAGE_TYPES or not isinstance(offer.get("products"), dict):
         raise SystemExit(f"price list: expected an offer of {sorted(USAGE_TYPES)}, got {code!r}")
     for sku, product in sorted(offer["products"].items()):
         attributes = product.get("attributes", {})
@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     for region in options.regions:
         if options.offers:
-            offers = (json.loads(path.read_text()) for path in sorted(options.offers.glob("*.json")))
+            offers: Iterator[Mapping[str, Any]] = (
+                json.loads(path.read_text()) for path in sorted(options.offers.glob("*.json"))
+            )
         else:
             offers = fetch(region)
         try:

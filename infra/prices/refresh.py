@@ -80,7 +80,7 @@ def records_of(model: Any) -> list[dict[str, Any]]:
     hourly: list[dict[str, Any]] = []
     for entry in listed:
         constraint, price = (None, model.prices) if entry is None else (entry.constraint, entry.prices)
-        if hasattr(constraint, "start_time"):
+        if constraint is not None and hasattr(constraint, "start_time"):
             hours = [constraint.start_time.strftime("%H:%M"), constraint.end_time.strftime("%H:%M")]
             hourly.append(_record(None, None, prices_of(price), hours=hours))
         else:

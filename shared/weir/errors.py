@@ -11,7 +11,8 @@
     │   ├── CloseError            a month that cannot be closed (ledger/close.py)
     │   ├── UnknownSchema         a schema's name (schemas)
     │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
-    │   └── UsageError            a command line (infra/costs)
+    │   ├── UsageError            a command line (infra/costs)
+    │   └── AnotherPriceBook      pricing again with other prices than the stack's (infra/costs)
     ├── ConfigurationError    what we were set up with cannot be used
     │   ├── SettingsError         an environment variable (generate/settings.py)
     │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)

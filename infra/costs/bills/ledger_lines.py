@@ -46,6 +46,13 @@ WHERE dt >= ? AND coalesce(corrects_at, at_utc) >= ? AND coalesce(corrects_at, a
 GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
+# All that the range cost, by the same hours and parameters; and how many of its rows are not priced in full.
+SPEND = """
+SELECT sum(total) AS spend, count(*) FILTER (WHERE element_at(unpriced, 1) IS NOT NULL) AS lower_bounds
+FROM ledger
+WHERE dt >= ? AND coalesce(corrects_at, at_utc) >= ? AND coalesce(corrects_at, at_utc) < ?
+"""
+
 
 @dataclass(slots=True)
 class LedgerLine:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from infra.costs.bills.compare import Comparison, Reason, Status, compare, percent, status_of, tolerance
-from infra.costs.bills.ledger_lines import LEDGER_LINES, ledger_side
+from infra.costs.bills.ledger_lines import LEDGER_LINES, SPEND, ledger_side
 from infra.costs.bills.lines import Bill, BillError, LeftOut
 from infra.costs.bills.reasons import explain
 from infra.costs.bills.usage_types import REQUEST, usage_type
@@ -73,7 +73,19 @@ class Reconciliation:
     comparisons: Sequence[Comparison]
     left_out: Mapping[str, LeftOut]
     price_book_version: str
+    spend: Decimal
+    spend_is_lower_bound: bool
     warnings: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def compared(self) -> Decimal:
+        """What the ledger has for the lines that were compared, USD."""
+        return sum((entry.ledger.cost for entry in self.comparisons), Decimal(0))
+
+    @property
+    def coverage_percent(self) -> Decimal | None:
+        """How much of what the range cost by the ledger this is about: a bill of Lambda says nothing of tokens."""
+        return round(100 * self.compared / self.spend, 4) if self.spend else None
 
     @property
     def status(self) -> Status:
@@ -110,6 +122,12 @@ class Reconciliation:
             "currency": "USD",
             "price_book_version": self.price_book_version,
             "status": self.status.value,
+            "coverage": {
+                "compared": plain(self.compared),
+                "spend": plain(self.spend),
+                "spend_is_lower_bound": self.spend_is_lower_bound,
+                "percent": None if self.coverage_percent is None else plain(self.coverage_percent),
+            },
             "lines": {status.value: count for status, count in self.statuses.items()},
             "totals": [total.as_json() for total in self.totals],
             "reasons": {
@@ -135,6 +153,7 @@ class Reconciliation:
             f"Ledger against {', '.join(self.files)}",
             f"{format_timestamp(self.start)} to {format_timestamp(self.end)}, price book {self.price_book_version}: "
             + ", ".join(f"{count} {status.value}" for status, count in self.statuses.items()),
+            self._coverage(),
             _table(
                 ("usage type", "ledger", "bill", "ledger USD", "bill USD", "difference", "%", "status"),
                 [_total_cells(total) for total in self.totals],
@@ -165,6 +184,14 @@ class Reconciliation:
             parts.append(_table(("left out of the bill", "lines", "USD"), rows))
         parts.extend(f"warning: {warning}" for warning in self.warnings)
         return "\n\n".join(parts) + "\n"
+
+    def _coverage(self) -> str:
+        at_most, at_least = ("at most ", "at least ") if self.spend_is_lower_bound else ("", "")
+        share = "none" if self.coverage_percent is None else f"{at_most}{_share(self.coverage_percent)} %"
+        return (
+            f"Reconciled {share} of the range's spend: {_usd(self.compared)} of {at_least}{_usd(self.spend)} USD."
+            " The rest, tokens above all, is on other bills."
+        )
 
     def csv(self) -> str:
         """Every line as CSV, one header; cells of text are safe to open in a spreadsheet."""
@@ -206,12 +233,21 @@ def reconcile(
     end = max(hours) + timedelta(hours=1) if end is None else end
     parameters = [start.date().isoformat(), start.replace(tzinfo=None), end.replace(tzinfo=None)]
     side = ledger_side(query(LEDGER_LINES, parameters))
+    [(spend, lower_bounds)] = query(SPEND, parameters)
     # An empty ledger agrees with nothing: what it ought to have had is missing.
     billed = {line.function_arn for line in bill.lines if line.function_arn is not None}
     comparisons = compare(side, bill, start, end, functions or side.functions or billed)
     explain(comparisons, side, book)
     return Reconciliation(
-        start, end, tuple(bill.files), comparisons, dict(bill.left_out), book.version, tuple(bill.warnings)
+        start,
+        end,
+        tuple(bill.files),
+        comparisons,
+        dict(bill.left_out),
+        book.version,
+        Decimal(spend or 0),
+        bool(lower_bounds),
+        tuple(bill.warnings),
     )
 
 
@@ -235,6 +271,11 @@ def _total(entries: Sequence[Comparison]) -> Total:
 
 def _usd(amount: Decimal) -> str:
     return f"{amount:.10f}"
+
+
+def _share(percent: Decimal) -> str:
+    """A share that is not nothing is never shown as nothing."""
+    return f"{percent:.1f}" if percent >= Decimal("0.1") or not percent else f"{percent:.4f}"
 
 
 def _percent(value: Decimal | None) -> str:

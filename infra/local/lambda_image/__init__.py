@@ -89,18 +89,18 @@ def _fill(archive: tarfile.TarFile, python: Path, runtime: Path) -> None:
         _file(archive, HERE / name, f"/var/runtime/{name}")
     _file(archive, HERE / "lambda-entrypoint.sh", "/lambda-entrypoint.sh")
 
-    needed = {}
+    needed: dict[str, Path] = {}
     programs = [Path(path) for name in PROGRAMS if (path := shutil.which(name))]
     for program in programs:
         _file(archive, program.resolve(), f"/bin/{program.name}")
     modules = (python / "lib/python3.13/lib-dynload").glob("*.so")
     for user in [*programs, binary, *modules, *runtime.rglob("*.so")]:
         needed.update(_libraries(user))
-    folder = next(path for name, path in needed.items() if name.startswith("libc.so")).parent
-    needed.update({name: folder / name for name in LIBRARIES if (folder / name).exists()})
-    for path in sorted(set(needed.values())):
-        if not path.is_relative_to(python):
-            _file(archive, path.resolve(), str(path))
+    libc = next(path for name, path in needed.items() if name.startswith("libc.so")).parent
+    needed.update({name: libc / name for name in LIBRARIES if (libc / name).exists()})
+    for library in sorted(set(needed.values())):
+        if not library.is_relative_to(python):
+            _file(archive, library.resolve(), str(library))
 
 
 def _without_what_lambda_lacks(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

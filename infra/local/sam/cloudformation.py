@@ -22,7 +22,7 @@ class TemplateError(Exception):
     """The template says something that the laptop's AWS cannot follow (the message says what, and where)."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml ships no types
     """YAML with CloudFormation's short tags, in their long form afterwards."""
 
 

@@ -22,7 +22,7 @@ from .journal import Exchange
 class FaultyProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, whose transport the application finds as `scope["state"]["transport"]`."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.app_state = {"transport": transport}
 

@@ -16,7 +16,7 @@ import sqlglot
 
 from infra.costs.bills.bill_files import read_bill
 from infra.costs.bills.compare import Reason, Status
-from infra.costs.bills.ledger_lines import LEDGER_LINES
+from infra.costs.bills.ledger_lines import LEDGER_LINES, SPEND
 from infra.costs.bills.reconcile import Ask, Reconciliation, reconcile
 from infra.local import bill as bills
 from tests.functional.bills.ledgers import ARM, BOOK, X86, ledger, rows_of, utc
@@ -315,7 +315,12 @@ def test_the_result_reads_as_json_text_and_csv(seeded: Callable[..., Reconciliat
         Decimal(entry["cost_difference"]) for entry in document["comparisons"] if entry["status"] == "red"
     ]
     assert sum(amounts) == Decimal(document["reasons"]["doubled_hour"]["cost_difference"])
+    coverage = document["coverage"]
+    assert Decimal(coverage["compared"]) == sum(entry.ledger.cost for entry in found.comparisons)
+    assert Decimal(coverage["spend"]) > Decimal(coverage["compared"])  # tokens are not on Lambda's bill
     text = found.text()
+    percent = 100 * Decimal(coverage["compared"]) / Decimal(coverage["spend"])
+    assert f"{percent:.1f} % of the range's spend" in text
     assert "2026-10-25 09:00  generate" in text and "doubled_hour" in text
     assert all(len(line) < 200 for line in text.splitlines())
     rows = list(csv.DictReader(io.StringIO(found.csv())))
@@ -324,8 +329,20 @@ def test_the_result_reads_as_json_text_and_csv(seeded: Callable[..., Reconciliat
     assert {row["reason"] for row in rows if row["status"] == "red"} == {"doubled_hour"}
 
 
-def test_the_query_is_one_that_athena_runs() -> None:
-    (parsed,) = sqlglot.parse(LEDGER_LINES, read="trino")
+@pytest.mark.parametrize("query", [LEDGER_LINES, SPEND])
+def test_the_query_is_one_that_athena_runs(query: str) -> None:
+    (parsed,) = sqlglot.parse(query, read="trino")
     assert parsed is not None
     names = {call.sql_name().lower() for call in parsed.find_all(sqlglot.exp.Func)}
-    assert names <= {"timestamp_trunc", "date_trunc", "coalesce", "sum", "count", "case", "if", "and"}, names
+    assert names <= {
+        "timestamp_trunc",
+        "date_trunc",
+        "coalesce",
+        "sum",
+        "count",
+        "case",
+        "if",
+        "and",
+        "element_at",
+        "bracket",
+    }, names

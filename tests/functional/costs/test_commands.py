@@ -6,7 +6,7 @@ import os
 import pty
 import shlex
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ import pytest
 
 from infra.costs.__main__ import parser
 from infra.local import bill
+from tests import log_lines as lines
 from tests.unit.cloudformation import ROOT
 from tests.unit.test_packaging import commands
 from weir.ledger.store import Store
@@ -184,8 +185,18 @@ def test_contract_prices_are_weighed_before_they_are_booked(
     looked = json.loads(out)
     assert looked["written"] == []
     assert Decimal(report(costs)["totals"]["total"]) == before  # type: ignore[index]
+    # The stack still prices with the list: its next compaction would undo what was written.
+    code, out, err = costs("reprice", *SPAN, "--json", "--apply", *dearer)
+    assert (code, out) == (2, "")
+    assert f"expected the price book that the stack prices with, {BOOK.version}, got " in err
+    assert Decimal(report(costs)["totals"]["total"]) == before  # type: ignore[index]
+    # Deployed with the contract's prices, it compacts what comes with them.
+    book(bucket, "r-after", days_before=0)
+    day = lines.NOON.date()
+    assert costs("compact", "--from", f"{day}", "--to", f"{day + timedelta(days=1)}", *dearer)[0] == 0
+    looked = json.loads(costs("reprice", *SPAN, "--json", *dearer)[1])
     applied = json.loads(costs("reprice", *SPAN, "--json", "--apply", *dearer)[1])
-    assert applied["written"] == ["2026-11-21", "2026-11-22"]
+    assert applied["written"]
     assert Decimal(report(costs, *dearer)["totals"]["total"]) == Decimal(looked["total"]["now"])  # type: ignore[index]
 
 
@@ -195,10 +206,14 @@ def test_a_month_is_closed_once_and_can_be_verified(bucket: str, costs: Costs) -
     code, _, err = costs("close", "2026-10")
     assert code == 2 and "compact 2026-10-01 to 2026-10-31 first" in err
     assert costs("compact", *october)[0] == 0
-    code, closed, _ = costs("close", "2026-10")
+    code, closed, err = costs("close", "2026-10")
     assert code == 0
+    assert "completeness was not counted on 31 of its days" in err
     assert json.loads(closed)["totals"]["requests"] == 1
     assert costs("close", "2026-10")[1] == closed
+    assert json.loads(costs("compact", *october)[1])["corrections"] == [
+        {"month": "2026-10", "number": None, "days": [], "rows": 0}
+    ]
     code, out, _ = costs("close", "2026-10", "--verify")
     assert (code, json.loads(out)["holds"]) == (0, True)
     [day] = json.loads(closed)["days"].values()
