@@ -118,7 +118,8 @@ class Messages(Dialect):
             "stop_sequence": None,
             "stop_details": _details(answer),
         }
-        for usage in final_usages(answer.usage, script) or [None]:
+        usages: list[dict[str, Any] | None] = [*final_usages(answer.usage, script)]
+        for usage in usages or [None]:
             yield (
                 0,
                 said(

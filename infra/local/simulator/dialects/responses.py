@@ -60,7 +60,7 @@ class Responses(Dialect):
             kind = "response.refusal" if answer.is_refusal else "response.output_text"
             place["content_index"] = 0
             yield 0, said("response.content_part.added", **place, part=_part(answer, ""))
-        logprobs = {"logprobs": []} if kind == "response.output_text" else {}
+        logprobs: dict[str, list[Any]] = {"logprobs": []} if kind == "response.output_text" else {}
         for token in answer.tokens:
             # Only the token is serialised: a long document has a hundred thousand of these.
             head, tail = said(f"{kind}.delta", **place, **logprobs, delta="\0").split(b'"\\u0000"')
