@@ -9,7 +9,9 @@ when the value that it belongs to closes:
                 containers.py, objects.py   validate parts, dump them, assemble what contains them
               syntax.py   Pydantic's word on one part, and the parser's on text that is not JSON
               whole.py    validates the whole text where only that can tell; in a child process, if you like
-    plan.py, core_schema.py   decide once a model what is split, and make its validators
+                bounded.py    so that no more errors are made than are read
+    plan.py, reasons.py, core_schema.py   decide once a model what is split, and make its validators
+    hazards.py  which models can hold the loop all the same, and are refused
     values.py, document.py, buffers.py, errors.py   what is handed out, what is kept, what is raised
 
 Exact are all models; split are those whose parts Pydantic would have validated in the same way (plan.py says which are
@@ -21,7 +23,8 @@ text, so a mistake in finding the parts costs time and never a verdict.
 from pydantic import VERSION
 
 from pydantic_streaming.document import Document
-from pydantic_streaming.errors import InvalidDocument, StreamingError, UnsupportedPydantic
+from pydantic_streaming.errors import InvalidDocument, StreamingError, UnsafeSchema, UnsupportedPydantic
+from pydantic_streaming.hazards import check_model, hazards_of
 from pydantic_streaming.plan import Plan, plan_for
 from pydantic_streaming.streamed import StreamedValidator
 from pydantic_streaming.values import Value, Violation
@@ -34,10 +37,13 @@ __all__ = [
     "Report",
     "StreamedValidator",
     "StreamingError",
+    "UnsafeSchema",
     "UnsupportedPydantic",
     "Value",
     "Violation",
     "WholeText",
+    "check_model",
+    "hazards_of",
     "plan_for",
     "validate_whole",
 ]

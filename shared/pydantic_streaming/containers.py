@@ -3,9 +3,9 @@
 A container reads no text. The splitter tells it what it found (`begin`, `part`, `batch`, `take`, `close`) and it
 validates, dumps, and hands out. It raises what a part raises (errors.py), with the loc from itself on.
 
-Here are lists, whose elements are validated in batches and, unless they are small, are values of their own; and the
-values that are split only because they are huge, dicts and strings, whose parts are not handed out. objects.py has
-what becomes a model.
+Here are lists, whose elements are validated in batches and, unless they are small, are values of their own; dicts,
+whose entries are values of their own where they are objects or lists; and long strings. objects.py has objects of named
+fields.
 
 A call is bounded by the piece of text that it is given. What is not: the last copy of a huge value, which has to be in
 one piece to be handed out (0.5 ms a megabyte), and a dict of keys as it grows and goes (20 ms at a million).
@@ -22,10 +22,10 @@ from pydantic_core import SchemaValidator, to_json
 
 from pydantic_streaming.buffers import JsonBuffer, dump_json
 from pydantic_streaming.errors import CannotSplit, SyntaxInvalid, ValueInvalid
-from pydantic_streaming.plan import DictPlan, ListPlan, TextPlan, ValueSchema
+from pydantic_streaming.plan import Bounds, DictPlan, ListPlan, TextPlan, ValueSchema
 from pydantic_streaming.scanner import split
 from pydantic_streaming.syntax import first_error, validated
-from pydantic_streaming.values import Value
+from pydantic_streaming.values import Value, pointer
 
 __all__ = [
     "AFTER",
@@ -53,7 +53,7 @@ class Container:
     they are not they are dropped as soon as they are dumped, so that a long document is a few blocks of bytes and not
     a million objects for the garbage collector to visit.
 
-    What raises NotImplementedError is not asked of every kind: a huge string or dict has no places inside.
+    What raises NotImplementedError is not asked of every kind: a string has no places inside.
     """
 
     closer = ""
@@ -65,6 +65,8 @@ class Container:
         self.out = out
         self.dump = JsonBuffer()
         self.count = 0
+        # Whether all its parts are there: what happens now happens to the whole.
+        self.closing = False
 
     def skeleton(self, state: int) -> str:
         """Return the shortest text that leads a parser from before the container to where it is read in `state`."""
@@ -84,6 +86,11 @@ class Container:
     def takes_all(self) -> bool:
         """Whether the part being read becomes part of the value."""
         return True
+
+    @property
+    def reads_nested(self) -> bool:
+        """Whether the part being read has parts of its own, and can be opened when it grows long."""
+        return self.value_schema().nests
 
     def loc(self) -> tuple[int | str, ...]:
         """Return the loc, in this container, of the part being read."""
@@ -114,11 +121,41 @@ class Container:
 REDUMP_MAX_BYTES = 300_000
 
 
+def check_bounds(bounds: Bounds, count: int, example: Any) -> None:
+    """Refuse a value of so many parts, by what Pydantic says of `example`, which has as many."""
+    if bounds.hold(count):
+        return
+    try:
+        bounds.validator.validate_python(example)
+    except ValidationError as error:
+        raise ValueInvalid(first_error(error)) from None
+    raise CannotSplit("a length was refused here and not by Pydantic")
+
+
+def finished(plan: ListPlan | DictPlan, value: Any, dump: JsonBuffer) -> tuple[Any, JsonBuffer | None]:
+    """Return what the after-functions make of an assembled value, and its JSON where that has changed."""
+    if plan.finish is None:
+        return value, None
+    if dump.size_bytes > REDUMP_MAX_BYTES:
+        raise CannotSplit(f"a validator sees a value of more than {REDUMP_MAX_BYTES} bytes")
+    try:
+        value = plan.finish.validate_python(value)
+    except ValidationError as error:
+        raise ValueInvalid(first_error(error)) from None
+    piece = dump_json(plan.finish_dump, value)
+    if dump.equals(piece):
+        return value, None
+    changed = JsonBuffer()
+    changed.add(piece)
+    return value, changed
+
+
 ANY_LIST = SchemaValidator({"type": "list"})
+STRING = SchemaValidator({"type": "str"})
 
 
 class ListContainer(Container):
-    """A list."""
+    """A list, or a tuple of any length."""
 
     closer = "]"
 
@@ -129,14 +166,16 @@ class ListContainer(Container):
         self.plan = plan
         self.values: list[Any] = []
         self.each = plan.each and path is not None
-        self.allowed = sys.maxsize if plan.max_length is None else plan.max_length
+        self.allowed = sys.maxsize if plan.bounds.max_length is None else plan.bounds.max_length
         self.dump.add(b"[")
 
     def skeleton(self, state: int) -> str:
         return ("[", "[0,", "[0," if self.count else "[", "[0 ")[state]
 
     def expected(self, state: int) -> tuple[str, str]:
-        return ("{", "]") if self.hands_out and self.plan.element.open else self.plan.closers
+        if self.hands_out and self.plan.element.open is not None:
+            return self.plan.element.open.opener, "]"
+        return self.plan.closers
 
     @property
     def hands_out(self) -> bool:
@@ -199,15 +238,18 @@ class ListContainer(Container):
         elements = split(text)
         if len(elements) > 1:
             before = self.count
-            for element in elements:
-                self.batch(element)
+            for begin, element in elements:
+                try:
+                    self.batch(element)
+                except ValueInvalid as invalid:
+                    raise invalid.moved(begin) from None
             if self.count > self.allowed:
                 return self.count - before
             raise CannotSplit("elements are refused together and accepted one by one")
         if isinstance(error, SyntaxInvalid):
             raise error
         details = first_error(error, f"[{text}]")
-        raise ValueInvalid({**details, "loc": details["loc"][1:]}, self.count)
+        raise ValueInvalid({**details, "loc": details["loc"][1:]}, self.count, text=text)
 
     def take(self, value: Any, dump: JsonBuffer, emitted: bool) -> None:
         if not emitted and (path := self.here()) is not None:
@@ -220,46 +262,45 @@ class ListContainer(Container):
         self.count += 1
 
     def close(self) -> tuple[Any, bool]:
-        plan, value = self.plan, self.values
         self.dump.add(b"]")
-        emitted = self.each and self.count > 0
-        try:
-            if not plan.min_length <= self.count <= self.allowed:
-                plan.limits.validate_python([None] * self.count)
-                raise CannotSplit("a list's length was refused here and not by Pydantic")
-            if plan.finish is not None and self.dump.size_bytes > REDUMP_MAX_BYTES:
-                raise CannotSplit(f"a validator sees a list of more than {REDUMP_MAX_BYTES} bytes")
-            if plan.finish is not None:
-                value = plan.finish.validate_python(value)
-                piece = dump_json(plan.finish_dump, value)
-                if not self.dump.equals(piece):
-                    self.dump, emitted = JsonBuffer(), False
-                    self.dump.add(piece)
-        except ValidationError as error:
-            raise ValueInvalid(first_error(error)) from None
-        return value, emitted
-
-
-STRING = SchemaValidator({"type": "str"})
+        check_bounds(self.plan.bounds, self.count, self.plan.make([None] * self.count))
+        value, changed = finished(self.plan, self.plan.make(self.values), self.dump)
+        if changed is not None:
+            self.dump = changed
+            return value, False
+        return value, self.each and self.count > 0
 
 
 class DictContainer(Container):
-    """A huge dict; its parts are not emitted."""
+    """A dict with text keys."""
 
     closer = "}"
 
     def __init__(
         self, plan: DictPlan, path: str | None, keeps: bool, allow_nan: bool, out: list[Value]
     ) -> None:
-        super().__init__(None, keeps, allow_nan, out)
+        super().__init__(path if plan.each else None, keeps or plan.finish is not None, allow_nan, out)
         self.plan = plan
         self.values: dict[str, Any] = {}
-        # `"key":`, as the text has it, of the entry whose value is being read.
+        # `"key":`, as the text has it, of the entry whose value is being read, and the key itself.
         self.key = ""
+        self.current = ""
         self.dump.add(b"{")
 
+    def begin(self, key: str, current: str) -> None:
+        """Begin an entry."""
+        self.key, self.current = key, current
+        if self.path is not None and current in self.values:
+            raise ValueInvalid(repeated(current))
+
     def loc(self) -> tuple[int | str, ...]:
-        return ()
+        return (self.current,)
+
+    def here(self) -> str | None:
+        return None if self.path is None else self.path + pointer(self.current)
+
+    def value_schema(self) -> ValueSchema:
+        return self.plan.value
 
     def part(self, text: str) -> None:
         self.batch(self.key + text)
@@ -272,28 +313,60 @@ class DictContainer(Container):
             entries = split(text, named=True)
             if len(entries) > 1:
                 # The first wrong entry is the one to report, in whatever batch it came.
-                for entry in entries:
-                    self.batch(entry)
+                for begin, entry in entries:
+                    try:
+                        self.batch(entry)
+                    except ValueInvalid as invalid:
+                        raise invalid.moved(begin) from None
                 raise CannotSplit("entries are refused together and accepted one by one") from None
             if isinstance(error, SyntaxInvalid):
                 raise
-            raise ValueInvalid(first_error(error, f"{{{text}}}")) from None
+            raise ValueInvalid(first_error(error, f"{{{text}}}"), text=text) from None
+        dump = dump_json(self.plan.batch_dump, values)[1:-1]
+        self._keep(values, dump)
+        if self.path is not None:
+            [key] = values
+            self.out.append(
+                Value(self.path + pointer(key), dump_json(self.plan.value.serializer, values[key]))
+            )
+        return len(values)
+
+    def take(self, value: Any, dump: JsonBuffer, emitted: bool) -> None:
+        try:
+            [key] = self.plan.keys.validate_json(f"{{{self.key}null}}")
+        except ValidationError as error:
+            raise ValueInvalid(first_error(error)) from None
+        if not emitted and self.path is not None:
+            self.out.append(Value(self.path + pointer(key), dump.joined()))
+        self._keep({key: value}, to_json(key) + b":")
+        self.dump.extend(dump)
+
+    def _keep(self, values: dict[str, Any], dump: bytes) -> None:
         if self.count:
             self.dump.add(b",")
+        self.dump.add(dump)
         self.count += len(values)
         self.values.update(values if self.keeps else dict.fromkeys(values))
         if len(self.values) != self.count:
             raise CannotSplit("a dict's key is repeated")
-        self.dump.add(dump_json(self.plan.batch_dump, values)[1:-1])
-        return len(values)
 
     def close(self) -> tuple[Any, bool]:
         self.dump.add(b"}")
-        return self.values, False
+        check_bounds(self.plan.bounds, self.count, dict.fromkeys(self.values))
+        value, changed = finished(self.plan, self.values, self.dump)
+        if changed is not None:
+            self.dump = changed
+            return value, False
+        return value, self.path is not None and self.count > 0
+
+
+def repeated(key: str) -> Any:
+    """Return the error that a repeated key is: its first value was handed out."""
+    return {"type": "duplicate_key", "loc": (key,), "msg": f"Key {key!r} is repeated", "input": None}
 
 
 class TextContainer(Container):
-    """A huge string; its pieces are not emitted."""
+    """A long string; its pieces are not emitted."""
 
     closer = '"'
 
@@ -312,6 +385,10 @@ class TextContainer(Container):
     def expected(self, state: int) -> tuple[str, str]:
         return '"', '"'
 
+    @property
+    def reads_nested(self) -> bool:
+        return False
+
     def loc(self) -> tuple[int | str, ...]:
         return ()
 
@@ -326,12 +403,7 @@ class TextContainer(Container):
         self.dump.add(to_json(value)[1:-1])
 
     def close(self) -> tuple[str, bool]:
-        plan = self.plan
-        if self.count < plan.min_length or (plan.max_length is not None and self.count > plan.max_length):
-            try:
-                plan.limits.validate_python("x" * self.count)
-            except ValidationError as error:
-                raise ValueInvalid(first_error(error)) from None
-            raise CannotSplit("a string's length was refused here and not by Pydantic")
+        if not self.plan.bounds.hold(self.count):
+            check_bounds(self.plan.bounds, self.count, "x" * self.count)
         self.dump.add(b'"')
         return self.value.getvalue(), False

@@ -1,9 +1,9 @@
-"""What a Pydantic core schema says about splitting: the shape under the wrappers, and what forbids a split.
+"""How a Pydantic core schema is read: the shape under the wrappers, the fields, the elements.
 
-A value is split where its schema is a list, a dict or a model under wrappers that a split leaves intact: defaults (they
-act on absent members), nullables (they act on `null`) and after-functions (they run on the assembled value, once).
-`wrapped` rebuilds those wrappers around `any`: the parts are validated already, each by its own schema, and must not
-be validated twice.
+A value is split where its schema is an array, a dict or an object under wrappers that a split leaves intact: defaults
+(they act on absent members), nullables (they act on `null`) and after-functions (they run on the assembled value,
+once). `wrapped` rebuilds those wrappers around `any`: the parts are validated already, each by its own schema, and must
+not be validated twice.
 
 The surface is semi-private (https://docs.pydantic.dev/latest/api/pydantic_core_schema/), so the versions are bounded
 and the differential tests run on the oldest and the newest.
@@ -19,15 +19,18 @@ from pydantic_core import SchemaSerializer, SchemaValidator
 
 __all__ = [
     "ANY",
+    "DATA",
+    "FUNCTIONS",
+    "OWN_SCOPE",
     "Context",
     "Schema",
     "Shape",
-    "has_own_dump",
-    "has_post_init",
-    "holds_list_of_models",
-    "needs_instance",
-    "omits",
-    "reads_other_fields",
+    "array_item",
+    "fields_of",
+    "holds_objects",
+    "is_object",
+    "named",
+    "parts_of",
     "shape_of",
     "text_keys",
     "wrapped",
@@ -36,6 +39,8 @@ __all__ = [
 Schema = Mapping[str, Any]
 
 ANY: Schema = {"type": "any"}
+# What is no schema, though it may look like one.
+DATA = frozenset({"default", "metadata", "serialization", "expected", "function", "cls", "config"})
 # Fields of these belong to an object of their own: `info.data` of their validators is not the split object's.
 OWN_SCOPE = frozenset({"model", "dataclass", "typed-dict"})
 FUNCTIONS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
@@ -43,7 +48,7 @@ FUNCTIONS = frozenset({"function-after", "function-before", "function-wrap", "fu
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What a piece of a core schema needs around it to stand alone: its model's config and the definitions."""
+    """What a piece of a core schema needs around it to stand alone: its object's config and the definitions."""
 
     config: Any
     definitions: Mapping[str, Schema]
@@ -85,12 +90,16 @@ class Shape:
 
 
 def shape_of(schema: Schema, definitions: Mapping[str, Schema]) -> Shape:
-    """Look through defaults, nullables, after-functions without `info`, and references."""
+    """Look through defaults, nullables, after-functions without `info`, references, and what is for Python alone."""
     wrappers: list[Schema] = []
     while True:
         kind = schema["type"]
         if kind == "definition-ref" and schema["schema_ref"] in definitions:
             schema = definitions[schema["schema_ref"]]
+            continue
+        if kind == "json-or-python":
+            wrappers.append(schema)
+            schema = schema["json_schema"]
             continue
         if (
             kind == "nullable"
@@ -111,36 +120,37 @@ def wrapped(shape: Shape, core: Schema) -> Schema:
     return schema
 
 
-def reads_other_fields(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
-    """Whether a validator or a default of this field, outside nested models, asks for `info` or validated data."""
-
-    def asks(part: Schema) -> bool:
-        if part["type"] in FUNCTIONS:
-            function = part.get("function")
-            return isinstance(function, Mapping) and function.get("type") == "with-info"
-        return bool(part.get("default_factory_takes_data"))
-
-    return any(asks(part) for part in _parts(schema, definitions))
+def is_object(core: Schema) -> bool:
+    """Whether values are objects of named fields: a model, a dataclass, a typed dict."""
+    return core["type"] in OWN_SCOPE and fields_of(core) is not None
 
 
-def needs_instance(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
-    """Whether this field's serializer, outside nested models, is a method of the model or asks for `info`."""
-
-    def asks(part: Schema) -> bool:
-        how = part.get("serialization") or {}
-        return bool(how.get("is_field_serializer") or how.get("info_arg"))
-
-    return any(asks(part) for part in _parts(schema, definitions))
-
-
-def omits(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
-    """Whether an element of this schema may vanish from its list: any function may raise `PydanticOmit`."""
-    return any(
-        part["type"] in FUNCTIONS or part.get("on_error") == "omit" for part in _parts(schema, definitions)
-    )
+def fields_of(core: Schema) -> Mapping[str, Schema] | None:
+    """Return the fields of an object by name, None where something else is between it and its fields."""
+    inner = core if core["type"] == "typed-dict" else core.get("schema") or {}
+    match inner.get("type"):
+        case "model-fields" | "typed-dict":
+            fields: Mapping[str, Schema] = inner["fields"]
+            return fields
+        case "dataclass-args":
+            return {field["name"]: field for field in inner["fields"]}
+        case _:
+            return None
 
 
-def _parts(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema]:
+def array_item(core: Schema) -> Schema | None:
+    """Return the schema of the elements of a list, or of a tuple of any length, which all have the same; else None."""
+    if core["type"] == "list":
+        item: Schema = core.get("items_schema") or ANY
+        return item
+    if core["type"] == "tuple" and len(core["items_schema"]) == 1 and core.get("variadic_item_index") == 0:
+        item = core["items_schema"][0]
+        return item
+    return None
+
+
+def parts_of(schema: Schema, definitions: Mapping[str, Schema], *, deep: bool = False) -> Iterator[Schema]:
+    """Yield `schema` and every schema in it; only if `deep`, those in the fields of nested objects."""
     seen: set[int] = set()
     stack: list[Any] = [schema]
     while stack:
@@ -153,54 +163,63 @@ def _parts(schema: Schema, definitions: Mapping[str, Schema]) -> Iterator[Schema
         kind = item.get("type")
         if isinstance(kind, str):
             yield item
-            if kind in OWN_SCOPE:
+            if kind in OWN_SCOPE and not deep:
                 continue
             if kind == "definition-ref" and item["schema_ref"] in definitions:
                 stack.append(definitions[item["schema_ref"]])
-        # A default is data and may look like a schema.
-        stack.extend(value for key, value in item.items() if key not in _DATA)
+        stack.extend(value for key, value in item.items() if key not in DATA)
 
 
-_DATA = frozenset({"default", "metadata", "serialization", "expected", "function", "cls", "config"})
+def named(schema: Any, name: str) -> Any:
+    """Return `schema` with the field's name in every validator that is given `info`, outside nested objects.
+
+    Pydantic gives it by way of the object; a field that is validated by itself has none around it.
+    """
+    if isinstance(schema, (list, tuple)):
+        return [named(one, name) for one in schema]
+    if not isinstance(schema, Mapping) or schema.get("type") in OWN_SCOPE:
+        return schema
+    copy = {key: value if key in DATA else named(value, name) for key, value in schema.items()}
+    if schema.get("type") in FUNCTIONS and copy["function"].get("type") == "with-info":
+        copy["function"] = {**copy["function"], "field_name": name}
+    return copy
 
 
-def has_post_init(core: Schema) -> bool:
-    """Whether the model's author wrote a model_post_init."""
-    # Private attributes make Pydantic add a model_post_init of its own.
-    return bool(core.get("post_init")) and not core["cls"].model_post_init.__module__.startswith("pydantic.")
-
-
-def has_own_dump(shape: Shape) -> bool:
-    """Whether a serializer of the value as a whole decides what becomes of its parts."""
-    return any(
-        "serialization" in part for part in (*shape.wrappers, shape.core, shape.core.get("schema") or {})
-    )
-
-
-def text_keys(name: str, info: Schema, config: Schema) -> set[str]:
-    """Return the keys under which a text may hold the field."""
+def text_keys(name: str, info: Schema, config: Schema) -> list[str] | None:
+    """Return the keys under which a text may hold the field, the one that counts first; None where one is a path."""
     alias = info.get("validation_alias")
     if alias is None:
-        return {name}
-    by_name = config.get("validate_by_name") or config.get("populate_by_name")
-    by_alias = config.get("validate_by_alias", True)
-    return {*({alias} if by_alias else ()), *({name} if by_name else ())}
+        return [name]
+    choices = [alias] if isinstance(alias, str) else alias
+    keys: list[str] = []
+    for choice in choices:
+        path = [choice] if isinstance(choice, str) else choice
+        # `["x", 0]` is a path, `[["x"], ["y"]]` are two choices.
+        if not isinstance(alias, str) and isinstance(choice, (str, int)):
+            return None
+        if len(path) != 1 or not isinstance(path[0], str):
+            return None
+        keys.append(path[0])
+    if not config.get("validate_by_alias", True):
+        keys = []
+    if config.get("validate_by_name") or config.get("populate_by_name"):
+        keys.append(name)
+    return list(dict.fromkeys(keys))
 
 
-def holds_list_of_models(schema: Schema, context: Context, seen: set[int]) -> bool:
-    """Whether a model holds a list of models, at any depth."""
+def holds_objects(schema: Schema, context: Context, seen: set[int]) -> bool:
+    """Whether an object holds a list or a dict of objects, at any depth."""
     core = shape_of(schema, context.definitions).core
     if id(core) in seen:
         return False
     seen.add(id(core))
-    if core["type"] != "model" or core["schema"]["type"] != "model-fields":
-        return False
-    for info in core["schema"]["fields"].values():
+    for info in (fields_of(core) or {}).values():
         inner = shape_of(info["schema"], context.definitions).core
-        if inner["type"] == "list":
-            element = shape_of(inner.get("items_schema") or ANY, context.definitions).core
-            if element["type"] == "model" or holds_list_of_models(element, context, seen):
+        items = array_item(inner) or (inner.get("values_schema") if inner["type"] == "dict" else None)
+        if items is not None:
+            element = shape_of(items, context.definitions).core
+            if is_object(element) or holds_objects(element, context, seen):
                 return True
-        elif holds_list_of_models(inner, context, seen):
+        elif holds_objects(inner, context, seen):
             return True
     return False

@@ -2,6 +2,7 @@
 
 StreamingError
 ├── InvalidDocument        (ValueError) the finished text is not a valid document; the fault is the text's
+├── UnsafeSchema           (ValueError) a model that can hold the loop; the fault is the schema's
 ├── UnsupportedPydantic    (ImportError) the installed Pydantic is older than the oldest that is tested
 └── Stopped                splitting ended before the text did
     ├── CannotSplit            exactness cannot be proved from here on; the whole text must be validated
@@ -24,6 +25,7 @@ __all__ = [
     "Stopped",
     "StreamingError",
     "SyntaxInvalid",
+    "UnsafeSchema",
     "UnsupportedPydantic",
     "ValueInvalid",
 ]
@@ -49,6 +51,10 @@ class InvalidDocument(StreamingError, ValueError):
         )
 
 
+class UnsafeSchema(StreamingError, ValueError):
+    """A model that can hold the loop, by a pattern that backtracks or a lazy iterable; the message names the field."""
+
+
 class UnsupportedPydantic(StreamingError, ImportError):
     """The installed Pydantic is older than the oldest that is tested: it would never be split, and silently so."""
 
@@ -62,12 +68,22 @@ class CannotSplit(Stopped):
 
 
 class ValueInvalid(Stopped):
-    """Pydantic refuses a part of the document; `loc` is where, from the container on that raises it."""
+    """Pydantic refuses a part of the document; `loc` is where, from the container on that raises it.
 
-    def __init__(self, error: ErrorDetails, *above: str | int) -> None:
+    `text` is the part, and `begin` where it begins in the batch that it came in.
+    """
+
+    def __init__(self, error: ErrorDetails, *above: str | int, text: str = "") -> None:
         super().__init__(error["msg"])
         self.type, self.message = error["type"], error["msg"]
         self.loc: tuple[int | str, ...] = (*above, *error["loc"])
+        self.text = text
+        self.begin = 0
+
+    def moved(self, chars: int) -> ValueInvalid:
+        """Return the same for a batch that begins so many characters before."""
+        self.begin += chars
+        return self
 
 
 class SyntaxInvalid(Stopped):

@@ -85,6 +85,7 @@ class ValueScanner:
         "closer",
         "deepest",
         "tried",
+        "tried_huge",
     )
 
     def __init__(self) -> None:
@@ -96,10 +97,10 @@ class ValueScanner:
         self._depth = 0
         self.deepest = 0
         self.closer = ""
-        # What was held, and whether an attempt was made to split the value inside.
+        # What was held, and whether it was tried to split the value inside, when it was long and when it was huge.
         self._held: list[str] = []
         self.chars = 0
-        self.tried = False
+        self.tried = self.tried_huge = False
 
     @property
     def text(self) -> str:
@@ -177,9 +178,9 @@ class ValueScanner:
             at = quote + 1
 
 
-def split(text: str, *, named: bool = False) -> list[str]:
-    """Return the parts of `text`: values, or members if `named`, with commas between them, as far as it makes sense."""
-    parts: list[str] = []
+def split(text: str, *, named: bool = False) -> list[tuple[int, str]]:
+    """Return the parts of `text` and where each begins: values, or members if `named`, as far as it makes sense."""
+    parts: list[tuple[int, str]] = []
     at = 0
     while (begin := skip_space(text, at)) < len(text):
         at = begin
@@ -188,8 +189,8 @@ def split(text: str, *, named: bool = False) -> list[str]:
             at = skip_space(text, at)
         end = ValueScanner().end(text, at) if at < len(text) else -1
         if end < 0:
-            return [*parts, text[begin:]]
-        parts.append(text[begin:end])
+            return [*parts, (begin, text[begin:])]
+        parts.append((begin, text[begin:end]))
         at = text.find(",", end) + 1
         if at == 0:
             break

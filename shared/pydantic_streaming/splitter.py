@@ -32,7 +32,7 @@ from pydantic_streaming.containers import (
     ListContainer,
     TextContainer,
 )
-from pydantic_streaming.errors import CannotSplit, SyntaxInvalid
+from pydantic_streaming.errors import CannotSplit, SyntaxInvalid, ValueInvalid
 from pydantic_streaming.objects import ObjectContainer
 from pydantic_streaming.plan import ContainerPlan, DictPlan, ListPlan, ObjectPlan, TextPlan
 from pydantic_streaming.scanner import (
@@ -54,10 +54,14 @@ __all__ = ["HUGE", "MAX_SPLIT_DEPTH", "Splitter"]
 
 # A value whose text is longer is split inside if it can be: validating 16 KB takes 0.1 to 0.3 ms.
 HUGE = 16384
+# The same where its end has not come yet: what is wrong in it is then known before.
+LONG = 512
 # A key or another piece of the text between parts is not longer in earnest.
 MAX_GLUE = 4096
 # An element that is read anew with each scan is no longer than this.
 MAX_TAIL = 512
+# A scan costs 5 to 10 us, so one for each 512 tokens is next to nothing, though no value can have closed.
+MAX_PATIENCE = 2048
 # The parser's limit is 201.
 MAX_SPLIT_DEPTH = 150
 
@@ -94,10 +98,14 @@ class Splitter:
         self.model: BaseModel | None = None
         # Characters that can complete a value; while the text has neither it need not be scanned. "" is any.
         self.closers = ANY
+        # How many characters may come, though none of these is among them, before a value is long.
+        self.patience = MAX_PATIENCE
         self._scanner: ValueScanner | None = None
         # The text from the part being read on, except what the scanner has taken, and where reading it goes on.
         self._text = ""
         self._at = 0
+        # How many containers are around one that Pydantic has refused as a whole; 0 if none is.
+        self._refused = 0
 
     @property
     def between(self) -> bool:
@@ -172,7 +180,7 @@ class Splitter:
             if ended:
                 if self._run(RUN, container):
                     return True
-            elif char in plan.begins and len(text) - at < MAX_TAIL:
+            elif char in plan.begins and len(text) - at < (LONG if plan.element.nests else MAX_TAIL):
                 # Not complete for sure; with what comes next it is soonest read from its beginning.
                 return False
         return self._value(char)
@@ -187,7 +195,17 @@ class Splitter:
             return False
         self.deepen(RUN_DEPTH)
         ended = match[2] is not None
-        container.batch(self._text[at : end if ended else end - 1])
+        try:
+            container.batch(self._text[at : end if ended else end - 1])
+        except ValueInvalid as invalid:
+            if len(invalid.text) <= LONG:
+                raise
+            # Once more, by itself: then it can be said what is wrong first.
+            self._at = at + invalid.begin
+            self.state = NEXT
+            if isinstance(container, DictContainer):
+                return self._key(container)
+            return self._value(self._text[self._at])
         self._at = end
         self.state = AFTER if ended else NEXT
         return True
@@ -195,8 +213,15 @@ class Splitter:
     def _entry(self, container: Container, char: str) -> bool:
         if char != '"':
             raise SyntaxInvalid
-        if isinstance(container, DictContainer) and self._run(MEMBER_RUN, container):
+        if (
+            isinstance(container, DictContainer)
+            and container.path is None
+            and self._run(MEMBER_RUN, container)
+        ):
             return True
+        return self._key(container)
+
+    def _key(self, container: Container) -> bool:
         match = KEY.match(self._text, self._at)
         if match is None:
             # Not all of it is there, or it is no key.
@@ -209,7 +234,7 @@ class Splitter:
             except ValueError:
                 raise SyntaxInvalid from None
         if isinstance(container, DictContainer):
-            container.key = match[0]
+            container.begin(match[0], key)
         else:
             assert isinstance(container, ObjectContainer)
             container.begin(key)
@@ -225,12 +250,11 @@ class Splitter:
         if char not in VALUES and not (self.allow_nan and char in "NI"):
             raise SyntaxInvalid
         self.state = VALUE
-        if not isinstance(self.container, DictContainer):
-            plan = self.container.value_schema().open
-            if plan is not None and char == plan.opener and self.container.hands_out:
-                self.push(plan, self.container.here())
-                self._at += 1
-                return True
+        plan = self.container.value_schema().open if self.container.hands_out else None
+        if plan is not None and char == plan.opener:
+            self.push(plan, self.container.here())
+            self._at += 1
+            return True
         self._scanner = ValueScanner()
         return True
 
@@ -241,7 +265,7 @@ class Splitter:
             raise SyntaxInvalid
         chars = scanner.chars + (len(text) if end < 0 else end) - at
         # Opened by its length alone, so that the pieces in which it comes make no difference.
-        if chars > HUGE and self._open_huge(scanner):
+        if chars > (LONG if end < 0 else HUGE) and self._try_inside(scanner, huge=chars > HUGE):
             return True
         if end < 0:
             scanner.hold(text[at:])
@@ -253,25 +277,31 @@ class Splitter:
                 )
             return False
         self.deepen(scanner.deepest)
-        self.container.part(scanner.text + text[at:end])
+        try:
+            self.container.part(scanner.text + text[at:end])
+        except ValueInvalid:
+            # What would have been known first if the text had come in smaller pieces.
+            if chars <= LONG or not self._open_inside(huge=False):
+                raise
+            self._refused = self._refused or len(self._outer)
+            return True
         self._scanner = None
         self._at = end
         self.state = AFTER
         return True
 
-    def _open_huge(self, scanner: ValueScanner) -> bool:
-        """Go back to the beginning of the value and split it inside, if its schema allows that."""
-        if scanner.tried:
+    def _try_inside(self, scanner: ValueScanner, *, huge: bool) -> bool:
+        """Split the value inside if its schema allows that, and that was not asked before."""
+        if scanner.tried_huge or (scanner.tried and not huge):
             return False
-        scanner.tried = True
+        scanner.tried, scanner.tried_huge = True, huge
+        return self._open_inside(huge=huge)
+
+    def _open_inside(self, *, huge: bool) -> bool:
+        """Go back to the beginning of the value and split it inside, if its schema allows that."""
         container, text = self.container, self.rest
-        # The values of a huge dict are not known by a schema of their own.
-        plan = (
-            container.value_schema().huge
-            if container.takes_all and not isinstance(container, DictContainer)
-            else None
-        )
-        if plan is None or not text.startswith(plan.opener):
+        plan = container.value_schema().inside if container.takes_all else None
+        if plan is None or not text.startswith(plan.opener) or (isinstance(plan, TextPlan) and not huge):
             return False
         self._text, self._at, self._scanner = text, 1, None
         self.push(plan, None)
@@ -291,13 +321,20 @@ class Splitter:
 
     def _close(self) -> bool:
         self._at += 1
+        self.container.closing = True
         value = self.pop()
+        if self._refused > len(self._outer):
+            raise CannotSplit("a value is refused as a whole and accepted in parts")
         if self.closed:
             self.model = value if self.root.keeps else None
         self.state = AFTER
         return True
 
     def _expect(self) -> None:
+        held = self._scanner.chars if self._scanner is not None else len(self._text) - self._at
+        tried = self._scanner is not None and self._scanner.tried
+        may_open = held and not tried and self.container.takes_all and self.container.reads_nested
+        self.patience = max(LONG - held, 1) if may_open else MAX_PATIENCE
         if self._scanner is not None:
             self.closers = self._scanner.closer, self._scanner.closer
         else:
@@ -317,6 +354,10 @@ class Splitter:
     def loc(self) -> tuple[int | str, ...]:
         """Return the loc of the innermost container."""
         return tuple(item for container, _ in self._outer for item in container.loc())
+
+    def place(self) -> tuple[int | str, ...]:
+        """Return the loc of what is being validated."""
+        return self.loc() if self.container.closing else (*self.loc(), *self.container.loc())
 
     def push(self, plan: ContainerPlan, path: str | None) -> None:
         """Open a container inside the innermost."""

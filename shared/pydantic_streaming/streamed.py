@@ -38,21 +38,21 @@ read now.
 
 from __future__ import annotations
 
+import dataclasses
+
 from pydantic import BaseModel
 
 from pydantic_streaming.buffers import TextBuffer
 from pydantic_streaming.document import Document
 from pydantic_streaming.errors import CannotSplit, InvalidDocument, SyntaxInvalid, ValueInvalid
 from pydantic_streaming.plan import plan_for
-from pydantic_streaming.splitter import HUGE, Splitter
+from pydantic_streaming.splitter import HUGE, MAX_PATIENCE, Splitter
 from pydantic_streaming.syntax import NO_UNICODE, syntax_violation
 from pydantic_streaming.values import Value, Violation, path_of
 from pydantic_streaming.whole import Report, WholeText
 
 __all__ = ["StreamedValidator"]
 
-# A scan costs 5 to 10 us, so one for each 512 tokens is next to nothing.
-BATCH_CHARS = 2048
 # What a scan takes from the budget, and how much can be saved up: 40 scans at once, then one for each 48 tokens.
 SCAN_CHARS = 192
 MAX_SCAN_BUDGET = 8192
@@ -79,6 +79,8 @@ class StreamedValidator:
         "_late",
         "_other",
         "_out",
+        "_patience",
+        "_raised_at",
         "_scan_budget",
         "_splitter",
         "_suspect",
@@ -110,10 +112,13 @@ class StreamedValidator:
         self._fresh_chars = 0
         self._closer = self._other = "" if plan.split else NOTHING
         self._scan_budget = MAX_SCAN_BUDGET
+        self._patience = MAX_PATIENCE
         # Something may have closed, or be wrong, that was not scanned.
         self._due = False
         # A skeleton and the text from the last part on, where it does not look like JSON and may still be.
         self._suspect: tuple[str, str] | None = None
+        # The loc of what raised an exception while it was validated.
+        self._raised_at: tuple[int | str, ...] = ()
         # Values that closed with the last piece of the text.
         self._late: list[Value] = []
 
@@ -128,7 +133,7 @@ class StreamedValidator:
             return self._scan() if self._due and self._fresh else []
         self._hold(text)
         self._fresh_chars += len(text)
-        if self._fresh_chars < BATCH_CHARS:
+        if self._fresh_chars < self._patience:
             if self._closer not in text and self._other not in text:
                 return []
             if self._scan_budget + self._fresh_chars < SCAN_CHARS:
@@ -157,7 +162,7 @@ class StreamedValidator:
             InvalidDocument: the text is not a valid document; with Pydantic's errors for the whole text.
         """
         if report.violations:
-            raise InvalidDocument(report.violations, report.error_count)
+            raise InvalidDocument(self._placed(report.violations), report.error_count)
         sent = {} if self._splitter is None else self._splitter.root.dumps_by_path()
         changed = [v for v in report.values if v.path not in sent or not sent[v.path].equals(v.json)]
         instance = self._validate if report.model is None else report.model
@@ -171,6 +176,13 @@ class StreamedValidator:
         """
         outcome = self.end()
         return outcome if isinstance(outcome, Document) else self.finish(outcome.validate())
+
+    def _placed(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+        """Return `violations`; where an exception is the only one, with its place, which only the parts could tell."""
+        if violations[0].type.endswith("_raised") and not violations[0].loc and self._raised_at:
+            path = path_of(self.model.__pydantic_core_schema__, self._raised_at)
+            return (dataclasses.replace(violations[0], path=path, loc=self._raised_at),)
+        return violations
 
     def _validate(self) -> BaseModel:
         return self.model.model_validate_json(b"".join(self._text.pieces()))
@@ -215,11 +227,13 @@ class StreamedValidator:
             self._give_up("the text is not JSON")
             self._ask_parser(splitter.skeleton, splitter.rest, text[read:])
         except Exception as error:
+            self._raised_at = splitter.place()
             # A validator that raises what Pydantic lets through, or a schema that no test has seen: validating the
             # whole text meets the same, and what comes of it is Pydantic's.
             self._give_up(f"{type(error).__name__} while splitting: {error}")
         else:
             self._closer, self._other = splitter.closers
+            self._patience = splitter.patience
             self._due = splitter.between
 
     def _give_up(self, reason: str) -> None:
@@ -227,6 +241,7 @@ class StreamedValidator:
         self.fallback = reason
         self._suspect = None
         self._closer = self._other = NOTHING
+        self._patience = MAX_PATIENCE
 
     def _ask_parser(self, skeleton: str, rest: str, more: str) -> None:
         """Ask the parser whether the text that looks wrong is; as long as it says "EOF", more text may tell."""

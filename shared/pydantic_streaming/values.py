@@ -51,12 +51,12 @@ def pointer(*tokens: str | int) -> str:
     return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
-# Schemas that add nothing to a loc and pass their value on to one inner schema.
-TRANSPARENT = frozenset(
-    {"default", "nullable", "function-after", "function-before", "model", "dataclass", "json-or-python"}
-)
-
 Schema = Mapping[str, Any]
+
+# Schemas that add nothing to a loc and pass their value on to one inner schema. Not a before-function: what it makes of
+# its value need not be in the text.
+TRANSPARENT = frozenset({"default", "nullable", "function-after", "model", "dataclass"})
+UNKNOWN: Schema = {"type": "unknown"}
 
 
 def path_of(schema: Schema, loc: tuple[int | str, ...]) -> str | None:
@@ -64,74 +64,77 @@ def path_of(schema: Schema, loc: tuple[int | str, ...]) -> str | None:
     definitions: dict[str, Schema] = {}
     if schema["type"] == "definitions":
         definitions = {d["ref"]: d for d in schema["definitions"]}
-    at: Schema | None = schema
+    at = schema
+    places: list[int | str] = []
+    in_dict = False
+    config: Schema = {}
     for item in loc:
-        if at is None:
-            # Below a value that any JSON is good for nothing is refused; a loc that goes on is not a place.
+        at, config = _resolved(at, definitions, config)
+        # Behind a dict's key, "[key]" says that the key is wrong; it looks like one inside the value.
+        step = None if item == "[key]" and in_dict else _step(at, item, config.get("loc_by_alias", True))
+        in_dict = at["type"] == "dict"
+        if step is None:
             return None
-        at = _step(resolve(at, definitions), item)
-        if at is _NOWHERE:
-            return None
-    return pointer(*loc)
+        place, at = step
+        places.append(place)
+    return pointer(*places)
 
 
-def resolve(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    """Return what `schema` stands for once references and wrappers without a loc of their own are looked through."""
+def _resolved(schema: Schema, definitions: Mapping[str, Schema], config: Schema) -> tuple[Schema, Schema]:
+    """Return what `schema` stands for behind references and wrappers, and the config of the object that it is in."""
     while True:
         kind = schema["type"]
+        if kind in ("model", "dataclass", "typed-dict"):
+            config = schema.get("config") or {}
         if kind == "definitions":
             schema = schema["schema"]
         elif kind == "definition-ref":
-            schema = definitions.get(schema["schema_ref"], _UNKNOWN)
+            schema = definitions.get(schema["schema_ref"], UNKNOWN)
         elif kind == "json-or-python":
             schema = schema["json_schema"]
+        elif kind == "default" and schema.get("validate_default", config.get("validate_default")):
+            return UNKNOWN, config  # what is wrong may be in the default, and that is not in the text
         elif kind in TRANSPARENT:
             schema = schema["schema"]
         else:
-            return schema
+            return schema, config
 
 
-_UNKNOWN: Schema = {"type": "unknown"}
-_NOWHERE: Schema = {"type": "nowhere"}
-
-
-def _step(schema: Schema, item: int | str) -> Schema | None:
+def _step(schema: Schema, item: int | str, by_alias: bool) -> tuple[int | str, Schema] | None:
+    """Return where `item` of a loc is in the text, and the schema of what is there; None where it is no place."""
     kind = schema["type"]
-    if kind in ("model-fields", "typed-dict"):
-        for name, field in schema["fields"].items():
-            if item in names_of(name, field):
-                inner: Schema = field["schema"]
-                return inner
-        extras: Schema | None = schema.get("extras_schema")
-        # A key that no field knows is an extra one: forbidden (the loc ends there) or of any kind.
-        return extras if isinstance(item, str) else _NOWHERE
-    if kind == "dataclass-args":
-        for field in schema["fields"]:
-            if item in names_of(field["name"], field):
-                inner = field["schema"]
-                return inner
-        return None if isinstance(item, str) else _NOWHERE
+    if kind in ("model-fields", "typed-dict", "dataclass-args"):
+        fields = schema["fields"]
+        if not isinstance(fields, Mapping):
+            fields = {field["name"]: field for field in fields}
+        keys = {name: list(_keys_of(field)) for name, field in fields.items()}
+        known = [name for name in keys if item == name or (by_alias and item in keys[name])]
+        if not known:
+            # A key that no field knows is an extra one: forbidden (the loc ends there) or of any kind.
+            return (item, schema.get("extras_schema") or UNKNOWN) if isinstance(item, str) else None
+        inner = fields[known[0]]["schema"] if len(known) == 1 else UNKNOWN
+        if by_alias:
+            return item, inner
+        # One of several keys, or the field's own name, and it cannot be said which.
+        candidates = keys[known[0]]
+        return None if len(candidates) > 1 else ((*candidates, item)[0], inner)
     if kind in ("list", "set", "frozenset") and isinstance(item, int):
-        inner = schema.get("items_schema") or _UNKNOWN
-        return inner
+        return item, schema.get("items_schema") or UNKNOWN
     if kind == "tuple" and isinstance(item, int):
         items = schema["items_schema"]
         variadic = schema.get("variadic_item_index")
         if variadic is None and item < len(items):
-            inner = items[item]
-            return inner
-        return _NOWHERE if variadic is None or item < variadic or len(items) != 1 else items[0]
+            return item, items[item]
+        return None if variadic is None or item < variadic or len(items) != 1 else (item, items[0])
     if kind == "dict" and isinstance(item, str):
-        # `{"[key]": 1}` and a refused key look alike; a loc that could be the latter is no pointer.
-        return _NOWHERE if item == "[key]" else schema.get("values_schema") or _UNKNOWN
-    return _NOWHERE
+        return item, schema.get("values_schema") or UNKNOWN
+    return None
 
 
-def names_of(name: str, field: Schema) -> Iterator[int | str]:
-    """Yield every single name under which the text may hold the field."""
-    yield name
+def _keys_of(field: Schema) -> Iterator[int | str]:
+    """Yield every single key under which the text may hold the field, but its name."""
     alias = field.get("validation_alias")
-    choices: Iterable[Any] = alias if isinstance(alias, list) else [alias]
+    choices: Iterable[Any] = alias if isinstance(alias, list) else [] if alias is None else [alias]
     for choice in choices:
         if isinstance(choice, str):
             yield choice

@@ -11,6 +11,7 @@ that cannot be represented in the grammar below (such as Infinity and NaN) are n
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
+from pydantic_streaming.bounded import bounded, may_hold_many
 from pydantic_streaming.syntax import mentions_nan, strict_error
 from pydantic_streaming.values import Value, Violation, path_of, pointer
 
@@ -25,6 +27,7 @@ __all__ = ["INLINE_MAX_BYTES", "MAX_VIOLATIONS", "Report", "WholeText", "validat
 
 # A text can hold a million errors and each costs a microsecond and an event's bytes; nobody reads the thousandth.
 MAX_VIOLATIONS = 1000
+MAX_MESSAGE_CHARS = 500
 # Validating a text of this size takes about a millisecond; the round trip to a child process takes as long.
 INLINE_MAX_BYTES = 100_000
 
@@ -71,19 +74,60 @@ class WholeText:
 
 
 def validate_whole(model: type[BaseModel], text: str | bytes, *, allow_nan: bool) -> Report:
-    """Return Pydantic's verdict on `text`; with `allow_nan` false NaN and Infinity are syntax errors."""
+    """Return Pydantic's verdict on `text`; with `allow_nan` false NaN and Infinity are syntax errors.
+
+    A validator or a serializer that raises what Pydantic lets through makes the text invalid, too: what it raised is
+    the one violation. So does a text of so many errors that not all are made (bounded.py): the first of each list and
+    dict are there, and `error_count` is the least that there are.
+    """
     try:
+        if may_hold_many(model, text):
+            bounded(model, text)
         instance = model.model_validate_json(text)
+        report = None
     except ValidationError as error:
         violations = violations_of(model, error)
-        suspect = violations[0].type == "json_invalid" or mentions_nan(text)
-        if not allow_nan and suspect and (complaint := strict_error(text)):
-            return Report(violations=(_syntax(complaint),), error_count=1)
-        return Report(violations=violations, error_count=error.error_count())
-    if not allow_nan and mentions_nan(text) and (complaint := strict_error(text)):
+        report = Report(violations=violations, error_count=error.error_count())
+    except MemoryError:
+        raise
+    except Exception as error:
+        report = Report(violations=(_raised("validator_raised", (), error),), error_count=1)
+    suspect = mentions_nan(text) or (report is not None and report.violations[0].type == "json_invalid")
+    if not allow_nan and suspect and (complaint := strict_error(text)):
         return Report(violations=(_syntax(complaint),), error_count=1)
-    values, parts = dump(instance)
+    return report or _dumped(instance)
+
+
+def _dumped(instance: BaseModel) -> Report:
+    try:
+        values, parts = dump(instance)
+    except MemoryError:
+        raise
+    except Exception as error:
+        names = [*type(instance).model_fields, *type(instance).model_computed_fields]
+        return Report(
+            violations=(_raised("serializer_raised", _culprit(instance, names), error),), error_count=1
+        )
     return Report(values, parts, model=instance)
+
+
+def _culprit(instance: BaseModel, names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        try:
+            instance.__pydantic_serializer__.to_json(instance, include={name}, warnings=False)
+        except Exception:
+            return (name,)
+    return ()
+
+
+def _raised(kind: str, loc: tuple[int | str, ...], error: Exception) -> Violation:
+    """Return the violation that an exception is; it names the function that raised it."""
+    raised_by = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if not frame.f_globals.get("__name__", "").startswith(("pydantic.", "pydantic_streaming.")):
+            raised_by = f"{frame.f_code.co_qualname.rpartition('<locals>.')[2]} raised "
+    message = f"{raised_by}{type(error).__name__}: {error}"
+    return Violation(None, loc, kind, message[:MAX_MESSAGE_CHARS])
 
 
 def violations_of(model: type[BaseModel], error: ValidationError) -> tuple[Violation, ...]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation, plan_for
+from pydantic_streaming.bounded import bounded
 
 # Of a text that the parser refuses Pydantic says nothing else.
 NOT_JSON = (((), "json_invalid"), ((), "string_unicode"))
@@ -51,9 +52,7 @@ def run(
     try:
         document = validator.close()
     except InvalidDocument as error:
-        return events, [(v.loc, v.type, v.message) for v in error.violations], validator
-    except Exception as error:
-        return events, type(error), validator
+        return events, error.violations, validator
     return [*events, *document.values], document, validator
 
 
@@ -98,13 +97,16 @@ def repeats_a_key(text: str) -> bool:
         repeated = repeated or len(dict(members)) < len(members)
         return dict(members)
 
-    json.loads(text, object_pairs_hook=pairs)
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return True  # it cannot be said
     return repeated
 
 
-def same_violation(one: Violation | None, other: Violation | None, want: Any) -> None:
+def same_violation(one: Violation | None, other: Violation | None, text: str, want: Any) -> None:
     """Fail unless both are the same, or only one run saw, before the text ended, that it is not JSON."""
-    if one == other:
+    if one == other or repeats_a_key(text):
         return
     seen = one or other
     assert one is None or other is None, f"{one} {other}"
@@ -114,6 +116,47 @@ def same_violation(one: Violation | None, other: Violation | None, want: Any) ->
     assert want[0][:2] in NOT_JSON, f"{seen} {want}"
 
 
+def is_a_place(violation: Violation, text: str) -> bool:
+    """Whether the violation's path is there in the text, or only its last step is missing: a member, or its default."""
+    if violation.path is None or violation.type in ("json_invalid", "string_unicode", "duplicate_key"):
+        return True
+    at = json.loads(text)
+    for token in violation.path.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(at, list) and key.isdigit() and int(key) < len(at):
+            at = at[int(key)]
+        elif isinstance(at, dict) and key in at:
+            at = at[key]
+        else:
+            return isinstance(at, (dict, list)) and violation.path.endswith("/" + token)
+    return True
+
+
+def in_too_long(loc: tuple[int | str, ...], want: Errors) -> bool:
+    """Whether `loc` is in a list that is too long: of that Pydantic says nothing else, and it is known at its end."""
+    return any(kind == "too_long" and loc[: len(there)] == there for there, kind, _ in want)
+
+
+def same_with_fewer_errors(model: type[BaseModel], text: str, want: Any) -> None:
+    """Fail unless the verdict is the same where errors are cut while they are made, and the errors are among them."""
+    if isinstance(want, list) and want[0][:2] in NOT_JSON:
+        return
+    try:
+        bounded(model, text)
+    except ValidationError as error:
+        if isinstance(want, type):
+            return  # a validator raises, behind an error that is enough
+        assert isinstance(want, list), f"{error} {want}"
+        for e in error.errors(include_url=False, include_context=False):
+            assert (e["loc"], e["type"], e["msg"]) in want or in_too_long(e["loc"], want), f"{e} {want}"
+    except Exception as error:
+        assert want is type(error)
+    else:
+        # What is found at the end of a tuple is left to the run that makes all errors.
+        too_short = isinstance(want, list) and all(kind == "too_short" for _, kind, _ in want)
+        assert isinstance(want, BaseModel) or too_short, want
+
+
 def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
     """Fail unless every chopping of `text` gives Pydantic's verdict, value, errors, and the same events.
 
@@ -121,12 +164,16 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
         "needless" if a valid text of a model that is split was validated whole, else "".
     """
     want = expected(model, text)
+    same_with_fewer_errors(model, text, want)
     first: list[Value] | None = None
     verdict: Violation | None = None
     needless = False
     for number, pieces in enumerate(choppings):
         assert "".join(pieces) == text
         events, got, validator = run(model, pieces, instances=number % 2 == 0)
+        listed: tuple[Violation, ...] = ()
+        if isinstance(got, tuple):
+            listed, got = got, [(v.loc, v.type, v.message) for v in got]
         violations = [e for e in events if isinstance(e, Violation)]
         assert len(violations) <= 1
         # What closes with the last piece is said by `close`: of a document the values, of a wrong text the errors.
@@ -135,15 +182,19 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
         if validator.fallback != "a dict's key is repeated":
             if first is None:
                 first, verdict = values, validator.violation
-            same_violation(verdict, validator.violation, want)
+            same_violation(verdict, validator.violation, text, want)
             same = len(first) if isinstance(got, Document) else min(len(first), len(values))
+            if verdict != validator.violation:
+                same = min(len(first), len(values))
             assert values[:same] == first[:same], f"events depend on the pieces\n{values}\n{first}"
         if isinstance(want, BaseModel):
             try:
                 dump = want.model_dump_json(by_alias=True, warnings=False).encode()
             except Exception as error:
                 # Valid, and not to be written as JSON: the document's caller must learn of it.
-                assert got is type(error)
+                assert isinstance(got, list), f"{got} {error!r}"
+                assert [kind for _, kind, _ in got] == ["serializer_raised"]
+                assert type(error).__name__ in got[0][2]
                 continue
             assert not isinstance(got, (list, type)), (
                 f"refused, Pydantic accepts: {got} ({validator.fallback})"
@@ -159,15 +210,21 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
             for violation in violations:
                 # Another key, or the same again, replaced what was wrong.
                 assert repeats_a_key(text) or model.model_config.get("populate_by_name"), violation
+        elif isinstance(want, type):
+            assert isinstance(got, list), f"{got} {want}"
+            assert [kind for _, kind, _ in got] == ["validator_raised"], f"{got} {want}"
+            assert want.__name__ in got[0][2]
         else:
             assert got == want, f"{got}\n{want} ({validator.fallback})"
+            if isinstance(want, list) and want[0][:2] not in NOT_JSON and not repeats_a_key(text):
+                for violation in [*violations, *listed]:
+                    assert is_a_place(violation, text), f"{violation} {text!r}"
             for violation in violations:
                 triple = (violation.loc, violation.type, violation.message)
                 if isinstance(want, list) and triple not in want and want[0][:2] not in NOT_JSON:
-                    too_long = [loc for loc, kind, _ in want if kind == "too_long"]
                     assert (
                         violation.type == "duplicate_key"
-                        or any(violation.loc[: len(loc)] == loc for loc in too_long)
+                        or in_too_long(violation.loc, want)
                         or repeats_a_key(text)
                         or model.model_config.get("populate_by_name")
                     ), f"{triple} {want}"

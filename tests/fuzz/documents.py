@@ -152,9 +152,15 @@ def fitting(random: Random, schema: dict[str, Any], defs: dict[str, Any], depth:
             if isinstance(inner, dict):
                 for _ in range(random.randrange(4)):
                     key = str(random.randrange(9)) if random.random() < 0.5 else random.choice(KEYS)
+                    if names := schema.get("propertyNames", {}).get("enum"):
+                        key = random.choice(names)
                     value.setdefault(key, fitting(random, inner, defs, depth + 1))
             if random.random() < 0.1:
                 value.setdefault(random.choice(KEYS), anything(random, depth + 1))
+            if value and random.random() < 0.15:  # the same under another name, or instead of it
+                taken = random.choice(list(value))
+                other = random.choice((*KEYS, taken.lower(), taken.upper()))
+                value[other] = value[taken] if random.random() < 0.5 else value.pop(taken)
             items = list(value.items())
             if random.random() < 0.3:
                 random.shuffle(items)
@@ -177,8 +183,10 @@ def fitting(random: Random, schema: dict[str, Any], defs: dict[str, Any], depth:
                     return "PT5S"
                 case "json-string":
                     return "[1, 2, 3]"
-                case "base64" | "binary":
+                case "base64" | "binary" | "base64url":
                     return "YWJj"
+                case "uri":
+                    return random.choice(("http://a.b/c", "https://é.example/?q", "x:y"))
                 case _:
                     if "pattern" in schema and "a-z" in schema["pattern"]:
                         return "abc"

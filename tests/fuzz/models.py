@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
+from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Literal, NamedTuple, Required
 from uuid import UUID
@@ -20,11 +21,16 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    AliasPath,
+    AnyUrl,
+    Base64Bytes,
     Base64Str,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
+    HttpUrl,
     Json,
     PlainSerializer,
     PrivateAttr,
@@ -163,6 +169,42 @@ class Typed(TypedDict, total=False):
     b: Required[list[str]]
 
 
+class Loose(TypedDict, total=False):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    notes: list[Note]
+    by_name: dict[str, Point]
+    n: Required[int]
+
+
+@pydantic_dataclass(config=ConfigDict(populate_by_name=True, extra="forbid"))
+class Album:
+    title: str = Field(alias="Title")
+    notes: list[Note] = Field(default_factory=list)
+    n: int = Field(default=0, ge=0)
+
+    def __post_init__(self) -> None:
+        if self.n == 7:
+            raise ValueError("seven")
+
+    @computed_field
+    def count(self) -> int:
+        return len(self.notes)
+
+
+@dataclass
+class Shelf:
+    albums: list[Album]
+    parts: tuple[Section, ...] = ()
+    named: dict[Literal["a", "b", "é"], Note] = field(default_factory=dict)
+
+
+class Spelled(BaseModel):
+    model_config = ConfigDict(loc_by_alias=False, populate_by_name=True)
+    a: int = Field(alias="x", default=0)
+    b: list[Note] = Field(validation_alias=AliasChoices("b", "x y", "z"), default=[])
+    c: str = Field(alias="d/e", default="")
+
+
 class Row(NamedTuple):
     a: int
     b: str = "b"
@@ -188,6 +230,22 @@ def _positive(value: Any) -> Any:
 def _omit_three(value: Any) -> Any:
     if value == 3:
         raise PydanticOmit
+    return value
+
+
+def _named(value: Any, info: ValidationInfo) -> Any:
+    if info.mode == "json" and info.field_name in ("a", "b") and value == 3:
+        raise ValueError(f"three in {info.field_name}")
+    return value
+
+
+def _breaks(value: Any) -> Any:
+    if value == 49:
+        raise KeyError("a bug")
+    return value
+
+
+def _identity(value: Any) -> Any:
     return value
 
 
@@ -225,6 +283,20 @@ SCALARS: tuple[Any, ...] = (
     Annotated[int, WrapValidator(lambda v, h: h(v))],
     Annotated[int, PlainSerializer(lambda v: str(v))],
     Annotated[int, PlainSerializer(lambda v, info: [v, info.mode])],
+    Annotated[int, AfterValidator(_named)],
+    Annotated[Any, BeforeValidator(_named)],
+    Annotated[int, AfterValidator(_breaks)],
+    Annotated[int, PlainSerializer(_breaks)],
+    Annotated[list[Note], BeforeValidator(_identity)],
+    AnyUrl,
+    HttpUrl,
+    ByteSize,
+    Path,
+    Base64Bytes,
+    Loose,
+    Album,
+    Shelf,
+    Spelled,
     Json[list[int]],
     int | str,
     timedelta,
@@ -257,7 +329,7 @@ SCALARS: tuple[Any, ...] = (
 
 def annotation(random: Random, depth: int = 0) -> Any:
     """Draw the type of a field."""
-    kind = random.randrange(14 if depth < 2 else 6)
+    kind = random.randrange(17 if depth < 2 else 6)
     if kind < 6:
         return random.choice(SCALARS)
     inner = annotation(random, depth + 1)
@@ -273,8 +345,26 @@ def annotation(random: Random, depth: int = 0) -> Any:
                 list[inner], Field(min_length=random.randrange(3), max_length=random.randrange(1, 5))
             ]
         case 12:
-            chosen: Callable[[Any], Any] = random.choice((_positive, _identity, _identity, _reads))
+            chosen: Callable[[Any], Any] = random.choice((_positive, _identity, _identity, _reads, _named))
             return Annotated[list[inner], AfterValidator(chosen)]
+        case 13:
+            return random.choice((tuple[inner, ...], Sequence[inner], Sequence[Note]))
+        case 14:
+            return random.choice(
+                (dict[str, Note], dict[str, list[inner]], dict[str, Chapter], Mapping[str, Point])
+            )
+        case 15:
+            return random.choice(
+                (
+                    dict[Literal["a", "b", "é"], inner],
+                    dict[Literal["a", "b", "é"], Note],
+                    Annotated[dict[str, Point], Field(min_length=1, max_length=2)],
+                    Annotated[dict[str, Note], AfterValidator(_identity)],
+                    Annotated[tuple[inner, ...], Field(min_length=1, max_length=3)],
+                    Annotated[tuple[Note, ...], AfterValidator(_identity)],
+                    Annotated[list[inner], AfterValidator(_named)],
+                )
+            )
         case _:
             return random.choice(
                 (
@@ -287,8 +377,8 @@ def annotation(random: Random, depth: int = 0) -> Any:
             )
 
 
-def _identity(value: Any) -> Any:
-    return value
+def to_upper(name: str) -> str:
+    return name.upper()
 
 
 DEFAULTS: tuple[Any, ...] = (None, 1, "x", [], {})
@@ -301,6 +391,10 @@ CONFIGS: tuple[ConfigDict, ...] = (
     ConfigDict(extra="forbid"),
     ConfigDict(strict=True),
     ConfigDict(populate_by_name=True),
+    ConfigDict(populate_by_name=True, alias_generator=to_upper),
+    ConfigDict(populate_by_name=True, alias_generator=to_upper, extra="allow"),
+    ConfigDict(validate_by_name=True, alias_generator=to_upper, extra="forbid", loc_by_alias=False),
+    ConfigDict(validate_by_name=True, validate_by_alias=False, alias_generator=to_upper),
     ConfigDict(validate_default=True),
     ConfigDict(coerce_numbers_to_str=True),
     ConfigDict(str_strip_whitespace=True, str_max_length=6),
@@ -331,6 +425,10 @@ def _needs_init(self: Any, _context: Any) -> None:
     self._seen = True
 
 
+def _by_mode(cls: Any, value: Any, info: ValidationInfo) -> Any:
+    return [] if value == "bad" and info.field_name != "c" and info.mode == "json" else value
+
+
 DECORATORS: tuple[dict[str, Any], ...] = (
     {},
     {},
@@ -346,6 +444,8 @@ DECORATORS: tuple[dict[str, Any], ...] = (
     {"wrap": model_validator(mode="wrap")(classmethod(lambda cls, data, handler: handler(data)))},
     {"reads": field_validator("*")(classmethod(lambda cls, value, info: value))},
     {"checks": field_validator("*")(classmethod(lambda cls, value: value))},
+    {"names": field_validator("*")(classmethod(lambda cls, value, info: _named(value, info)))},
+    {"modes": field_validator("*", mode="before")(classmethod(_by_mode))},
     {"dumps": field_serializer("*", when_used="json")(lambda self, value: repr(value))},
     {"dump": model_serializer(mode="wrap")(lambda self, handler: handler(self))},
 )
@@ -365,7 +465,9 @@ def _model(seed: int) -> type[BaseModel]:
             case 3:
                 info["serialization_alias"] = random.choice(KEYS)
             case 4:
-                info["validation_alias"] = AliasChoices("a", "z")
+                info["validation_alias"] = random.choice(
+                    (AliasChoices("a", "z"), AliasChoices("z", "a"), AliasChoices("z", AliasPath("n", 0)))
+                )
             case 5:
                 info["exclude"] = True
             case 6:
@@ -391,7 +493,7 @@ def _model(seed: int) -> type[BaseModel]:
             namespace["__annotations__"] = {"_seen": bool}
             namespace["model_post_init"] = _needs_init
         case 1:
-            namespace["size"] = computed_field(property(_size))
+            namespace["size"] = computed_field(property(random.choice((_size, _size, _fails))))
         case _:
             pass
     if not namespace:
@@ -409,6 +511,12 @@ def _from_data(data: dict[str, Any]) -> list[str]:
 
 def _size(self: Any) -> int:
     return len(self.__dict__)
+
+
+def _fails(self: Any) -> int:
+    if getattr(self, "a", None) in (1, "abc"):
+        raise RuntimeError("no size")
+    return 0
 
 
 @functools.lru_cache(maxsize=1)

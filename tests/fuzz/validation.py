@@ -24,8 +24,10 @@ BATCH = 50
 # Small enough that values of a few characters are cut as huge ones are, and that looks are rare as in long texts.
 LIMITS = (
     (splitter, "HUGE", (splitter.HUGE, splitter.HUGE, 64, 16)),
+    (splitter, "LONG", (splitter.LONG, splitter.LONG, 64, 8)),
     (splitter, "MAX_TAIL", (splitter.MAX_TAIL, 8)),
-    (streamed, "BATCH_CHARS", (streamed.BATCH_CHARS, 64, 16)),
+    (splitter, "MAX_PATIENCE", (splitter.MAX_PATIENCE, 64, 16)),
+    (streamed, "MAX_PATIENCE", (streamed.MAX_PATIENCE, 64, 16)),
     (streamed, "MAX_SCAN_BUDGET", (streamed.MAX_SCAN_BUDGET, 0)),
 )
 

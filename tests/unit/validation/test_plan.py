@@ -49,7 +49,7 @@ def test_lists_are_split_at_elements_and_models_with_lists_of_models_at_members(
         "block": "members",
         "line": "value",
         "maybe": "elements",
-        "by_name": "value",
+        "by_name": "entries",
         "either": "value",
     }
 
@@ -115,7 +115,7 @@ def reads_others() -> type[BaseModel]:
         @field_validator("b")
         @classmethod
         def see(cls, value: int, info: ValidationInfo) -> int:
-            return value
+            return value + len(info.data)
 
     return M
 

@@ -41,7 +41,8 @@ def test_runs_are_whole_elements(values: list[object], comma: str) -> None:
     assert match is not None
     run = match[0] if match[2] is not None else match[0][:-1]
     assert json.loads(f"[{run}]") == values[: len(json.loads(f"[{run}]"))]
-    assert [json.loads(part) for part in split(written)] == values
+    assert [json.loads(part) for _, part in split(written)] == values
+    assert all(written.startswith(part, begin) for begin, part in split(written))
 
 
 @given(st.dictionaries(TEXT, JSON, min_size=1, max_size=6))
@@ -51,7 +52,7 @@ def test_member_runs_are_whole_members(value: dict[str, object]) -> None:
     assert match is not None
     run = match[0] if match[2] is not None else match[0][:-1]
     assert json.loads(f"{{{run}}}").items() <= value.items()
-    assert [json.loads(f"{{{part}}}") for part in split(written, named=True)] == [
+    assert [json.loads(f"{{{part}}}") for _, part in split(written, named=True)] == [
         {k: v} for k, v in value.items()
     ]
 

@@ -11,6 +11,7 @@ from pydantic import (
     ValidationError,
     computed_field,
     field_serializer,
+    field_validator,
     model_validator,
 )
 
@@ -248,18 +249,48 @@ def test_what_a_model_validator_changes_replaces_what_was_handed_out() -> None:
     ]
 
 
-def test_a_validator_that_raises_what_pydantic_lets_through_raises_it_at_the_end() -> None:
-    class Broken(BaseModel):
-        name: str
+class Inner(BaseModel):
+    name: str
 
-        @model_validator(mode="after")
-        def fail(self) -> "Broken":
-            raise KeyError("a bug")
+    @field_validator("name")
+    @classmethod
+    def checked(cls, name: str) -> str:
+        return {"n": name}[name]
 
-    validator = StreamedValidator(Broken)
-    assert validator.feed('{"name":"n"}') == [Value("/name", b'"n"')]
-    with pytest.raises(KeyError, match="a bug"):
-        validator.close()
+    @computed_field
+    def initial(self) -> str:
+        if self.name == "n":
+            raise ZeroDivisionError("no initial")
+        return self.name[0]
+
+
+class Outer(BaseModel):
+    inners: list[Inner]
+
+
+class Opaque(Outer):
+    @model_validator(mode="before")
+    @classmethod
+    def see(cls, data: Any) -> Any:
+        return data
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "loc", "words"),
+    [
+        (Outer, '{"inners":[{"name":"m"}]}', ("inners", 0), "Inner.checked raised KeyError: 'm'"),
+        (Opaque, '{"inners":[{"name":"m"}]}', (), "Inner.checked raised KeyError: 'm'"),
+        (Outer, '{"inners":[{"name":"n"}]}', ("inners",), "ZeroDivisionError: no initial"),
+        (Opaque, '{"inners":[{"name":"n"}]}', ("inners",), "ZeroDivisionError: no initial"),
+    ],
+)
+def test_what_raises_anything_else_than_an_error_is_a_violation_that_names_it(
+    model: type[BaseModel], text: str, loc: tuple[Any, ...], words: str
+) -> None:
+    [violation] = refused(model, text).violations
+    assert violation.type in ("validator_raised", "serializer_raised")
+    assert violation.loc == loc
+    assert words in violation.message
 
 
 def test_a_feed_of_nothing_looks_at_what_is_due() -> None:
