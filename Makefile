@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -62,11 +62,15 @@ validate: $(SAM_ENV) ## The templates, by SAM's and CloudFormation's rules, in e
 BUILT_STAMP := .aws-sam/.built-$(ARCHITECTURE)
 SOURCES := $(shell find functions shared infra/build infra/*.yaml template.yaml samconfig.toml -type f -not -path '*/__pycache__/*')
 
+schemas: $(ENV) ## How each model is asked for each schema, and what cannot be; MODELS=models.toml, KEYS=1 looks the keys up.
+	@PYTHONPATH=shared $(PY) -m infra.schemas $(if $(MODELS),--models $(MODELS)) $(if $(KEYS),--keys)
+
 build: $(BUILT_STAMP) ## Artifacts in .aws-sam/build, for this machine's architecture or ARCHITECTURE=arm64|x86_64.
 
-$(BUILT_STAMP): $(SAM_ENV) $(CHART) $(SOURCES)
+$(BUILT_STAMP): $(ENV) $(SAM_ENV) $(CHART) $(SOURCES)
 	@$(FIND_PYTHON) 3.13 >/dev/null
 	@rm -f .aws-sam/.built-*
+	@PYTHONPATH=shared $(PY) -m infra.schemas $(if $(MODELS),--models $(MODELS)) --stamp .aws-sam/schemas.json
 	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) \
 		$(SAM) build $(SETTINGS) --parameter-overrides Architecture=$(ARCHITECTURE)
 	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) \

@@ -63,6 +63,10 @@ class App:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
         routes = settings.routes
+        if any(route.structured_output in ("native", "tool") for route in routes.routes.values()):
+            from weir.generate.checks import check_start
+
+            check_start(routes.routes)
         secure = any(route.base_url.startswith("https:") for route in routes.routes.values())
         clocks = Clocks(**settings.clocks)
         upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))

@@ -28,6 +28,7 @@ from pathlib import Path
 
 PYTHON = (3, 13)  # template.yaml: Runtime
 ROOT = Path(__file__).resolve().parents[2]
+STAMP = ROOT / ".aws-sam/schemas.json"
 
 # Lambda's python3.13 stands on Amazon Linux 2023, glibc 2.34. pip wants every tag named that it may take.
 GLIBC_TAGS = ("manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_26", "manylinux_2_24",
@@ -99,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
         for name in OUR_PACKAGES:
             shutil.copytree(asked.source / name, packages / name, dirs_exist_ok=True,
                             ignore=shutil.ignore_patterns(*NOT_CODE))  # fmt: skip
+        if STAMP.exists():  # what `make build` found of the schemas: a start need not find it again
+            shutil.copy(STAMP, packages / "weir/schemas/checked.json")
         compile_for(packages, "/opt/python")
     else:
         install(ROOT / "infra/build/runtime.txt", asked.destination, asked.architecture)

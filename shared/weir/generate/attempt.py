@@ -10,8 +10,7 @@ providers, and no token is longer than some characters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -43,8 +42,7 @@ _MAX_CHARS_PER_TOKEN = 16
 _BLANKS = " \t\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write."""
 
     route: Route

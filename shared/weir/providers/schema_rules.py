@@ -19,18 +19,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from weir.errors import ConfigurationError
+from weir.providers.structured_output import SchemaNotExpressible
 
 type Schema = dict[str, Any]
-
-
-class SchemaNotExpressible(ConfigurationError):
-    """A provider's subset has no schema for a field; `field` is its JSON Pointer into the schema's properties."""
-
-    def __init__(self, field: str, dialect: str, expected: str) -> None:
-        super().__init__(f"{field or 'the root'}: {dialect} takes {expected}")
-        self.field = field
-        self.expected = expected
 
 
 @dataclass(frozen=True, slots=True)

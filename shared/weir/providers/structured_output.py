@@ -5,19 +5,29 @@ validated all the same. Which one was taken is shown (`make schemas`, the attemp
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
+from weir.errors import ConfigurationError
 from weir.providers.profiles import Profile
-from weir.providers.schema_rules import DIALECTS, SchemaNotExpressible, adapt_schema
 
 type Mode = Literal["native", "tool", "json"]
 MODES: tuple[Mode, ...] = ("native", "tool", "json")
+# Dialects in which every property is required, so that null may stand for what is absent; and those of no strict mode.
+_NULL_IS_ABSENT = {"openai"}
+_LOOSE = {"any", "tool"}
 
 
-@dataclass(frozen=True, slots=True)
-class StructuredOutput:
+class SchemaNotExpressible(ConfigurationError):
+    """A provider's subset has no schema for a field; `field` is its JSON Pointer into the schema's properties."""
+
+    def __init__(self, field: str, dialect: str, expected: str) -> None:
+        super().__init__(f"{field or 'the root'}: {dialect} takes {expected}")
+        self.field = field
+        self.expected = expected
+
+
+class StructuredOutput(NamedTuple):
     """What goes into a request for a document.
 
     `schema` is None in JSON mode, where `prompt` holds it. `is_object` tells whether the document is an object, which
@@ -35,13 +45,25 @@ class StructuredOutput:
 
 
 def structured_output(
-    name: str, schema: dict[str, Any], profile: Profile, wanted: Mode | Literal["auto"] = "auto"
+    name: str,
+    schema: dict[str, Any],
+    profile: Profile,
+    wanted: Mode | Literal["auto"] = "auto",
+    adapt: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> StructuredOutput:
     """How `profile` is asked for the document `name` of that JSON Schema.
+
+    `adapt` gives the schema in a dialect, where that was worked out before.
 
     Raises:
         SchemaNotExpressible: the mode that is wanted cannot say it.
     """
+    if adapt is None:
+        from weir.providers.schema_rules import DIALECTS, adapt_schema
+
+        def adapt(dialect: str) -> Mapping[str, Any]:
+            return adapt_schema(schema, DIALECTS[dialect])
+
     passed_over: list[tuple[Mode, str]] = []
     root = schema
     if "$ref" in schema:
@@ -49,32 +71,26 @@ def structured_output(
     is_object = root.get("type") == "object"
     for mode in MODES if wanted == "auto" else (wanted,):
         if mode == "json":
+            prompt = _prompt(schema)
+            return StructuredOutput(name, mode, None, prompt, is_object, passed_over=tuple(passed_over))
+        dialect = profile.native if mode == "native" else profile.tool
+        try:
+            if dialect is None:
+                raise SchemaNotExpressible("", profile.name, f"no structured output of mode {mode!r}")
             return StructuredOutput(
-                name, mode, None, _prompt(schema), is_object, passed_over=tuple(passed_over)
+                name,
+                mode,
+                adapt(dialect),
+                None if profile.reads_schema or mode == "tool" else _prompt(schema),
+                is_object,
+                null_is_absent=dialect in _NULL_IS_ABSENT,
+                strict=dialect not in _LOOSE,
+                passed_over=tuple(passed_over),
             )
-        key = profile.native if mode == "native" else profile.tool
-        if key is None:
-            reason = SchemaNotExpressible("", profile.name, f"no structured output of mode {mode!r}")
-        else:
-            dialect = DIALECTS[key]
-            try:
-                sent = adapt_schema(schema, dialect)
-            except SchemaNotExpressible as error:
-                reason = error
-            else:
-                return StructuredOutput(
-                    name,
-                    mode,
-                    sent,
-                    None if profile.reads_schema or mode == "tool" else _prompt(schema),
-                    is_object,
-                    null_is_absent=dialect.all_required,
-                    strict=not dialect.untyped,
-                    passed_over=tuple(passed_over),
-                )
-        if wanted != "auto":
-            raise reason
-        passed_over.append((mode, str(reason)))
+        except SchemaNotExpressible as error:
+            if wanted != "auto":
+                raise
+            passed_over.append((mode, str(error)))
     raise AssertionError("JSON mode says any schema")
 
 

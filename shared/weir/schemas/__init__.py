@@ -4,9 +4,12 @@ Adding a schema is adding a file: `recipe.py` with a class `Recipe` is asked for
 is imported when it is first asked for, so that a cold start pays for none that it does not use.
 """
 
+import json
 from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -35,3 +38,22 @@ def load_schema(name: str) -> type[BaseModel]:
     model = getattr(import_module(f"{__name__}.{name}"), "".join(map(str.capitalize, name.split("_"))))
     assert isinstance(model, type) and issubclass(model, BaseModel)
     return model
+
+
+def schemas_digest() -> str:
+    """A digest of the schemas' sources."""
+    digest = sha256()
+    for name in schema_names():
+        digest.update(name.encode() + b"\0" + (Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def checked_schemas() -> dict[str, Any] | None:
+    """What the build worked out of each schema, if these are the schemas that it checked; else None."""
+    try:
+        stamp = json.loads((Path(__file__).parent / "checked.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    found: dict[str, Any] = stamp["schemas"]
+    return found if stamp["digest"] == schemas_digest() else None

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -150,9 +150,9 @@ def set_policy(door: Door, **members: Any) -> None:
     policy = door.app._generate.policy
     for part in ("clocks", "caps", "rhythm"):
         here = getattr(policy, part)
-        mine = {name: members.pop(name) for name in list(members) if name in here.__dataclass_fields__}
-        policy = replace(policy, **{part: replace(here, **mine)})
-    door.app._generate.policy = replace(policy, **members)
+        mine = {name: members.pop(name) for name in list(members) if name in here._fields}
+        policy = policy._replace(**{part: here._replace(**mine)})
+    door.app._generate.policy = policy._replace(**members)
 
 
 @asynccontextmanager

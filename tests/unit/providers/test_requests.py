@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -197,7 +196,7 @@ def test_system_and_developer_turns_go_where_the_protocol_has_them_and_roles_alt
 
 def test_names_of_models_are_escaped_in_paths() -> None:
     arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/x"
-    at = replace(route("bedrock", region="us-east-1"), model=arn)
+    at = route("bedrock", region="us-east-1")._replace(model=arn)
     assert build(at).path == (
         "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aapplication-inference-profile%2Fx/converse-stream"
     )

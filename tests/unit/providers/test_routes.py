@@ -15,7 +15,6 @@ FILE: dict[str, Any] = {
             "model": "gpt-5.6-mini",
             "key": "secretsmanager:openai",
             "fallbacks": ["careful"],
-            "hedge_after_ms": 1500,
         },
         "careful": {
             "provider": "bedrock",
@@ -127,7 +126,6 @@ def changed(name: str, /, **members: Any) -> dict[str, Any]:
         (changed("fast", max_output_tokens=0), "models.fast.max_output_tokens: expected a whole number from 1"),
         (changed("fast", max_output_tokens=True), "models.fast.max_output_tokens: expected a whole number"),
         (changed("fast", cancel="maybe"), "models.fast.cancel: expected one of stops, runs_on, unknown"),
-        (changed("careful", hedge_after_ms=5), "models.careful.hedge_after_ms: expected a provider that stops"),
         (FILE | {"schemas": {"a": {"max": 1}}}, "schemas.a: expected max_output_tokens, got 'max'"),
     ],
 )  # fmt: skip
