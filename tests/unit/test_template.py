@@ -222,7 +222,7 @@ def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> 
     catalogue = {f"{glue}catalog", f"{glue}database/{database}", f"{glue}table/{database}/ledger"}
     default = {f"{glue}catalog", f"{glue}database/default"}
     workgroup = {f"{place % 'athena'}workgroup/${{ReportsStack.Outputs.WorkGroupName}}"}
-    queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults", "StopQueryExecution")
+    queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
     assert granted("FinanceFunction") == {
         "s3:GetObject": FACTS | BOOKS | EXPORTS | ANSWERS,
         "s3:ListBucket": BUCKET,
@@ -244,7 +244,7 @@ def test_whoever_asks_for_an_export_can_start_nothing_but_an_export() -> None:
 
     assert tasks("ExportFunction") == {"export"}
     assert granted("ExportFunction") == {
-        "s3:GetObject": FACTS | in_the_bucket("rows/v1/*", "closed/v1/*"),
+        "s3:GetObject": FACTS | in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*"),
         "s3:PutObject": EXPORTS,
         "s3:ListBucket": BUCKET,
     }

@@ -1,0 +1,229 @@
+"""Least privilege, shown: what each function asks AWS for is what its role allows, no less and no more.
+
+Every function of the template does all that it can do, on the laptop's AWS; a recorder in front of each writes down
+the permission that each request takes. What AWS does with a role by itself is listed here with its reason.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.logs.log_groups import LogEvent
+from infra.local.sam.function import FunctionConfig
+from infra.local.sam.template import Template
+from infra.local.simulator import Simulator
+from infra.local.stack import LocalAws, LocalAwsConfig
+from tests import log_lines as lines
+from tests.recording import Permission, Recorder
+from tests.unit.cloudformation import ROOT
+from tests.unit.test_template import granted
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
+
+# Granted, and never asked for by our code: who uses it instead.
+BY_AWS = {
+    "s3:GetBucketLocation": "Athena, with its caller's permissions",
+    "s3:AbortMultipartUpload": "Athena, with its caller's permissions",
+    "s3:ListMultipartUploadParts": "Athena, with its caller's permissions",
+    "glue:GetDatabase": "Athena, with its caller's permissions",
+    "glue:GetDatabases": "Athena, with its caller's permissions",
+    "glue:GetTable": "Athena, with its caller's permissions",
+    "glue:GetPartitions": "Athena, with its caller's permissions",
+    "sqs:SendMessage": "Lambda, for a batch that failed three times",
+    "kms:Decrypt": "Secrets Manager and Parameter Store, for a key of the customer's",
+}
+# Athena's own reading and writing of its answers, again as its caller.
+FOLDERS_BY_AWS = {Permission("s3:PutObject", "athena/*"), Permission("s3:GetObject", "athena/*")}
+SECRET, PARAMETER = "weir/upstream", "/weir/upstream"
+POISON = lines.platform("report", "no-metrics")
+ROLE_OF = {"GenerateBySsm": "GenerateFunction", "FinanceByAthena": "FinanceFunction"}
+
+
+def allowed(function: str) -> set[Permission]:
+    """What the template grants, in the recorder's words."""
+    found = set()
+    for action, resources in granted(function).items():
+        for resource in resources:
+            _, _, folder = resource.partition("BucketArn}/")
+            found.add(Permission(action, folder.removesuffix("/*") if folder.count("/") > 1 else folder))
+    return found
+
+
+def last_month(now: datetime) -> datetime:
+    """Noon of a day of the month before last: its month can be closed."""
+    first = now.replace(day=1, hour=12, minute=0, second=0, microsecond=0)
+    return (first - timedelta(days=3)).replace(day=1) - timedelta(days=3)
+
+
+def book(store: Store, request_id: str, at: datetime) -> None:
+    """What a subscription would have delivered on that day."""
+    moved = json.loads(json.dumps(lines.request(request_id)).replace("2026-11-22", at.date().isoformat()))
+    stamp = round(at.timestamp() * 1000)
+    events = [lines.log_event(line, f"{request_id}-{n}", stamp + n) for n, line in enumerate(moved)]
+    ingest(lines.batch(events), store, "us-east-1")
+
+
+class Everything:
+    """The functions, each behind a recorder, and all that they can do."""
+
+    def __init__(self, aws: LocalAws, client: httpx.AsyncClient, bucket: str) -> None:
+        self.aws, self.client, self.bucket = aws, client, bucket
+        self.store = Store(bucket, aws.services.client("s3"))
+        self.now = datetime.now(UTC)
+
+    async def run(self) -> None:
+        await self._generations()
+        await self._old_months()
+        await self._counted()
+        await self._finance()
+
+    async def _generations(self) -> None:
+        for name in ("GenerateFunction", "GenerateBySsm"):
+            answer = await self.client.post(
+                f"{self.aws.function_url(name)}/v1/generations", json={"prompt": "x", "model": "sim-fast"}
+            )
+            assert answer.status_code == 200, answer.text
+        # Delivered, and no report as Lambda writes it: it is set aside.
+        group = self.aws.logs[self.aws.log_group("GenerateFunction")]
+        group.write("stream", json.dumps(POISON))
+        await self.aws.settled()
+
+    async def _old_months(self) -> None:
+        old = last_month(self.now)
+        days = {"first": old.date().isoformat(), "last": old.date().isoformat()}
+        await asyncio.to_thread(book, self.store, "old-1", old)
+        await self._task("compact", **days)
+        await self._task("close", month=old.strftime("%Y-%m"))
+        await asyncio.to_thread(book, self.store, "old-2", old)
+        await self._task("compact", **days)
+        await self._task("compact")
+
+    async def _counted(self) -> None:
+        group = self.aws.logs[self.aws.log_group("GenerateFunction")]
+        at = round(self.now.timestamp() * 1000) - 60_000
+        skipped = [*lines.request("skipped"), POISON]
+        # Appended, not written: no subscriber hears of it, and the count brings it in.
+        group.events += [
+            LogEvent(f"{9000 + n:056d}", at + n, json.dumps(line), "s") for n, line in enumerate(skipped)
+        ]
+        for _ in range(2):
+            await self._task("reconcile_completeness", hours=1, settle_minutes=0)
+
+    async def _finance(self) -> None:
+        old = last_month(self.now)
+        span = {
+            "from": (old - timedelta(days=1)).date().isoformat(),
+            "to": (old + timedelta(days=1)).date().isoformat(),
+        }
+        for name in ("FinanceFunction", "FinanceByAthena"):
+            for path, query in (
+                ("report", {}),
+                ("report", span),
+                ("requests", span),
+                ("requests/old-1", span),
+            ):
+                answer = await self.client.get(f"{self.aws.function_url(name)}/api/{path}", params=query)
+                # Over moto's Athena, which has no rows, an answer is none: that it was asked is what counts.
+                assert answer.status_code == 200 or name == "FinanceByAthena", answer.text
+        finance = self.aws.function_url("FinanceFunction")
+        for query in ({}, span):
+            started = await self.client.post(f"{finance}/api/exports", json={"format": "csv", **query})
+            assert started.status_code == 202, started.text
+            await self.aws.settled()
+            status = (await self.client.get(f"{finance}{started.json()['status_url']}")).json()
+            assert status["status"] == "done", status
+            # Links are signed with finance's own permissions, and used by whoever holds them.
+            assert (await self.client.get(status["files"][0]["url"])).status_code == 200
+
+    async def _task(self, task: str, **members: Any) -> None:
+        answer = await self.client.post(
+            f"{self.aws.lambda_endpoint}/2015-03-31/functions/LedgerJobsFunction/invocations",
+            content=json.dumps({"task": task, **members}),
+            headers={"content-type": "application/json"},
+        )
+        assert "x-amz-function-error" not in answer.headers, answer.text
+
+
+@pytest.fixture
+async def recorders() -> AsyncIterator[dict[str, Recorder]]:
+    endpoints: dict[str, str] = {"": ""}
+    found: dict[str, Recorder] = {}
+    key = "sim-key"
+    async with Simulator(api_key=key) as simulator:
+        functions = functions_of(simulator.base_url)
+        for name, function in functions.items():
+            recorder = found[name] = Recorder(endpoints)
+            recorder.start()
+            names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
+            behind = dict.fromkeys(names, recorder.server.url)
+            functions[name] = replace(function, environment={**function.environment, **behind})
+        async with (
+            LocalAws(LocalAwsConfig(functions=list(functions.values()))) as aws,
+            httpx.AsyncClient(timeout=60) as client,
+        ):
+            endpoints |= {"": aws.services.url, "lambda": aws.lambda_endpoint, "logs": aws.logs_endpoint}
+            bucket = functions["LedgerFunction"].environment["WEIR_LEDGER_BUCKET"]
+            workgroup = functions["FinanceFunction"].environment["WEIR_ATHENA_WORKGROUP"]
+            await asyncio.to_thread(prepare, aws, key, bucket, workgroup)
+            await Everything(aws, client, bucket).run()
+        yield found
+    for recorder in found.values():
+        await recorder.close()
+
+
+def functions_of(upstream: str) -> dict[str, FunctionConfig]:
+    """The template's, and two more with other settings and the same roles."""
+    parameters = {
+        "UpstreamKey": f"secretsmanager:{SECRET}",
+        "UpstreamBaseUrl": upstream,
+        "UpstreamModel": "sim-1",
+        "UpstreamProvider": "simulator",
+    }
+    functions = dict(Template(ROOT / "template.yaml", parameters, region="us-east-1").functions)
+    for name, setting in (
+        ("GenerateBySsm", {"WEIR_UPSTREAM_KEY": f"ssm:{PARAMETER}"}),
+        ("FinanceByAthena", {"WEIR_ATHENA_OVER_BYTES": "1"}),
+    ):
+        function = functions[ROLE_OF[name]]
+        functions[name] = replace(function, name=name, environment={**function.environment, **setting})
+    return functions
+
+
+def prepare(aws: LocalAws, key: str, bucket: str, workgroup: str) -> None:
+    """What has to lie in the account before anything runs."""
+    aws.services.client("s3").create_bucket(Bucket=bucket)
+    aws.services.client("secretsmanager").create_secret(Name=SECRET, SecretString=key)
+    aws.services.client("ssm").put_parameter(Name=PARAMETER, Value=key, Type="SecureString")
+    place = {"ResultConfiguration": {"OutputLocation": f"s3://{bucket}/athena/"}}
+    aws.services.client("athena").create_work_group(Name=workgroup, Configuration=place)
+
+
+@pytest.mark.timeout(240)
+async def test_each_function_is_allowed_what_it_asks_for_and_nothing_else(
+    recorders: dict[str, Recorder],
+) -> None:
+    asked: dict[str, set[Permission]] = {}
+    for name, recorder in recorders.items():
+        asked.setdefault(ROLE_OF.get(name, name), set()).update(recorder.seen)
+    table, wrong = [], []
+    for function, seen in sorted(asked.items()):
+        may = allowed(function)
+        for one in sorted(seen | may):
+            used = (
+                "asked"
+                if one in seen
+                else BY_AWS.get(one.action, "") or ("Athena, as its caller" if one in FOLDERS_BY_AWS else "")
+            )
+            table.append(f"{function:20} {one.action:32} {one.folder:20} {used or 'NEVER ASKED'}")
+            if one in seen - may:
+                wrong.append(f"{function} asks for {one.action} {one.folder}: its role does not allow it")
+            elif not used:
+                wrong.append(f"{function} may {one.action} {one.folder}, and never does: take it away")
+    print("\n".join(table))
+    assert not wrong, "\n".join(wrong)
