@@ -35,7 +35,7 @@ help: ## This list.
 
 # ---- Run it --------------------------------------------------------------------------------------------------
 
-demo: $(ENV) $(CHART) $(if $(BUILT),build) ## One validated document, streamed, with its cost; BUILT=1 runs the built artifacts (CPython 3.13).
+demo: $(ENV) $(CHART) $(if $(BUILT),build) ## One validated document, streamed, with its cost; PROVIDER=anthropic, bedrock, gemini, responses; BUILT=1: the built artifacts (CPython 3.13).
 	@$(PY) -m infra.local demo $(if $(BUILT),--built)
 
 dev: $(ENV) $(CHART) $(if $(BUILT),build) ## The same stack, kept up, its URLs printed; ends with Ctrl-C.

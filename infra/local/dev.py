@@ -78,11 +78,7 @@ async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str]
             upstream_model=upstream.model,
             upstream_key=upstream.key,
             built=built,
-            parameters={
-                "PriceOverrides": upstream.price_overrides,
-                "UpstreamProvider": upstream.provider,
-                "CorsOrigins": environ.get("CORS_ORIGINS", ""),
-            },
+            parameters={**upstream.parameters, "CorsOrigins": environ.get("CORS_ORIGINS", "")},
             variables={"WEIR_LOG_ERROR_TEXT": "1"},  # on a laptop whose errors quote nobody else's text
             schedules=True,
             ports=ports,

@@ -92,6 +92,21 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
 
 
 @LINUX
+def test_the_demo_asks_bedrock_with_the_functions_role() -> None:
+    done = run(PROVIDER="bedrock")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not sent, and billed by such a provider" in done.stdout
+
+
+def test_a_provider_that_nobody_simulates_is_refused() -> None:
+    done = run(PROVIDER="nobody")
+    assert done.returncode == 2
+    assert (
+        "PROVIDER: expected one of openai, responses, anthropic, bedrock, gemini, got 'nobody'" in done.stderr
+    )
+
+
+@LINUX
 def test_interrupted_it_ends_and_leaves_nothing_running() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR],

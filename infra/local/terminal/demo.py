@@ -57,6 +57,7 @@ class Demo:
         self._doors = doors
         self._client = client
         self._terminal = terminal
+        self._upstream = doors.upstream
         self._model = doors.upstream.model
         self._simulator = doors.upstream.simulator
         self._url = f"{doors.generate_url}/v1/generations"
@@ -193,9 +194,10 @@ class Demo:
                 "invalid output: expected the upstream to be closed at the violation, it was not"
             )
         kept = stopped.tokens_scripted - stopped.tokens_sent
+        spared = "not bought" if self._upstream.stops_billing else "not sent, and billed by such a provider"
         return (
             f"  invalid: closed at token {stopped.tokens_sent} of {stopped.tokens_scripted},"
-            f" {kept} not bought ({stopped.violation_path})"
+            f" {kept} {spared} ({stopped.violation_path})"
         )
 
 
@@ -266,7 +268,7 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
             upstream_model=upstream.model,
             upstream_key=upstream.key,
             built=built,
-            parameters={"PriceOverrides": upstream.price_overrides, "UpstreamProvider": upstream.provider},
+            parameters=upstream.parameters,
         )
         aws = await stack.enter_async_context(LocalAws(config))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S))

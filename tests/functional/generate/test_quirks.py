@@ -37,7 +37,6 @@ def _schema(monkeypatch: pytest.MonkeyPatch) -> None:
 
 DOCUMENTS = {
     "finish-eos", "finish-max_tokens", "finish-tool_calls-with-content", "length-after-complete-doc", "sse-but-text-plain",
-    "placeholder-usage-then-violation",
 }  # fmt: skip
 
 
@@ -168,7 +167,10 @@ async def test_counts_are_the_providers(
 async def test_a_count_before_the_violation_is_a_lower_bound(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = await ask("placeholder-usage-then-violation", monkeypatch)
+    raw = quirk("placeholder-usage-then-violation")
+    until_violation = raw[: raw.rindex(b"b4\r\n")]  # else the real count may come with the same packet
+    async with provider([until_violation, "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "x", "schema": "quirk_document"})
     usage = answer.final[1]["usage"]
     assert answer.final[1]["outcome"] == "invalid_output"
     assert usage["input_tokens"] == 1234 and usage["output_tokens"] > 1

@@ -15,7 +15,7 @@ SLOW = {"sim-1", "sim-slow", "sim-long"}
 FINE = {
     "sim-500-once", "sim-429-once",  # asked again
     "sim-fast", "sim-bursty", "sim-split", "sim-crlf", "sim-cr", "sim-gzip", "sim-cached", "sim-reasoning",
-    "sim-other-model", "sim-no-usage", "sim-usage-twice", "sim-usage-running", "sim-usage-inconsistent",
+    "sim-other-model", "sim-no-usage", "sim-usage-twice", "sim-usage-running", "sim-usage-inconsistent", "sim-odd-event",
 }  # fmt: skip
 IN_STREAM = {
     "sim-invalid": "invalid_output",
@@ -37,7 +37,6 @@ IN_STREAM = {
     "sim-error-event": "upstream_error",
     "sim-error-event-early": "upstream_error",
     "sim-garbage": "upstream_error",
-    "sim-odd-event": "upstream_error",
     "sim-html": "upstream_error",
     "sim-endless-line": "upstream_error",
 }

@@ -91,7 +91,7 @@ class Converse(Dialect):
         if tool:
             start = {"toolUse": {"name": tool, "toolUseId": "tooluse_1"}}
             yield 0, said("contentBlockStart", contentBlockIndex=index, start=start)
-        for token in answer.tokens:
+        for token in () if answer.is_refusal else answer.tokens:  # of a refusal there is no text
             delta = {"toolUse": {"input": token}} if tool else {"text": token}
             yield 1, said("contentBlockDelta", contentBlockIndex=index, delta=delta)
         yield 0, said("contentBlockStop", contentBlockIndex=index)

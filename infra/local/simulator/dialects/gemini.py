@@ -61,7 +61,9 @@ class Gemini(Dialect):
             thought = [{"text": "Let me think.", "thought": True}]
             yield 0, _event(self._chunk(answer, thought, None, with_output(answer.usage, 0)), newline)
         counted = script.usage != "none"
-        for number, token in enumerate(answer.tokens if not asked.get("tool") else (), start=1):
+        for number, token in enumerate(
+            () if asked.get("tool") or answer.is_refusal else answer.tokens, start=1
+        ):
             running = with_output(answer.usage, number + script.reasoning_tokens) if counted else None
             yield 1, _event(self._chunk(answer, [{"text": token}], None, running), newline)
         parts: list[dict[str, Any]] = [{"text": ""}]

@@ -109,7 +109,7 @@ class Messages(Dialect):
         yield 0, said("content_block_start", index=index, content_block=block)
         yield 0, event({"type": "ping"}, newline, "ping")
         head, tail = said("content_block_delta", index=index, delta=delta).split(b'"\\u0000"')
-        for token in answer.tokens:
+        for token in () if answer.is_refusal else answer.tokens:  # of a refusal there is no text
             # Only the token is serialised: a long document has a hundred thousand of these.
             yield 1, head + json.dumps(token, ensure_ascii=False).encode() + tail
         yield 0, said("content_block_stop", index=index)
