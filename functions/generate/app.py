@@ -37,6 +37,7 @@ from weir.problems import Problem
 from weir.providers.protocols import import_protocol
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
+from weir.schemas import checked_schemas
 
 if TYPE_CHECKING:
     from weir.pricing.price_book import PriceBook
@@ -63,7 +64,9 @@ class App:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
         routes = settings.routes
-        if any(route.structured_output in ("native", "tool") for route in routes.routes.values()):
+        if checked_schemas() is None or any(
+            route.structured_output != "auto" for route in routes.routes.values()
+        ):
             from weir.generate.checks import check_start
 
             check_start(routes.routes)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "weir.ledger": {"weir.pricing"},
     "weir.reports": {"weir.pricing", "weir.ledger"},
     "weir.generate": {"weir.pricing", "weir.schemas", "weir.providers", "weir.ledger", "pydantic_streaming"},
-    "functions": {"weir.pricing", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
+    "functions": {"weir.pricing", "weir.schemas", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {

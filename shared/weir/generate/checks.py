@@ -1,20 +1,22 @@
-"""What must not be found out by the first request: whether each route can be asked for each document.
+"""What must not be found out by the first request: whether each route can be asked for each document, and whether a
+schema can hold the loop.
 
 The build checks it, `make schemas` shows it, and a start checks it where nothing was built.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pydantic_streaming import hazards_of
 from weir.errors import ConfigurationError
 from weir.generate.documents import Documents
 from weir.providers.routes import Route
 from weir.providers.structured_output import Mode, SchemaNotExpressible
-from weir.schemas import schema_names
+from weir.schemas import checked_schemas, load_schema, schema_names
 
 
 class SchemaCheckError(ConfigurationError):
-    """A schema cannot be asked for; the message names it, the model and the field."""
+    """A schema cannot be asked for, or can hold the loop; the message names it, the model and the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,11 @@ def find(schema: str, route: Route) -> Finding:
     return Finding(schema, route.name, found.mode, found.passed_over)
 
 
-def problems(routes: Iterable[Route], names: Sequence[str] | None = None) -> Iterator[str]:
-    """All that is wrong with asking these routes for the documents."""
+def problems(routes: Iterable[Route]) -> Iterator[str]:
+    """All that is wrong with the schemas, and with asking these routes for them."""
     listed = list(routes)
-    for name in schema_names() if names is None else names:
+    for name in schema_names():
+        yield from (f"schema {name}: {hazard}" for hazard in hazards_of(load_schema(name)))
         for route in listed:
             found = find(name, route)
             if found.mode is None:
@@ -49,10 +52,11 @@ def problems(routes: Iterable[Route], names: Sequence[str] | None = None) -> Ite
 
 
 def check_start(routes: Mapping[str, Route]) -> None:
-    """Check the routes that name a mode: where one is chosen for them, each document can be asked for.
+    """Check what the build has not: all of it where nothing was built, else the routes that name a mode.
 
     Raises:
         SchemaCheckError: names the schema, the model and the field.
     """
-    if wrong := list(problems(route for route in routes.values() if route.structured_output != "auto")):
+    fixed = [route for route in routes.values() if route.structured_output != "auto"]
+    if (checked_schemas() is None or fixed) and (wrong := list(problems(fixed))):
         raise SchemaCheckError("; ".join(wrong[:5]))

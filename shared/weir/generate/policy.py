@@ -107,7 +107,7 @@ def next_step(
     far; `left_s` is what the deadline leaves; `jitter` gives a number from 0 to 1.
     """
     rule = RULES[failed.kind]
-    if made < min(rule.again, policy.retries) and failed.retryable != "no":
+    if made < min(rule.again, policy.retries) and failed.retryable == "yes":
         wait_s = failed.retry_after_s
         if wait_s is None:  # full jitter: those who failed together do not come back together
             wait_s = FIRST_WAIT_S * 2**made * jitter()

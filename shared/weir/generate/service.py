@@ -350,7 +350,7 @@ class _Run:
         call = asyncio.ensure_future(self.generate.upstream.call(route, asked, body, fresh=fresh))
         try:
             done, _ = await asyncio.wait({call}, timeout=prelude_s)
-            if not done:
+            if not done and prelude_s < headers_s:
                 await self._open()
                 done, _ = await asyncio.wait({call}, timeout=headers_s - prelude_s)
             if not done:
