@@ -1,7 +1,8 @@
 // What the money went to, by outcome, model, tenant, feature and function; a name narrows the report to itself.
+import { amount } from "./amount.js";
 import { amounts } from "./overview.js";
 import { bar, find, make, table } from "./dom.js";
-import { count, exact, money, percent, placesOf, words } from "./format.js";
+import { count, percent, placesOf, words } from "./format.js";
 
 const SHOWN = 6;
 const NARROWS = {
@@ -29,11 +30,11 @@ function panel(kind, entries, narrow, tags) {
       { name: "USD", number: true },
       { name: "share", number: true },
     ],
-    entries.map(({ name, requests, total, share_percent: share }) => [
+    entries.map(({ name, requests, total, share_percent: share, is_lower_bound: lower }) => [
       named(name) ? narrow(NARROWS[kind](name, tags), written(name)) : written(name),
       bar(Number(total ?? 0) / largest),
       count(requests),
-      make("span", { title: exact(total) }, money(total, places)),
+      amount(total, { places, lower }),
       percent(share),
     ]),
   );

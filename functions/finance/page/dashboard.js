@@ -1,6 +1,7 @@
 // The dashboard: reads the reader's question from the URL, asks the report and a page of rows, and shows both.
 import { ask } from "./api.js";
 import { breakdowns } from "./breakdowns.js";
+import { corrections } from "./corrections.js";
 import { find, make } from "./dom.js";
 import { offerExports } from "./exports.js";
 import { clock, count, plural } from "./format.js";
@@ -165,11 +166,15 @@ async function loadReport(meanwhile = () => {}) {
         });
       },
     });
-    const empty = report.totals.requests === 0;
+    // A range may hold nothing but what was found of an earlier month.
+    const empty = report.totals.requests === 0 && !report.corrections.months.length;
     // Shown first: a chart takes its size from its place.
     show({ report: !empty, empty });
     if (empty) showEmpty(report.range);
-    else find("#status").textContent = showReport(report);
+    else {
+      find("#status").textContent = showReport(report);
+      corrections(report, clock(report.range.time_zone), state, signal);
+    }
   } catch (error) {
     if (signal.aborted) return;
     markFields(error.errors ?? []);

@@ -85,6 +85,7 @@ export function words(name) {
   const text = name
     .replaceAll("_", " ")
     .replace(/^ok$/, "OK")
+    .replace(/^gb s$/, "GB-seconds")
     .replace(/^api gateway$/, "API Gateway");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -139,6 +140,14 @@ export function clock(zone) {
     hour: "2-digit",
     minute: "2-digit",
   });
+  const moment = writer({
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
   const second = writer({
     day: "numeric",
     month: "short",
@@ -154,6 +163,7 @@ export function clock(zone) {
     hour: of(hour),
     minute: of(minute),
     second: of(second),
+    moment: of(moment),
     clock: of(only),
   };
 }

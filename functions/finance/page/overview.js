@@ -1,11 +1,13 @@
 // The first picture: totals, unit economics, budget, waste, latency, and what to know about them.
+import { amount } from "./amount.js";
 import { bar, find, make, pairs, table } from "./dom.js";
 import { count, exact, milliseconds, money, percent, placesOf, plural, reasons, words } from "./format.js";
 
-const atLeast = (totals) => (totals.unpriced.rows ? "at least " : "");
+const atLeast = (lower) => (lower ? "at least " : "");
 
 function headline({ totals, unit_economics: units }) {
-  const lower = atLeast(totals);
+  const lower = atLeast(totals.is_lower_bound);
+  const unit = (text) => amount(text, { lower: units.is_lower_bound });
   const saved = totals.saved;
   find("#headline").replaceChildren(
     ...pairs([
@@ -14,17 +16,9 @@ function headline({ totals, unit_economics: units }) {
         make("span", {}, lower && make("small", {}, lower), money(totals.total)),
         { title: exact(totals.total), class: "hero", note: plural(totals.requests, "request") },
       ],
-      ["Per 1,000 requests", money(units.per_1000_requests), { title: exact(units.per_1000_requests) }],
-      [
-        "Per validated document",
-        money(units.per_validated_document),
-        { title: exact(units.per_validated_document) },
-      ],
-      [
-        "Per million output tokens",
-        money(units.per_million_output_tokens),
-        { title: exact(units.per_million_output_tokens) },
-      ],
+      ["Per 1,000 requests", unit(units.per_1000_requests)],
+      ["Per validated document", unit(units.per_validated_document)],
+      ["Per million output tokens", unit(units.per_million_output_tokens)],
       [
         "Saved by stopping early",
         money(saved.total),
@@ -47,8 +41,8 @@ function notices({ totals, budget, price_book: book, completeness }) {
       budget.level === "ok" ? "The forecast passes 100 %." : `The warning at ${budget.level} % is on.`;
     found.push([
       budget.level === "100" ? "bad" : "warn",
-      `Budget: ${percent(budget.percent)} of ${money(budget.limit)} ` +
-        `is spent, ${percent(budget.forecast_percent)} is forecast for the month. ${passed}`,
+      `Budget: ${atLeast(budget.is_lower_bound)}${percent(budget.percent)} of ${money(budget.limit)} ` +
+        `is spent, ${forecastText(budget)}. ${passed}`,
     ]);
   }
   if (totals.unpriced.rows) {
@@ -67,6 +61,11 @@ function notices({ totals, budget, price_book: book, completeness }) {
   if (missing)
     found.push(["bad", `${plural(missing, "billed invocation")} in the log without a row in the ledger.`]);
   if (book.warning) found.push(["warn", `Price book: ${book.warning}`]);
+  if (book.versions_in_rows.length > 1)
+    found.push([
+      "warn",
+      `The rows of this range were priced with ${book.versions_in_rows.length} price books: ${book.versions_in_rows.join(", ")}.`,
+    ]);
   const apart = [
     ["set_aside", "record set aside", "records set aside"],
     ["unreadable_objects", "unreadable object"],
@@ -88,6 +87,13 @@ function notices({ totals, budget, price_book: book, completeness }) {
   );
 }
 
+/** What is forecast, or why nothing is. */
+function forecastText(budget) {
+  if (budget.forecast === null) return `no forecast yet: ${budget.method}`;
+  const lower = atLeast(budget.forecast_is_lower_bound);
+  return `${lower}${money(budget.forecast)} (${percent(budget.forecast_percent)}) is forecast for the month`;
+}
+
 function budgetPanel(budget) {
   const body = find("#budget-body");
   if (!budget) {
@@ -104,7 +110,7 @@ function budgetPanel(budget) {
   const track = make("div", {
     class: `budget level-${budget.level}`,
     role: "img",
-    "aria-label": `${percent(budget.percent)} spent, ${percent(budget.forecast_percent)} forecast, of ${money(budget.limit)}`,
+    "aria-label": `${atLeast(budget.is_lower_bound)}${percent(budget.percent)} of ${money(budget.limit)} spent, ${forecastText(budget)}`,
   });
   const part = (kind, value) => {
     const piece = make("span", { class: kind });
@@ -126,19 +132,20 @@ function budgetPanel(budget) {
     make(
       "p",
       { class: "figure" },
-      make("strong", { title: exact(budget.spent) }, money(budget.spent)),
+      make("strong", {}, amount(budget.spent, { lower: budget.is_lower_bound })),
       ` of ${money(budget.limit)}, ${month}`,
     ),
     track,
     make(
       "p",
       {},
-      `${percent(budget.percent)} spent; ${money(budget.forecast)} (${percent(budget.forecast_percent)}) forecast for the month.`,
+      `${atLeast(budget.is_lower_bound)}${percent(budget.percent)} is spent; ${forecastText(budget)}.`,
     ),
     make(
       "p",
       { class: "hint" },
-      `All requests of the month, whatever the filters. Forecast: ${budget.method}. ` +
+      "All requests of the month, whatever the filters. " +
+        (budget.forecast === null ? "" : `Forecast: ${budget.method}. `) +
         "Marks at 70, 90 and 100 %.",
     ),
   );
@@ -151,10 +158,10 @@ function waste(parts, { total: whole }) {
     table(
       "Waste",
       [{ name: "Lost to" }, { name: "" }, { name: "USD", number: true }, { name: "of total", number: true }],
-      parts.map(({ name, total, share_percent: share }) => [
+      parts.map(({ name, total, share_percent: share, is_lower_bound: lower }) => [
         name === "unknown" ? "Outcome unknown" : words(name),
         bar(Number(share ?? 0) / largest, name),
-        make("span", { title: exact(total) }, money(total, places)),
+        amount(total, { places, lower }),
         percent(share),
       ]),
     ),
@@ -173,8 +180,8 @@ function latency({ ttft_ms: first, duration_ms: duration, cold_start_percent: co
   );
 }
 
-/** Amounts by name with their share of the whole, as a table. */
-export function amounts(group, whole, caption, name) {
+/** Amounts by name with their share of the whole, as a table; those whose names are in `lower` are at least so much. */
+export function amounts(group, whole, caption, name, lower = []) {
   const places = placesOf(Object.values(group));
   const largest = Math.max(...Object.values(group).map((text) => Number(text ?? 0)), 1e-15);
   return table(
@@ -183,7 +190,7 @@ export function amounts(group, whole, caption, name) {
     Object.entries(group).map(([key, text]) => [
       words(key),
       bar(Number(text ?? 0) / largest, key),
-      make("span", { title: exact(text) }, money(text, places)),
+      amount(text, { places, lower: lower.includes(key) }),
       text === null || !Number(whole) ? "–" : percent((100 * Number(text)) / Number(whole)),
     ]),
   );
@@ -197,6 +204,12 @@ export function overview(report) {
   waste(report.waste, report.totals);
   latency(report.latency);
   find("#charges").replaceChildren(
-    amounts(report.totals.components, report.totals.total, "Charges", "Charge"),
+    amounts(
+      report.totals.components,
+      report.totals.total,
+      "Charges",
+      "Charge",
+      report.totals.unpriced.components,
+    ),
   );
 }

@@ -1,7 +1,8 @@
-// How far the figures can be trusted: completeness by hour, half-known rows, the estimate's error, the price book.
+// How far the figures can be trusted: completeness by hour, rows that are known in part, the estimate's error, the price book.
 import { midnights, stackedBars } from "./charts.js";
+import { amount } from "./amount.js";
 import { find, make, pairs } from "./dom.js";
-import { count, exact, money, percent, plural, reasons } from "./format.js";
+import { count, percent, plural, reasons } from "./format.js";
 
 function hours({ hours: listed, counted_until: until }, times) {
   const counted = listed.filter(({ reports_in_log: reports }) => reports !== null);
@@ -65,20 +66,20 @@ export function quality(report, times) {
     corrections,
   } = report;
   hours(completeness, times);
-  const halves = completeness.bill_only + completeness.usage_only + completeness.started_only;
+  const partly = completeness.bill_only + completeness.usage_only + completeness.started_only;
   const why = [...reasons(Object.entries(unpriced.reasons))].map(
     ([reason, rows]) => `${reason}: ${count(rows)}`,
   );
   find("#quality").replaceChildren(
     ...pairs([
       [
-        "Both halves known",
+        "Bill and usage known",
         count(completeness.complete),
         { note: "billed by Lambda and completed by the application" },
       ],
       [
-        "Half known",
-        count(halves),
+        "One of them known",
+        count(partly),
         {
           note:
             `${count(completeness.bill_only)} bill only, ${count(completeness.usage_only)} ` +
@@ -107,13 +108,20 @@ export function quality(report, times) {
       ],
       [
         "Corrections of closed months",
-        money(corrections.total),
-        { title: exact(corrections.total), note: plural(corrections.rows, "row") },
+        amount(corrections.total, { lower: corrections.is_lower_bound }),
+        { note: `${plural(corrections.rows, "row")}, found in this range` },
       ],
       [
         "Price book",
         make("span", { class: "text" }, book.version),
-        { note: book.as_of ? `of ${times.longDay(book.as_of)}, ${plural(book.age_days, "day")} old` : null },
+        {
+          note: `new rows; ${book.as_of ? `of ${times.longDay(book.as_of)}, ${plural(book.age_days, "day")} old` : ""}`,
+        },
+      ],
+      [
+        "Price books of these rows",
+        make("span", { class: "text" }, book.versions_in_rows.join(", ") || "none"),
+        { note: book.versions_in_rows.length > 1 ? "more than one made the sums above" : null },
       ],
       [
         "Records set aside",

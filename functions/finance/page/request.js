@@ -1,5 +1,6 @@
 // One request: when its time went, what that cost, and how far it is known.
 import { ask } from "./api.js";
+import { amount } from "./amount.js";
 import { find, make, pairs, table } from "./dom.js";
 import { bytes, clock, count, exact, milliseconds, money, placesOf, reasons, words } from "./format.js";
 import { amounts } from "./overview.js";
@@ -7,7 +8,8 @@ import { amounts } from "./overview.js";
 const given = new URLSearchParams(location.search);
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const range = new URLSearchParams([...given].filter(([name]) => name === "from" || name === "to"));
-const times = clock(given.get("tz") || Intl.DateTimeFormat().resolvedOptions().timeZone);
+const zone = given.get("tz") || Intl.DateTimeFormat().resolvedOptions().timeZone;
+const times = clock(zone);
 
 function timeline(phases) {
   const end = Math.max(...phases.map(({ end_ms }) => end_ms), 1);
@@ -40,16 +42,21 @@ function timeline(phases) {
   );
 }
 
-function show({ row, timeline: phases, corrections = [] }) {
+function show({ row, timeline: phases, corrections, corrected_total: corrected, changes }) {
   const { cost, usage } = row;
+  const lower = cost.unpriced.length > 0;
+  const unpriced = corrections.at(-1)?.unpriced ?? cost.unpriced;
   const known = (value) => value ?? "unknown";
   find("#headline").replaceChildren(
     ...pairs([
       [
         "Cost",
-        make("span", {}, cost.unpriced.length ? make("small", {}, "at least ") : null, money(cost.total)),
-        { title: exact(cost.total), class: "hero", note: id },
+        make("span", {}, unpriced.length ? make("small", {}, "at least ") : null, money(corrected ?? cost.total)),
+        { title: exact(corrected ?? cost.total), class: "hero", note: id },
       ],
+      ...(corrected === null
+        ? []
+        : [["As booked", amount(cost.total, { lower }), { note: "when the month was closed" }]]),
       [
         "Outcome",
         make(
@@ -57,7 +64,7 @@ function show({ row, timeline: phases, corrections = [] }) {
           { class: row.outcome === "ok" ? "text" : "text not-ok" },
           row.outcome ? words(row.outcome) : "Unknown",
         ),
-        { note: times.second(row.at) },
+        { note: `${times.moment(row.at)}, ${zone}` },
       ],
       ["First token", milliseconds(row.ttft_ms)],
       [
@@ -77,7 +84,10 @@ function show({ row, timeline: phases, corrections = [] }) {
       ? timeline(phases)
       : make("p", {}, "Unknown: Lambda has not reported this request’s duration."),
   );
-  find("#charges").replaceChildren(amounts(cost.components, cost.total, "Charges", "Charge"));
+  find("#charges").replaceChildren(
+    amounts(cost.components, cost.total, "Charges", "Charge"),
+    ...(corrected === null ? [] : [make("p", { class: "hint" }, "As booked when the month was closed.")]),
+  );
   const tags = Object.entries(row.tags)
     .map(([name, value]) => `${name}=${value}`)
     .join(", ");
@@ -90,7 +100,7 @@ function show({ row, timeline: phases, corrections = [] }) {
       ["Tenant", text(row.tenant)],
       ["Tags", text(tags || "none")],
       ["Function", text(row.function)],
-      ["Front", text(row.front)],
+      ["Came by", text(row.front && words(row.front))],
       ["Memory", row.memory_mb === null ? "unknown" : `${count(row.memory_mb)} MB`],
       ["Architecture", text(row.architecture)],
       ["GB-seconds", row.gb_s === null ? "unknown" : row.gb_s],
@@ -112,7 +122,7 @@ function show({ row, timeline: phases, corrections = [] }) {
       ["Estimate that the caller was told", money(row.estimate_total), { title: exact(row.estimate_total) }],
       [
         "Not priced",
-        text([...reasons(cost.unpriced.map((reason) => [reason, 1])).keys()].join("; ") || "nothing"),
+        text([...reasons(unpriced.map((reason) => [reason, 1])).keys()].join("; ") || "nothing"),
       ],
       ["Contradictions", text(row.anomalies.map(words).join("; ") || "none")],
       [
@@ -126,10 +136,34 @@ function show({ row, timeline: phases, corrections = [] }) {
   find("#corrections div").replaceChildren(
     table(
       "Corrections",
-      [{ name: "Found" }, { name: "Difference, USD", number: true }],
-      corrections.map((correction) => [
-        times.second(correction.at),
-        make("span", { title: exact(correction.cost.total) }, money(correction.cost.total)),
+      [
+        { name: `Found, ${zone}` },
+        { name: "Outcome" },
+        { name: "Before", number: true },
+        { name: "Difference", number: true },
+        { name: "After", number: true },
+      ],
+      corrections.map(({ found_at: found, outcome, before, difference, after, unpriced: open }) => [
+        times.moment(found),
+        outcome ? words(outcome) : "unknown",
+        amount(before),
+        amount(difference),
+        amount(after, { lower: open.length > 0 }),
+      ]),
+    ),
+    table(
+      "What they changed",
+      [
+        { name: "Quantity" },
+        { name: "Before", number: true },
+        { name: "Difference", number: true },
+        { name: "After", number: true },
+      ],
+      changes.map(({ name, before, difference, after }) => [
+        words(name),
+        before ?? "unknown",
+        difference,
+        after,
       ]),
     ),
   );

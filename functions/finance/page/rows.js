@@ -1,7 +1,8 @@
 // A page of requests at a time: what was shown before is let go, so a million rows weigh as much as a page.
 import { ask } from "./api.js";
 import { find, make, table } from "./dom.js";
-import { clock, count, exact, milliseconds, money, placesOf, plural, words } from "./format.js";
+import { amount } from "./amount.js";
+import { clock, count, milliseconds, placesOf, plural, words } from "./format.js";
 import { addDays, filterParameters } from "./state.js";
 
 const LIMIT = 25;
@@ -43,9 +44,8 @@ function cells(row, state, times, places) {
     milliseconds(row.billed_ms),
     make(
       "span",
-      { title: [exact(row.cost.total), ...row.cost.unpriced].join("\n") },
-      row.cost.unpriced.length ? make("small", {}, "at least ") : null,
-      money(row.cost.total, places),
+      { title: row.cost.unpriced.join("\n") || null },
+      amount(row.cost.total, { places, lower: row.cost.unpriced.length > 0 }),
     ),
   ];
 }

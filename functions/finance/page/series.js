@@ -1,5 +1,6 @@
 // Cost over time by whatever the reader chose, and the percentiles of the same hours or days below it.
 import { midnights, percentiles, stackedBars, tone } from "./charts.js";
+import { amount } from "./amount.js";
 import { find, make } from "./dom.js";
 import { axisMoney, count, exact, milliseconds, money, percent, placesOf, sum, words } from "./format.js";
 
@@ -36,7 +37,7 @@ function finding(kind, series, totals, legend, name) {
     first && Number(totals.total)
       ? `; the largest part is ${first.title}, ${percent((100 * Number(first.total)) / Number(totals.total), 0)}`
       : "";
-  const lower = totals.unpriced.rows ? "at least " : "";
+  const lower = totals.is_lower_bound ? "at least " : "";
   const range = `${series.points.length} ${series.bucket}s, highest on ${name(peak)} with ${money(peak.total)}`;
   return `${kind}: ${lower}${money(totals.total)} over ${range}${part}.`;
 }
@@ -65,7 +66,9 @@ export function series(report, times, state) {
   const sorted = [...legend].sort((a, b) => Number(b.total) - Number(a.total));
   const caption = `Cost over time by ${by.replace("tag:", "tag ")}`;
   const digits = placesOf(points.map(({ total }) => total));
-  const text = (point, name) => money(point.groups[name] ?? null, digits);
+  // A name that a bucket leaves out has cost nothing in it; null is unknown.
+  const text = (point, name) => money(name in point.groups ? point.groups[name] : "0", digits);
+  const least = (point) => (point.is_lower_bound ? "≥\u00a0" : "");
   const starts = points.map(({ start }) => start);
   const ticks = bucket === "hour" ? midnights(starts, times) : null;
   const common = { labels, titles, ticks };
@@ -83,7 +86,9 @@ export function series(report, times, state) {
         point.groups[name] === undefined || point.groups[name] === null ? null : Number(point.groups[name]),
       ),
     })),
-    totals: points.map((point) => `${money(point.total)} in all, ${count(point.requests)} requests`),
+    totals: points.map(
+      (point) => `${least(point)}${money(point.total)} in all, ${count(point.requests)} requests`,
+    ),
     columns: [
       { name: bucket === "hour" ? "Hour" : "Day" },
       { name: "Requests", number: true },
@@ -94,19 +99,24 @@ export function series(report, times, state) {
       points.map((point, at) => [
         titles[at],
         count(point.requests),
-        money(point.total, digits),
+        least(point) + money(point.total, digits),
         ...sorted.map(({ name }) => text(point, name)),
       ]),
   });
   const places = placesOf(sorted.map(({ total }) => total));
+  const lower = new Set(
+    by === "component"
+      ? report.totals.unpriced.components
+      : report.series.totals.filter((one) => one.is_lower_bound).map((one) => one.name),
+  );
   find("#cost-legend").replaceChildren(
     ...sorted.map(({ name, at, title: words_, total }) =>
       make(
         "li",
-        { title: exact(total) },
+        {},
         make("span", { class: `key ${tone(name, at)}` }),
         `${words_} `,
-        make("span", { class: "amount" }, money(total, places)),
+        make("span", { class: "amount" }, amount(total, { places, lower: lower.has(name) })),
       ),
     ),
   );

@@ -5,9 +5,12 @@ correction alone says little, and its request's own row says what was true when 
 put together again.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from weir.ledger.facts import format_timestamp
@@ -43,14 +46,30 @@ def changes(booked: Flat, corrections: Sequence[Flat]) -> list[dict[str, Any]]:
 
 
 def history(booked: Flat, corrections: Sequence[Flat]) -> list[dict[str, Any]]:
-    """What the request cost before and after each of its corrections, in the order in which they were found."""
-    listed, before = [], booked["total"]
+    """What the request cost before and after each time that something was found, the first first.
+
+    Two rows of one instant take back under the old names and book anew under the new: they are one change.
+    """
+    found, before = [], booked["total"]
     with localcontext(MONEY):
-        for row in corrections:
-            after = before + row["total"]
-            listed.append({"before": plain(before), "difference": plain(row["total"]), "after": plain(after)})
-            before = after
-    return listed
+        for _, rows in groupby(corrections, key=itemgetter("at_utc")):
+            parts = list(rows)
+            anew = max(parts, key=itemgetter("total"))
+            difference = sum((row["total"] for row in parts), Decimal(0))
+            found.append(
+                {
+                    "found_at": _instant(anew["at_utc"]),
+                    "corrects": anew["corrects"],
+                    "outcome": anew["outcome"],
+                    "before": plain(before),
+                    "difference": plain(difference),
+                    "after": plain(before + difference),
+                    "unpriced": json.loads(anew["unpriced"] or "[]"),
+                    "price_book_version": anew["price_book_version"],
+                }
+            )
+            before += difference
+    return found
 
 
 def before_and_after(correction: Flat, booked: Iterable[Flat]) -> tuple[Decimal | None, Decimal | None]:

@@ -378,9 +378,7 @@ def _request(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "row": row_json(first),
         "timeline": timeline(first),
-        "corrections": [
-            {"row": row_json(row), **change} for row, change in zip(corrections, history, strict=True)
-        ],
+        "corrections": history,
         "corrected_total": history[-1]["after"] if history else None,
         "changes": corrected.changes(first, corrections),
     }

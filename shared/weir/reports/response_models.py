@@ -37,12 +37,16 @@ class PhaseSpan(Model):
 
 
 class CorrectionOfRequest(Model):
-    """One correction of a request, with what the request cost before and after it."""
+    """What was found of a request at one instant, with what the request cost before and after."""
 
-    row: RowResponse = Field(description="Its quantities and money are differences")
+    found_at: Instant = Field(description="When it was found, which is the day on which its money is booked")
+    corrects: str = Field(description="The closed month, YYYY-MM")
+    outcome: str | None = Field(description="How the request ended, by what is known now")
     before: Money = Field(description="What the request cost before it")
     difference: Money = Field(description="What it adds")
     after: Money = Field(description="What the request costs with it")
+    unpriced: list[str] = Field(description="Why that is still a lower bound; empty: it is not")
+    price_book_version: str = Field(description="The prices that made it")
 
 
 class ChangeResponse(Model):

@@ -25,6 +25,11 @@ from tests import log_lines as lines
 from tests.bench import ledger_export
 from tests.browser import PATIENCE_S, Browser, Page, find_chromium
 from tests.buckets import prepare_bucket
+from weir.ledger.close import close, correct
+from weir.ledger.compact import compact
+from weir.ledger.store import Store
+from weir.ledger.table import COMPONENTS
+from weir.pricing.price_book import PriceBook
 
 ROOT = Path(__file__).resolve().parents[3]
 SCREENSHOTS = ROOT / ".artifacts" / "screenshots"
@@ -46,8 +51,8 @@ class At(finance.Services):
         return lines.NOON + timedelta(hours=6)
 
     @property
-    def ledger_jobs(self) -> tuple[Any, str]:
-        return InThisProcess(), "ledger-jobs"
+    def export_function(self) -> tuple[Any, str]:
+        return InThisProcess(), "export"
 
 
 class Later(At):
@@ -61,8 +66,8 @@ class InThisProcess:
     """Lambda's `invoke` of the ledger jobs, asynchronous as there, by calling its handler here."""
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:
-        assert (FunctionName, InvocationType) == ("ledger-jobs", "Event")
-        context = SimpleNamespace(aws_request_id="2b7d", function_name="ledger-jobs")
+        assert (FunctionName, InvocationType) == ("export", "Event")
+        context = SimpleNamespace(aws_request_id="2b7d", function_name="export")
         threading.Thread(target=jobs.handler, args=(json.loads(Payload), context)).start()
         return {"StatusCode": 202}
 
@@ -168,6 +173,7 @@ def story(moto_url: str) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         prepare_bucket(moto_url, patch)
         patch.setenv("WEIR_MONTHLY_BUDGET_USD", "14")
+        patch.setenv("WEIR_LEDGER_TASKS", "export")
         with Site(At()) as served:
             context = SimpleNamespace(aws_request_id="7f0c1c4e", function_name="ledger")
             ledger.handler(lines.batch(told()), context)
@@ -264,13 +270,13 @@ def test_the_first_picture_says_what_it_cost_and_what_is_not_known(site: Site, p
         "Abandoned",
         "Retried",
     }
-    assert len(figures(page, "#charges")) == 10
+    assert len(figures(page, "#charges")) == len(COMPONENTS)
     assert "of $14.00, November 2026" in page.text("#budget-body")
     assert "acme" in page.text("#breakdowns")
     assert "Price book" in page.text("#quality") and "bias" in page.text("#quality")
     [killed] = [row for row in figures(page, "#rows") if row[1] == "killed"]
     assert killed[2].split("\n") == ["Killed", "bill only"] and killed[4:6] == ["unknown", "unknown"]
-    assert killed[8].startswith("at least $")
+    assert killed[8].startswith("≥\u00a0$")
     page.screenshot(SCREENSHOTS / "light.png")
 
 
@@ -298,7 +304,9 @@ def test_money_is_text_until_it_is_drawn(site: Site, page: Page) -> None:
     page.open(f"{site.url}/?{RANGE}", READY)
     report = page.evaluate(f"fetch('api/report?{RANGE}&tz=Europe/Berlin').then((answer) => answer.json())")
     titles = page.evaluate("[...document.querySelectorAll('#charges [title]')].map((one) => one.title)")
-    assert titles == [f"${text}" for text in report["totals"]["components"].values() if text is not None]
+    assert [title.removeprefix("at least ") for title in titles] == [
+        f"${text}" for text in report["totals"]["components"].values() if text is not None
+    ]
     shown = page.evaluate("import('/page/format.js').then(({ sum, round, money }) => [sum(['0.1', '0.2', null]), "
                           "round('0.125', 2), round('0.135', 2), round('-1234.5', 0), money('1234567.005'), "
                           "money(null), money('0.000000000000001', 15), money('0'), money('0.00004', 4)])")  # fmt: skip
@@ -350,6 +358,67 @@ def test_every_chart_has_its_figures_as_a_table(site: Site, page: Page) -> None:
     # The range as the reader sees it: three days of the browser's zone, or their hours.
     assert len(figures(page, "#cost-chart")) in (3, 72)
     assert_accessible(page)
+
+
+@pytest.fixture
+def corrected(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, context: Any) -> Iterator[Site]:
+    """October is closed with one request whose report comes later, in November."""
+    bucket = prepare_bucket(moto_url, monkeypatch)
+    monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "0.001")
+    store, prices = Store(bucket), PriceBook.load()
+    october = datetime(2026, 10, 14, 12, tzinfo=UTC)
+    at_ms = round(october.timestamp() * 1000)
+    first = [
+        lines.log_event(line, f"c{n}", at_ms + n) for n, line in enumerate(lines.request("late-one")[:3])
+    ]
+    with Site(At()) as served:
+        ledger.handler(lines.batch(first), context)
+        compact(store, prices, october.date(), october.date(), tmp_path)
+        close(store, "2026-10", lines.NOON, tmp_path)
+        report = lines.log_event(lines.report("late-one", 2068), "late", at_ms + 9)
+        ledger.handler(lines.batch([report]), context)
+        correct(store, prices, "2026-10", lines.NOON, tmp_path)
+        yield served
+
+
+def test_a_range_with_nothing_but_a_correction_shows_it_and_leads_to_its_request(
+    corrected: Site, page: Page
+) -> None:
+    page.open(f"{corrected.url}/?{RANGE}", READY)
+    page.until("document.querySelector('#corrections-list a')")
+    assert "0 requests" in page.text("#headline") and "No requests in this range" not in page.text("main")
+    assert "1 request of 2026-10, which is closed" in page.text("#corrections-said")
+    [row] = figures(page, "#corrections-list")
+    assert (row[0], row[1]) == ("late-one", "14 Oct 2026, 14:00")
+    assert figures(page, "#rows") == []
+    assert_accessible(page)
+    page.screenshot(SCREENSHOTS / "corrections.png")
+    page.open(page.evaluate("document.querySelector('#corrections-list a').href"), DONE)
+    assert "As booked" in page.text("#headline") and "14 Oct 2026, 14:00:00, Europe/Berlin" in page.text(
+        "#headline"
+    )
+    changed = {cells[0]: cells[1:] for cells in figures(page, "#corrections .scroll:last-child")}
+    assert changed["Billed ms"] == ["unknown", "2068", "2068"]
+    page.screenshot(SCREENSHOTS / "corrected-request.png")
+
+
+def test_a_closed_month_says_what_was_found_of_it_later(corrected: Site, page: Page) -> None:
+    page.open(f"{corrected.url}/?from=2026-10-01&to=2026-11-01", READY)
+    page.until("document.querySelector('#corrections-list a')")
+    assert "closed with 2026-10, came to" in page.text("#corrections-said")
+    assert "1 request" in page.text("#headline")
+
+
+def test_a_budget_without_a_forecast_says_why_and_nothing_unknown(
+    nothing: Site, page: Page, monkeypatch: pytest.MonkeyPatch, context: Any
+) -> None:
+    monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "0.0001")
+    ledger.handler(lines.batch(lines.log_events(lines.request("only"))), context)
+    page.open(f"{nothing.url}/?{RANGE}", READY)
+    for place in ("#budget-body", "#notices"):
+        said = page.text(place)
+        assert "no forecast yet: no whole day has passed since the first request" in said
+        assert "unknown" not in said and "null" not in said
 
 
 # ---- Where it is looked at -----------------------------------------------------------------------------------------
@@ -495,7 +564,7 @@ def test_rows_are_shown_a_page_at_a_time(site: Site, page: Page) -> None:
         "{ const by = document.querySelector('#sort'); by.value = 'cost'; by.dispatchEvent(new Event('change')) }"
     )
     page.until(f"location.search.includes('sort=cost') && {READY}")
-    costs = [float(row[8].removeprefix("at least ").removeprefix("$")) for row in figures(page, "#rows")]
+    costs = [float(row[8].removeprefix("≥\u00a0").removeprefix("$")) for row in figures(page, "#rows")]
     assert costs == sorted(costs, reverse=True) and costs[0] > costs[-1]
 
 
@@ -507,7 +576,7 @@ def test_one_request_has_a_page_with_its_timeline(site: Site, page: Page) -> Non
     page.click("#rows a")
     page.until(f"location.pathname.startsWith('/requests/') && {DONE}")
     assert [row[0] for row in figures(page, "#timeline")][-1] == "Rest"
-    assert len(figures(page, "#charges")) == 10
+    assert len(figures(page, "#charges")) == len(COMPONENTS)
     assert "GB-seconds" in page.text("#facts") and "Estimate that the caller was told" in page.text(
         "#quality"
     )

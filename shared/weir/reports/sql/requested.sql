@@ -23,7 +23,8 @@ FROM (
     coalesce(element_at(tags, 'feature'), '(no tag)') AS feature_name,
     coalesce(element_at(tags, :tag), '(no tag)') AS tag_name,
     entry = 'request' AS is_request,
-    element_at(unpriced, 1) IS NOT NULL AS is_lower_bound
+    -- What a correction takes back may have been one, too; what it books anew says whether it still is.
+    element_at(unpriced, 1) IS NOT NULL AND (entry = 'request' OR total >= 0) AS is_lower_bound
   FROM (
     SELECT *, coalesce(model_returned, model) AS model_known, coalesce(tenant, element_at(tags, 'tenant')) AS tenant_known
     FROM ledger
