@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -15,7 +16,7 @@ from infra.deploy.aws import Output
 from infra.deploy.diff import changes, parameter_changes
 from infra.deploy.revision import revision
 from infra.deploy.settings import Settings, SettingsMistake, mistakes, template_parameters
-from tests.unit.cloudformation import ROOT
+from tests.unit.cloudformation import ROOT, load, resources
 from weir.pricing.price_book import PriceBook
 
 DECLARED = template_parameters(ROOT)
@@ -211,3 +212,16 @@ def test_a_deployment_ends_with_where_it_is_how_to_call_it_and_what_to_do() -> N
     for wanted in ("https://g.example/v1/generations", "https://f.example/", "aws:amz:eu-central-1:lambda",
                    "lambda:InvokeFunctionUrl", "make smoke STAGE=dev"):  # fmt: skip
         assert wanted in text
+
+
+def test_the_operators_page_has_every_alarm_and_every_setting() -> None:
+    page = (ROOT / "infra/README.md").read_text()
+    alarms = resources(load("infra/observability.yaml"), "AWS::CloudWatch::Alarm").keys()
+    headings = [name for line in re.findall(r"^#### (.+)$", page, re.M) for name in line.split(", ")]
+    assert sorted(headings) == sorted(alarms)
+    for heading in page.split("#### ")[1:]:
+        assert all(part in heading for part in ("*Means*", "*Look at*", "*Do*")), heading.splitlines()[0]
+    settings = re.findall(
+        r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page.split("### Settings")[1], re.M))
+    )
+    assert DECLARED.keys() <= set(settings)

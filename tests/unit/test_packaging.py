@@ -40,6 +40,7 @@ README_COMMANDS = {
     r"make validate": (".ci/run", "make validate"),
     r"make build": (".ci/run", "test-built"),
     r"make sam-local": (".ci/run", "sam-local"),
+    r"make smoke STAGE=local": (".ci/run", "make smoke STAGE=local"),
     r"make test-litellm": (".ci/run", ".venv-litellm/.installed"),
     r"make fuzz( SECONDS=\d+)?": (".ci/run", "make fuzz"),
     r"make focus": (".ci/run", "make focus"),
