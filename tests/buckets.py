@@ -5,10 +5,14 @@ one would on AWS, so that a log group, a workgroup, a stack or a secret may be c
 whose names all accounts share, are named at random. `left_behind` says who forgot.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import boto3
@@ -17,7 +21,9 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.server import ThreadedMotoServer
 
+from weir.ledger.fact_files import read_facts
 from weir.ledger.log_records import RawRecord
+from weir.ledger.s3_keys import day_of, hour_of
 from weir.ledger.store import Store
 
 REGION = "us-east-1"
@@ -99,6 +105,20 @@ def _sizes_of_new(kind: type[BaseBackend]) -> dict[str, int]:
 def facts_of(store: Store, first: date, last: date) -> list[RawRecord]:
     """Every raw record of some days, each object of which can be read."""
     unreadable: list[str] = []
-    found = list(store.records([entry.key for entry in store.fact_objects(first, last)], unreadable))
+    keys = [entry.key for entry in store.fact_objects(first, last)]
+    with TemporaryDirectory() as folder:
+        hours = [key for key in keys if (day := day_of(key)) and first <= day <= last and hour_of(key)]
+        paths = {key: Path(folder) / f"{number}.parquet" for number, key in enumerate(hours)}
+        store.download_all(paths)
+        found = list(read_facts(list(paths.values())))
+    old = [key for key in keys if (day := day_of(key)) and first <= day <= last and not hour_of(key)]
+    found += store.old_records(old, unreadable)
     assert unreadable == []
     return found
+
+
+def landed(chunks: Iterable[bytes]) -> dict[str, Any]:
+    """An object in the ledger's bucket, as Firehose writes it, and the event that tells of it."""
+    bucket, key = os.environ["WEIR_LEDGER_BUCKET"], f"landing/2026/11/22/12/{uuid4().hex}"
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"".join(chunks))
+    return {"source": "aws.s3", "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}

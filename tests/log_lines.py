@@ -1,11 +1,13 @@
 """Log lines as the generate function and the Lambda platform write them, and the batches CloudWatch delivers."""
 
-import base64
 import gzip
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
+
+from weir.ledger.landing import read_landing
+from weir.ledger.log_subscription import LogBatch
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOON_MS = round(NOON.timestamp() * 1000)
@@ -138,8 +140,8 @@ def log_events(lines: Iterable[dict[str, Any] | str], prefix: str = "e") -> list
 
 def batch(
     events: list[Any], *, log_stream: str = STREAM, compress: Any = gzip.compress, **members: Any
-) -> dict[str, Any]:
-    """The event that a subscription delivers."""
+) -> list[bytes]:
+    """The bytes of a landing object that holds one batch of a subscription."""
     document = {
         "messageType": "DATA_MESSAGE",
         "owner": "123456789012",
@@ -149,9 +151,10 @@ def batch(
         "logEvents": events,
         **members,
     }
-    return packed(compress(json.dumps(document).encode()))
+    return [compress(json.dumps(document).encode())]
 
 
-def packed(data: bytes) -> dict[str, Any]:
-    """Bytes as a subscription event."""
-    return {"awslogs": {"data": base64.b64encode(data).decode()}}
+def read_batch(chunks: Iterable[bytes], *, region: str | None = None, **limits: int) -> LogBatch:
+    """What is read of a landing object that holds one batch."""
+    (found,) = read_landing(chunks, region, **limits)
+    return found

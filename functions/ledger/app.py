@@ -1,7 +1,7 @@
-"""The ledger: CloudWatch Logs subscription batches in, raw facts in S3 out.
+"""The ledger: landing objects of the log subscription in, facts in S3 out.
 
-Whatever a batch holds is stored or set aside; only a failure of S3 is raised, so that Lambda delivers it
-again.
+EventBridge tells of each object that Data Firehose has written. Whatever it holds is stored or set aside; only a
+failure of S3 is raised, so that Lambda delivers the event again.
 """
 
 import json
@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from weir.embedded_metrics import embedded_metrics, stage_of
+from weir.ledger import s3_keys
 from weir.ledger.facts import format_timestamp
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
@@ -25,8 +26,11 @@ def _store() -> Store:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Store one batch; the answer is for whoever invokes by hand. Raises botocore's errors."""
-    done = ingest(event, _store(), os.environ.get("AWS_REGION"))
+    """Store what landed in one object; the answer is for whoever invokes by hand. Raises StoreError."""
+    key = str(event["detail"]["object"]["key"])
+    if not key.startswith(s3_keys.LANDING):
+        raise ValueError(f"expected an object under {s3_keys.LANDING}, got {key[:80]!r}")
+    done = ingest(_store().landed(key), _store(), os.environ.get("AWS_REGION"))
     counts = {
         "records": done.records,
         "objects_written": done.objects_written,
@@ -39,8 +43,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         "level": "WARN" if done.poison else "INFO",
         "timestamp": format_timestamp(now),
         "requestId": context.aws_request_id,
-        "message": "batch.ingested",
-        "batch": {**counts, "ignored": dict(done.ignored), "reasons": done.reasons[:_MAX_REASONS]},
+        "message": "landing.ingested",
+        "landing": {**counts, "ignored": done.ignored, "reasons": sorted(done.reasons)[:_MAX_REASONS]},
         **embedded_metrics(
             "ledger",
             stage_of(os.environ),

@@ -2,6 +2,7 @@
 
     {"task": "compact"}                                      the last three days, and closed months' late facts
     {"task": "compact", "days": 40}                          as many; or "first" and "last", both included
+    {"task": "compact_unit", "day": "...", "shard": 0, "shards": 4}  one unit of it, where a run has much to do
     {"task": "reconcile_completeness", "hours": 26}          counts reports in the log groups, and brings in what is
                                                              missing; not yet the last "settle_minutes" (15)
     {"task": "export", "job": "...", ...}                    writes files of rows under exports/, and how far it is
@@ -23,10 +24,10 @@ from typing import Any
 from weir.embedded_metrics import embedded_metrics, stage_of
 from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
-from weir.ledger.compact import compact
+from weir.ledger.compact import Compacted, compact_day, facts_around, stale_days
 from weir.ledger.completeness import SETTLE, reconcile_completeness
 from weir.ledger.facts import format_timestamp
-from weir.ledger.log_groups import LogReader
+from weir.ledger.log_groups import LogReader, ReportCounts
 from weir.ledger.store import Store
 from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
@@ -37,6 +38,8 @@ from weir.reports.report import LedgerReader
 
 _OPEN_DAYS = 3
 _MAX_DAYS = 400
+# Of facts: a run that has more to join, about half a million requests, starts itself for each unit.
+FAN_OUT_BYTES = 100 * 1024**2
 
 type Metrics = Mapping[str, tuple[str, float]]  # name: CloudWatch's unit, value
 
@@ -93,7 +96,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
     first, last = _days(event)
-    done = compact(_store(), _book(), first, last, folder)
+    done = Compacted()
+    stale = stale_days(_store(), first, last, done)
+    size = sum(entry.size for objects, _ in stale.values() for entry in objects)
+    started = 0
+    for day, (objects, shards) in sorted(stale.items()):
+        if size <= FAN_OUT_BYTES:
+            compact_day(_store(), _book(), day, objects, shards, folder, done)
+            continue
+        for shard in range(shards):
+            _start({"task": "compact_unit", "day": day.isoformat(), "shard": shard, "shards": shards})
+            started += 1
     corrected = [
         correct(_store(), _book(), month, _now(), folder) for month in closed_months(_store(), first, last)
     ]
@@ -107,7 +120,28 @@ def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Me
     reader = LedgerReader(_store(), _book(), _row_files(), _now, budget=budget)
     if (percent := reader.budget_used_percent()) is not None:
         metrics["BudgetUsedPercent"] = ("Percent", percent)
-    return {**done.as_json(), "corrections": [entry.as_json() for entry in corrected]}, metrics
+    corrections = [entry.as_json() for entry in corrected]
+    return {**done.as_json(), "units_started": started, "corrections": corrections}, metrics
+
+
+def _compact_unit(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    day = _day(event, "day", _now().date())
+    shards = _number(event, "shards", 1, 1, 99_999)
+    shard = _number(event, "shard", 0, 0, shards - 1)
+    objects = facts_around(_store().fact_objects(day, day), day)
+    done = Compacted()
+    compact_day(_store(), _book(), day, objects, shards, folder, done, only=shard)
+    return done.as_json(), {"RowsCompacted": ("Count", done.rows)}
+
+
+def _start(event: Mapping[str, Any]) -> None:
+    """Have this function do another task, beside this one."""
+    import boto3  # heavy, and seldom needed
+
+    name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+    boto3.client("lambda").invoke(
+        FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode()
+    )
 
 
 def _reconcile_completeness(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
@@ -124,6 +158,7 @@ def _reconcile_completeness(event: Mapping[str, Any], folder: Path) -> tuple[dic
         hours=hours,
         settle=settle,
         region=os.environ.get("AWS_REGION"),
+        counts=ReportCounts(metric) if (metric := os.environ.get("WEIR_REPORTS_METRIC")) else None,
     )
     # Where no report was expected nothing is missing, and nothing is known: then there is no point in the metric.
     known = counted.percent is not None
@@ -176,6 +211,7 @@ def _close(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metr
 
 _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metrics]]] = {
     "compact": _compact,
+    "compact_unit": _compact_unit,
     "reconcile_completeness": _reconcile_completeness,
     "export": _export,
     "close": _close,

@@ -45,7 +45,7 @@ AWS_SERVICES = {
     "generate": ("secretsmanager", "ssm"),
     "ledger": ("s3",),
     "finance": ("athena", "lambda", "s3"),
-    "ledger_jobs": ("logs", "s3"),
+    "ledger_jobs": ("cloudwatch", "lambda", "logs", "s3"),
 }
 
 # Large parts of packages that none of the functions imports. A test imports what each of them does import.

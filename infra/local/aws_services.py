@@ -30,6 +30,7 @@ class AwsServices:
         self._socket = listening_socket(port)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._child: asyncio.subprocess.Process | None = None
+        self._s3: Any = None  # what landing objects are written with, made at the first
 
     async def start(self, *, buckets: Iterable[str] = (), secrets: Mapping[str, str] | None = None) -> None:
         """Start it, and make what has to exist."""
@@ -65,6 +66,12 @@ class AwsServices:
             aws_session_token=CREDENTIALS["AWS_SESSION_TOKEN"],
             config=Config(proxies={}),  # loopback: no proxy of this machine is asked
         )
+
+    async def put_object(self, bucket: str, key: str, data: bytes) -> None:
+        """Write one object."""
+        if self._s3 is None:
+            self._s3 = await asyncio.to_thread(self.client, "s3")
+        await asyncio.to_thread(self._s3.put_object, Bucket=bucket, Key=key, Body=data)
 
     def _prepare(self, buckets: list[str], secrets: dict[str, str]) -> None:
         if buckets:

@@ -23,8 +23,8 @@ from .endpoints.logs_api import logs_api
 from .endpoints.loopback import proxies_of
 from .execution.code import ROOT, Built, Code, Source, describe_isolation, remove, staging_folder
 from .execution.lambda_function import RETRY_DELAYS_S, LambdaFunction
+from .logs.landing import INTERVAL_S, Landing
 from .logs.log_groups import LogEvent, LogGroups
-from .logs.subscriptions import Subscription
 from .sam.function import FunctionConfig
 from .sam.template import Template
 from .schedules import Ticking
@@ -51,6 +51,7 @@ class LocalAwsConfig:
     layer: Path | None = ROOT / "shared"
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S
     schedules: bool = False
+    landing_interval_s: float = INTERVAL_S  # between two landing objects; a minute on AWS
     services: bool = True  # moto; without it functions find no other AWS service
     # More environment variables, for every function.
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class LocalAws:
         self._folder = Path()
         self._stagings = itertools.count()
         self._urls: dict[str, str] = {}
-        self._subscriptions: list[Subscription] = []
+        self._landings: list[Landing] = []
         self._cleanup = AsyncExitStack()
 
     @property
@@ -122,10 +123,10 @@ class LocalAws:
         """Wait until nothing runs and every log event that has a subscriber was delivered and worked on."""
         async with asyncio.timeout(timeout_s):
             while True:
-                for subscription in self._subscriptions:
-                    subscription.flush()
+                for landing in self._landings:
+                    await landing.flush()
                 busy = [function for function in self.functions.values() if function.busy]
-                if not busy and all(subscription.idle for subscription in self._subscriptions):
+                if not busy and all(landing.idle for landing in self._landings):
                     return
                 await asyncio.gather(*(function.idle() for function in busy))
 
@@ -179,9 +180,15 @@ class LocalAws:
             self._cleanup.push_async_callback(running.close)
         for running in self.functions.values():
             for wanted in running.config.subscriptions:
-                subscription = Subscription(wanted, self.logs[wanted.log_group], running.invoke_event)
-                self._subscriptions.append(subscription)
-                self._cleanup.callback(subscription.close)
+                landing = Landing(
+                    wanted,
+                    self.logs[wanted.log_group],
+                    self.services.put_object,
+                    running.invoke_event,
+                    config.landing_interval_s,
+                )
+                self._landings.append(landing)
+                self._cleanup.push_async_callback(landing.close)
             for schedule in running.config.schedules if config.schedules else ():
                 self._cleanup.push_async_callback(Ticking(schedule, running.invoke_event).close)
             if running.config.url is not None:

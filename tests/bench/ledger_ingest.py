@@ -15,7 +15,6 @@ from tests import log_lines as lines
 from tests.bench.tables import Bound, Table, spread
 from weir.ledger.ingest import ingest
 from weir.ledger.join import join
-from weir.ledger.log_subscription import read_batch
 from weir.ledger.store import Store
 from weir.ledger.table import flat
 from weir.pricing.price_book import PriceBook
@@ -123,7 +122,7 @@ def run() -> list[Table]:
     stored = _rates(
         store_all
     )  # before there are records: the function has none beside those of its batch, either
-    records = [record for event in events for record in read_batch(event, region="us-east-1").records]
+    records = [record for event in events for record in lines.read_batch(event, region="us-east-1").records]
     book = PriceBook.load()
 
     def join_all() -> int:

@@ -27,7 +27,6 @@ from weir.ledger.duck import connect, write_rows
 from weir.ledger.fast_join import JoinedUnit, join_unit
 from weir.ledger.join import join
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import read_batch
 from weir.pricing.price_book import PriceBook
 
 REQUESTS = 3_000
@@ -261,7 +260,7 @@ def made_facts(random: Random, seed: int, size: int) -> tuple[Facts, list[RawRec
             if random.random() < 0.004:  # one id with two contents should not be
                 events.append({**event, "message": message.replace("ok", "stopped")})
             for told in events:
-                batch = read_batch(lines.batch([told], log_stream=stream), region=region)
+                batch = lines.read_batch(lines.batch([told], log_stream=stream), region=region)
                 for record in batch.records:
                     copies = random.choice((1,) * 99 + (2,))
                     records += [record] * copies

@@ -9,14 +9,13 @@ costs something) and P12 (absent is unknown); the others are asked for by name. 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from hashlib import sha256
 from random import Random
 
 from tests.fuzz.ledger_oracle import Expected, expected
-from tests.fuzz.ledger_worlds import HOUR_MS, Line, World, deliveries, make_world
+from tests.fuzz.ledger_worlds import HOUR_MS, Line, World, landings, make_world
 from weir.ledger import join as joining
-from weir.ledger.ingest import ingest
-from weir.ledger.log_records import Poison, RawRecord
+from weir.ledger.landing import read_landing
+from weir.ledger.log_records import RawRecord
 from weir.ledger.row import Row
 from weir.pricing.price_book import PriceBook
 
@@ -28,30 +27,14 @@ DAY = timedelta(days=1)
 
 
 class MemoryStore:
-    """Facts as the bucket has them: objects named by content, written once."""
+    """Facts and poison as they arrived; a record that is delivered twice is there twice."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, date, str], list[RawRecord]] = {}
-        self.poison: list[Poison] = []
-
-    def write_facts(self, kind: str, day: date, records: list[RawRecord]) -> bool:
-        """Keep records under the hash of their lines."""
-        lines = sorted({record.line() for record in records})
-        key = (kind, day, sha256(b"\n".join(lines)).hexdigest())
-        if key in self.objects:
-            return False
-        self.objects[key] = [RawRecord.from_line(line) for line in lines]
-        return True
-
-    def write_poison(self, poison: Poison, day: date | None) -> bool:
-        """Keep one poison."""
-        self.poison.append(poison)
-        return True
+        self.facts: list[RawRecord] = []
 
     def records(self, first: date, last: date) -> list[RawRecord]:
-        """What the days hold, read back."""
-        found = (records for (_, day, _), records in self.objects.items() if first <= day <= last)
-        return [record for records in found for record in records]
+        """What the days hold."""
+        return [record for record in self.facts if first <= record.day <= last]
 
     def everything(self) -> list[RawRecord]:
         """All records."""
@@ -86,18 +69,21 @@ def check(world: World, seed: int) -> None:
 
 
 def deliver(random: Random, store: MemoryStore, given: list[Line]) -> None:
-    """Ingest `given` lines; P6: what is poison is set aside at its offset, and everything else stored once."""
-    for event, part in deliveries(random, given):
-        before = len(store.poison)
-        done = ingest(event, store, "us-east-1")
-        aside = store.poison[before:]
-        if part is None:
-            same("P6: a spoiled batch is set aside whole", [poison.offset for poison in aside], [None])
-            continue
-        offsets = [number for number, line in enumerate(part) if line.poison]
-        same("P6: offsets of what is set aside", [poison.offset for poison in aside], offsets)
+    """Let `given` lines land; P6: what is poison is set aside at its offset, and everything else is read once."""
+    for chunks, members in landings(random, given):
+        batches = list(read_landing(chunks, "us-east-1"))
+        aside = [poison for batch in batches for poison in batch.poison]
+        parts = [part for _, part in members if part is not None]
+        offsets = [number for part in parts for number, line in enumerate(part) if line.poison]
+        found = [poison.offset for poison in aside if poison.log_group is not None]
+        same("P6: offsets of what is set aside", found, offsets)
         same("P6: reasons", all(poison.reason and poison.raw for poison in aside), True)
-        same("P6: records beside it", done.records, sum(line.request is not None for line in part))
+        if None in [part for _, part in members]:
+            same("P6: a broken member is set aside", len(aside) > len(offsets), True)
+        records = [record for batch in batches for record in batch.records]
+        told = [line for part in parts for line in part if line.request is not None]
+        same("P6: records beside it", len(records), len(told))
+        store.facts += records
 
 
 def compare(rows: list[Row], wanted: dict[str, Expected]) -> None:
@@ -138,7 +124,7 @@ def compare_row(row: Row, one: Expected) -> None:
 def _days_give_the_range(store: MemoryStore, rows: list[Row], random: Random) -> None:
     """P7, P8, P9: days joined alone, in another order, with the book read again; any zone's days sum to the range."""
     apart: list[Row] = []
-    for day in sorted({day for _, day, _ in store.objects}):
+    for day in sorted({record.day for record in store.facts}):
         records = store.records(day - DAY, day + DAY)
         random.shuffle(records)
         apart += [row for row in joining.join(records, AGAIN) if row.day == day]

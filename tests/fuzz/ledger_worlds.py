@@ -5,7 +5,6 @@ come late or never, the same instant twice, counts that are absent or contradict
 broken. What each line is meant to say is kept beside it (`Line.says`), so that nobody has to parse it again.
 """
 
-import base64
 import gzip
 import json
 import zlib
@@ -184,11 +183,22 @@ def _noise(world: World, random: Random, at_ms: int) -> None:
     world.lines.append(Line(event, random.choice(("stream-a", "stream-b")), at_ms=at_ms, poison=poisonous))
 
 
-def deliveries(random: Random, given: list[Line]) -> Iterator[tuple[dict[str, Any], list[Line] | None]]:
-    """The events with which `given` lines arrive, and the lines of each; None is a batch nobody can read.
+type Member = tuple[bytes, list[Line] | None]  # a gzip member and its lines; None is one that nobody can read
 
-    Every line arrives at least once, some batches twice, in any order and in any pieces.
+
+def landings(random: Random, given: list[Line], most: int = 6) -> Iterator[tuple[list[bytes], list[Member]]]:
+    """The landing objects with which `given` lines arrive, in chunks, and what each of their `most` members holds.
+
+    Every line arrives at least once, some twice, in any order and in any pieces, with broken members between.
     """
+    members = list(_members(random, given))
+    while members:
+        size = random.randint(1, min(most, len(members)))
+        part, members = members[:size], members[size:]
+        yield _chunks(random, b"".join(data for data, _ in part)), part
+
+
+def _members(random: Random, given: list[Line]) -> Iterator[Member]:
     for stream in random.sample(("stream-a", "stream-b"), 2):
         waiting = [line for line in given if line.stream == stream]
         random.shuffle(waiting)
@@ -199,19 +209,31 @@ def deliveries(random: Random, given: list[Line]) -> Iterator[tuple[dict[str, An
             if misfortune < 0.06:
                 yield _spoiled(random, part), None
             elif misfortune < 0.1:
-                yield lines.batch([], messageType="CONTROL_MESSAGE"), []
+                yield lines.batch([], messageType="CONTROL_MESSAGE")[0], []
             elif misfortune < 0.25:
-                yield _batch(random, part), part
+                yield _batch(random, part), list(part)
                 random.shuffle(part)
-            yield _batch(random, part), part
+            yield _batch(random, part), list(part)
 
 
-def _batch(random: Random, part: list[Line]) -> dict[str, Any]:
-    compress = zlib.compress if random.random() < 0.1 else lambda data: gzip.compress(data, 0, mtime=0)
-    return lines.batch([line.event for line in part], log_stream=part[0].stream, compress=compress)
+def _batch(random: Random, part: list[Line]) -> bytes:
+    level = random.choice(
+        (0, 0, 0, 6)
+    )  # 0 is quick, and its blocks run on into the next member where one is cut
+    events = [line.event for line in part]
+    (data,) = lines.batch(
+        events, log_stream=part[0].stream, compress=lambda text: gzip.compress(text, level, mtime=0)
+    )
+    return bytes(data)
 
 
-def _spoiled(random: Random, part: list[Line]) -> dict[str, Any]:
-    whole = base64.b64decode(_batch(random, part)["awslogs"]["data"])
-    cut = whole[: random.randint(0, len(whole) - 1)]
-    return random.choice((lines.packed(cut), lines.packed(whole + b"x"), {"awslogs": {"data": "?"}}, {}))
+def _spoiled(random: Random, part: list[Line]) -> bytes:
+    whole = _batch(random, part)
+    cut = whole[: random.randint(1, len(whole) - 1)]
+    damaged = whole[:-8] + bytes(8)  # another checksum and size
+    return random.choice((cut, damaged, b"?", b"\x1f\x8b", zlib.compress(b"{}"), b'{"awslogs": {}}'))
+
+
+def _chunks(random: Random, data: bytes) -> list[bytes]:
+    size = random.randint(1, max(1, len(data)))
+    return [data[start : start + size] for start in range(0, len(data), size)]

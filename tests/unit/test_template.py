@@ -73,12 +73,6 @@ def test_every_function_has_a_log_group_that_forgets(name: str) -> None:
 
 def test_nobody_who_writes_the_ledger_reads_its_own_log() -> None:
     read = [
-        event["Properties"]["LogGroupName"]
-        for properties in FUNCTIONS.values()
-        for event in properties.get("Events", {}).values()
-        if event["Type"] == "CloudWatchLogs"
-    ]
-    read += [
         filter["LogGroupName"] for filter in resources(TEMPLATE, "AWS::Logs::SubscriptionFilter").values()
     ]
     assert read == [{"Ref": "GenerateLogGroup"}]
@@ -95,8 +89,8 @@ def test_every_generate_writes_to_the_log_group_that_the_ledger_reads() -> None:
 
 
 def test_the_subscription_lets_through_facts_and_platform_records_and_nothing_else() -> None:
-    (event,) = FUNCTIONS["LedgerFunction"]["Events"].values()
-    terms = re.findall(r'\(\$\.(\w+) = "([^"]+)"\)', event["Properties"]["FilterPattern"])
+    (filter,) = resources(TEMPLATE, "AWS::Logs::SubscriptionFilter").values()
+    terms = re.findall(r'\(\$\.(\w+) = "([^"]+)"\)', filter["FilterPattern"])
     patterns = [(field, re.compile(re.escape(value).replace(r"\*", ".*"))) for field, value in terms]
 
     def passes(line: dict[str, str]) -> bool:
@@ -110,7 +104,21 @@ def test_the_subscription_lets_through_facts_and_platform_records_and_nothing_el
     assert not passes({"_aws": "metrics"})
 
 
-def test_a_batch_that_cannot_be_booked_is_kept() -> None:
+def test_logs_land_by_time_as_they_come_and_the_ledger_is_told_of_each_object() -> None:
+    (stream,) = resources(TEMPLATE, "AWS::KinesisFirehose::DeliveryStream").values()
+    lands = stream["ExtendedS3DestinationConfiguration"]
+    assert lands["BufferingHints"] == {"IntervalInSeconds": {"Ref": "LandingSeconds"}, "SizeInMBs": 128}
+    # Records are gzip already; and what a transformation would cut, or a partition would hold up, is not there.
+    assert lands["CompressionFormat"] == "UNCOMPRESSED"
+    assert not {"ProcessingConfiguration", "DynamicPartitioningConfiguration"} & lands.keys()
+    (event,) = FUNCTIONS["LedgerFunction"]["Events"].values()
+    pattern = event["Properties"]["Pattern"]
+    assert pattern["detail"]["object"]["key"] == [{"prefix": lands["Prefix"]}]
+    (bucket,) = resources(load("infra/ledger.yaml"), "AWS::S3::Bucket").values()
+    assert bucket["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
+
+
+def test_what_landed_and_cannot_be_stored_is_kept() -> None:
     queue = FUNCTIONS["LedgerFunction"]["DeadLetterQueue"]
     assert queue == {
         "Type": "SQS",
@@ -139,7 +147,8 @@ def test_no_permission_is_granted_on_everything(name: str) -> None:
             for action in actions(statement):
                 assert "*" not in action, statement
             for resource in listed(statement["Resource"]):
-                assert resource != "*", statement
+                # CloudWatch's metrics know no resources.
+                assert resource != "*" or statement["Action"] == "cloudwatch:GetMetricData", statement
 
 
 def granted(name: str) -> dict[str, set[str]]:
@@ -151,7 +160,7 @@ def granted(name: str) -> dict[str, set[str]]:
         assert statement["Effect"] == "Allow" and "Condition" not in statement
         for action in actions(statement):
             for resource in listed(statement["Resource"]):
-                [(function, text)] = resource.items()
+                [(function, text)] = resource.items() if isinstance(resource, dict) else [("", resource)]
                 if isinstance(text, list):
                     text = ".".join(text) if function == "Fn::GetAtt" else text[0]
                 found.setdefault(action, set()).add(text)
@@ -193,15 +202,18 @@ def in_the_bucket(*prefixes: str) -> set[str]:
 
 
 BUCKET = {"LedgerStack.Outputs.BucketArn"}
-BOOKS = in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*")
+ROWS = in_the_bucket("rows/v1/*", "rollups/v1/*", "closed/v1/*")
+BOOKS = ROWS | in_the_bucket("completeness/v1/*")
 EXPORTS = in_the_bucket("exports/v1/*")
-FACTS = in_the_bucket("facts/v1/*")
+FACTS = in_the_bucket("facts/*", "gathered/v1/*")
+NEW_FACTS = in_the_bucket("facts/v2/*", "dropped/v1/*", "poison/v1/*")
 ANSWERS = in_the_bucket("athena/*")
 
 
 def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
     assert granted("LedgerFunction") == {
-        "s3:PutObject": FACTS | in_the_bucket("poison/v1/*"),
+        "s3:GetObject": in_the_bucket("landing/*"),
+        "s3:PutObject": NEW_FACTS,
         "sqs:SendMessage": {"LedgerStack.Outputs.DeadLetterQueueArn"},
     }
 
@@ -209,9 +221,13 @@ def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
 def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
     assert granted("LedgerJobsFunction") == {
         "s3:GetObject": FACTS | BOOKS,
-        "s3:PutObject": FACTS | BOOKS | in_the_bucket("poison/v1/*"),
+        "s3:PutObject": NEW_FACTS | BOOKS | in_the_bucket("gathered/v1/*"),
         "s3:ListBucket": BUCKET,
         "logs:FilterLogEvents": {"GenerateLogGroup.Arn"},
+        "cloudwatch:GetMetricData": {"*"},
+        "lambda:InvokeFunction": {
+            "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-LedgerJobsFunction-*"
+        },
     }
     assert not any("Delete" in action for name in FUNCTIONS for action in granted(name))
 
@@ -244,7 +260,7 @@ def test_whoever_asks_for_an_export_can_start_nothing_but_an_export() -> None:
 
     assert tasks("ExportFunction") == {"export"}
     assert granted("ExportFunction") == {
-        "s3:GetObject": FACTS | in_the_bucket("rows/v1/*", "closed/v1/*", "completeness/v1/*"),
+        "s3:GetObject": FACTS | BOOKS,
         "s3:PutObject": EXPORTS,
         "s3:ListBucket": BUCKET,
     }
@@ -264,9 +280,11 @@ def test_what_is_booked_for_good_cannot_be_overwritten() -> None:
     def guarded(key: str) -> bool:
         return any(re.fullmatch(path.replace("*", ".*"), key) for path in paths)
 
-    assert guarded("facts/v1/kind=usage/dt=2026-11-22/aa.ndjson.gz")
+    assert guarded("facts/v2/hour=2026-11-22T12/aa.parquet")
     assert guarded("closed/v1/2026-10/close.json")
-    assert guarded("closed/v1/2026-10/dt=2026-10-31.parquet")
+    assert guarded("closed/v1/2026-10/correction-0001.parquet")
+    # S3 copies a month's rows, which takes no condition.
+    assert not guarded("closed/v1/2026-10/rows/dt=2026-10-31/rows-aa.parquet")
     assert guarded("rows/v1/dt=2026-11-22/correction-aa.parquet")
     # An open day is compacted again and again, under one name.
     assert not guarded("rows/v1/dt=2026-11-22/rows.parquet")
@@ -278,7 +296,8 @@ def test_what_can_be_had_again_does_not_stay() -> None:
     for passing in ("exports/", "athena/"):
         assert rules[passing]["ExpirationInDays"] == 7
         assert rules[passing]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
-    assert {prefix for prefix, rule in rules.items() if "ExpirationInDays" in rule} == {"exports/", "athena/"}
+    expiring = {prefix for prefix, rule in rules.items() if "ExpirationInDays" in rule}
+    assert expiring == {"exports/", "athena/", "landing", "gathered/"}
 
 
 def test_the_table_of_athena_is_the_table_of_the_code() -> None:

@@ -30,11 +30,16 @@ class FunctionUrl:
 
 @dataclass(frozen=True, slots=True)
 class LogSubscription:
-    """Events of `log_group` that match `pattern` (CloudWatch's filter language; empty is all) invoke the function."""
+    """Events of `log_group` that match `pattern` (CloudWatch's filter language; empty is all) land in a bucket.
+
+    The function is told of each object under `prefix`.
+    """
 
     name: str
     log_group: str
-    pattern: str = ""
+    pattern: str
+    bucket: str
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True)

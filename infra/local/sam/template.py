@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 """
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -61,8 +62,9 @@ class Template(CloudFormation):
             application_log_level=logging.get("ApplicationLogLevel", "INFO"),
             url=_function_url(url) if url else None,
             subscriptions=tuple(
-                LogSubscription(event, source["LogGroupName"], source.get("FilterPattern", ""))
-                for event, source in _events(properties, "CloudWatchLogs").items()
+                subscription
+                for source in _events(properties, "EventBridgeRule").values()
+                for subscription in self._landings(source["Pattern"])
             ),
             schedules=tuple(
                 Schedule(event, every_s(source["ScheduleExpression"]), source["Input"])
@@ -71,6 +73,27 @@ class Template(CloudFormation):
             max_environments=properties.get("ReservedConcurrentExecutions"),
             max_concurrency=int(instances.get("PerExecutionEnvironmentMaxConcurrency", 1)),
         )
+
+    def _landings(self, pattern: dict[str, Any]) -> Iterator[LogSubscription]:
+        """The log subscriptions whose objects match an event pattern for S3."""
+        if pattern.get("source") != ["aws.s3"]:
+            raise TemplateError(f"event pattern: expected the source aws.s3, got {pattern.get('source')}")
+        [wanted] = pattern["detail"]["bucket"]["name"]
+        [prefix] = (entry["prefix"] for entry in pattern["detail"]["object"]["key"])
+        streams = self.resources_of("AWS::KinesisFirehose::DeliveryStream")
+        for name, own in self.resources_of("AWS::Logs::SubscriptionFilter").items():
+            [stream] = [found for found in streams if own["DestinationArn"] == {"Fn::GetAtt": [found, "Arn"]}]
+            lands = self.resolve(streams[stream])["ExtendedS3DestinationConfiguration"]
+            bucket = lands["BucketARN"].removeprefix("arn:aws:s3:::")
+            if bucket == wanted and lands["Prefix"].startswith(prefix):
+                properties = self.resolve(own)
+                yield LogSubscription(
+                    name,
+                    properties["LogGroupName"],
+                    properties.get("FilterPattern", ""),
+                    bucket,
+                    lands["Prefix"],
+                )
 
 
 def every_s(expression: str) -> float:

@@ -1,13 +1,18 @@
 """Closing a month: an immutable snapshot, and what comes later as corrections on the day that it is found.
 
-`close` copies every day's rows, names the sha256 of each, and writes `close.json` last and only once: a month is closed
-when it is there. From then on nobody writes the days' rows again. `correct` joins the days whose facts have changed
-since, and books the differences to the snapshot and the corrections until now. Corrections are numbered, and a number
-can be written once: of two runs one wins, and one that is cut off between its two writes is finished by the next.
+`close` has S3 copy every unit's rows, and writes `close.json` last and only once: a month is closed when it is there.
+That document is a manifest: of each unit the name, the hash of its rows (row_hash.py, which no engine's version
+changes), S3's ETag and the sums, as compaction left them beside the rows. So closing, and looking whether everything
+is still as it was, reads no row, however many there are.
+
+From then on nobody writes the days' rows again. `correct` joins the units whose facts have changed since, and books the
+differences to the snapshot and the corrections until now. Corrections are numbered, and a number can be written once:
+of two runs one wins, and one that is cut off between its two writes is finished by the next.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import file_digest
@@ -19,20 +24,28 @@ from weir.errors import CallerError
 from weir.ledger import s3_keys
 from weir.ledger.compact import (
     Progress,
-    are_gone,
-    around,
-    build_day,
+    Unit,
+    build_unit,
+    current_rows,
+    facts_around,
+    facts_expired,
     fingerprint_of,
-    is_rows,
     is_stale,
-    silent,
+    no_progress,
 )
-from weir.ledger.corrections import corrections_sql, summed, totals_sql
-from weir.ledger.duck import connect, key_values, open_ledger, parquet, write_query, write_rows
+from weir.ledger.corrections import corrections_sql, shard_condition, summed
+from weir.ledger.duck import connect, key_values, parquet, write_query, write_rows
 from weir.ledger.facts import format_timestamp
+from weir.ledger.row_hash import HASH, STATES, TOTALS, add_totals, describe_rows, rows_hash
 from weir.ledger.store import Store, Stored
-from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
+
+_SETTLED = timedelta(days=1)  # after a month, until it can be closed: a request may run over midnight
+_WORKERS = 16
+MAX_UNITS = 16  # corrected in one run: the next one goes on
+
+# A unit of a closed month, as its document has it.
+type Member = Mapping[str, Any]
 
 
 class CloseError(CallerError, ValueError):
@@ -75,83 +88,88 @@ class Corrected:
 
 
 def close(
-    store: Store, month: str, now: datetime, folder: Path, on_progress: Progress = silent
+    store: Store, month: str, now: datetime, folder: Path, on_progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Close YYYY-MM and return its document; that of a closed month is returned as it is.
 
-    Raises CloseError where the month is not over (a request may run over midnight, so a day is waited for) or a day's
-    rows are not those of its facts; MonthError; StoreError.
+    Raises CloseError where the month is not over, a day's rows are not those of its facts, or they change meanwhile;
+    MonthError; StoreError.
     """
     first, last = s3_keys.month_days(month)
     known = store.closed(month)
     if known is not None:
         return known
-    over = datetime.combine(last + timedelta(days=1) + s3_keys.MARGIN, datetime.min.time(), UTC)
+    over = datetime.combine(last + timedelta(days=1) + _SETTLED, datetime.min.time(), UTC)
     if now < over:
         raise CloseError(
             f"{month} can be closed from {format_timestamp(over)} on; it is {format_timestamp(now)}"
         )
-    rows = {s3_keys.day_of(entry.key): entry for entry in store.row_objects(first, last) if is_rows(entry)}
-    days: dict[str, Any] = {}
-    _refuse_stale(store, month, rows)
-    with TemporaryDirectory(dir=folder) as work:
-        files = []
-        for number, (day, entry) in enumerate(sorted(rows.items(), key=lambda item: item[1].key)):
-            on_progress(f"close {day}", number, len(rows))
-            path = Path(work) / f"{day}.parquet"
-            days[str(day)] = _snapshot(store, entry, path)
-            files.append(path)
-        document = {
-            "month": month,
-            "closed_at": format_timestamp(now),
-            "currency": "USD",
-            "days": days,
-            **_totals(files),
-            "completeness": _completeness(store.completeness(first, last)),
-        }
+    rows = current_rows(store.row_objects(first, last))
+    entries = [entry for day in sorted(rows) for entry in rows[day]]
+    beside = dict(zip((entry.key for entry in entries), _each(store.metadata, entries), strict=True))
+    _refuse_stale(store, month, rows, beside)
+
+    def snapshot(entry: Stored) -> dict[str, Any]:
+        return _snapshot(store, month, entry, beside[entry.key] or {}, folder)
+
+    units = []
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for number, unit in enumerate(pool.map(snapshot, entries)):
+            on_progress(f"close {unit['rows_key']}", number, len(entries))
+            units.append(unit)
+    counted = store.completeness(first, last)
+    document = {
+        "month": month,
+        "closed_at": format_timestamp(now),
+        "currency": "USD",
+        "units": units,
+        **_totals(units),
+        "completeness": {day.isoformat(): dict(found) for day, found in sorted(counted.items())},
+    }
+    document["warnings"] = list(_warnings(document, first, last))
     store.write_json(s3_keys.close_key(month), document, once=True)
-    on_progress(f"close {month}", len(rows), len(rows))
+    on_progress(f"close {month}", len(units), len(units))
     # Read back: where another run was quicker, its document is the month's.
     return store.closed(month) or document
 
 
-def verify(store: Store, month: str, folder: Path, on_progress: Progress = silent) -> Verified:
+def verify(
+    store: Store, month: str, folder: Path, on_progress: Progress = no_progress, *, rows_too: bool = True
+) -> Verified:
     """Compare a closed month's files, and the rows that readers see, with its document.
 
-    Raises CloseError where the month is open; MonthError; StoreError.
+    By S3's own checksums, which are in two listings; with `rows_too` every row is read as well. Raises CloseError where
+    the month is open; MonthError; StoreError.
     """
     first, last = s3_keys.month_days(month)
     document = _document(store, month)
     found = Verified(month)
-    rows = {
-        str(s3_keys.day_of(entry.key)): entry.key
-        for entry in store.row_objects(first, last)
-        if is_rows(entry)
-    }
+    there = {entry.key: entry for entry in store.row_objects(first, last) if s3_keys.shard_of(entry.key)}
+    snapshots = {entry.key: entry for entry in store.objects(s3_keys.closed_folder(month))}
+    members = list(_members(document))
+    days = set()
     with TemporaryDirectory(dir=folder) as work:
-        path = Path(work) / "day.parquet"
-        for number, (day, member) in enumerate(sorted(document["days"].items())):
-            on_progress(f"verify {day}", number, len(document["days"]))
-            found.days += 1
-            for key in (member["key"], rows.pop(day, s3_keys.rows_key(date.fromisoformat(day)))):
-                actual = _sha256_of(store, key, path)
-                if actual != member["sha256"]:
-                    found.problems.append(
-                        f"{key}: expected sha256 {member['sha256']}, got {actual or 'nothing'}"
-                    )
-        for key in sorted(rows.values()):
+        path = Path(work) / "unit.parquet"
+        for number, member in enumerate(members):
+            on_progress(f"verify {member['rows_key']}", number, len(members))
+            days.add(s3_keys.day_of(member["rows_key"]))
+            seen = there.pop(member["rows_key"], None)
+            for key, entry in ((member["key"], snapshots.get(member["key"])), (member["rows_key"], seen)):
+                if problem := _problem(store, member, key, entry, path, rows_too):
+                    found.problems.append(problem)
+        for key in sorted(there):
             store.download(key, path)
-            if _count(path):
-                found.problems.append(
-                    f"{key}: expected no rows, as when the month was closed, got {_count(path)}"
-                )
+            if count := _count(path):
+                found.problems.append(f"{key}: expected no rows, as when the month was closed, got {count}")
         for entry in _corrections(store, month):
             found.corrections += 1
-            expected = _sha256_of(store, entry.key, path)
-            copy = _copy_key(month, entry, path) if expected else None
+            store.download(entry.key, path)
+            expected = _sha256(path)
+            copy = _copy_key(month, entry, path)
             if copy is not None and _sha256_of(store, copy, path) != expected:
                 found.problems.append(f"{copy}: is not {entry.key}")
-    on_progress(f"verify {month}", found.days, found.days)
+    found.days = len(days)
+    on_progress(f"verify {month}", len(members), len(members))
     return found
 
 
@@ -161,71 +179,109 @@ def correct(
     month: str,
     now: datetime,
     folder: Path,
-    on_progress: Progress = silent,
+    on_progress: Progress = no_progress,
     *,
     prices: bool = False,
 ) -> Corrected:
     """Book what has come to a closed month since: requests whose facts are others now; with `prices`, all of them.
 
-    Raises CloseError where the month is open; MonthError; StoreError.
+    At most `MAX_UNITS` units at a time. Raises CloseError where the month is open; MonthError; StoreError.
     """
     first, last = s3_keys.month_days(month)
     document = _document(store, month)
-    with TemporaryDirectory(dir=folder) as work:
-        _restore(store, document, first, last, Path(work))
-        earlier = _earlier(store, month, Path(work))
-        known = {
-            day: {"facts": kept["facts"], "objects": kept["objects"]}
-            for day, kept in document["days"].items()
-        }
-        for listed in key_values(earlier, "days"):  # the files are in order of their numbers
-            known.update(json.loads(listed))
-        facts = store.fact_objects(first - s3_keys.MARGIN, last + s3_keys.MARGIN)
-        objects = {day: around(facts, day) for day in s3_keys.days(first, last)}
-        changed = [
-            day
-            for day, found in objects.items()
-            if is_stale(found, known.get(str(day)))
-            or (prices and found and not are_gone(found, known.get(str(day), {})))
-        ]
+    with TemporaryDirectory(dir=folder) as name:
+        work = Path(name)
+        _restore(store, document, first, last, work)
+        earlier = _earlier(store, month, work)
+        state = _state(document, earlier)
+        facts = store.fact_objects(first, last)
+        objects = {day: facts_around(facts, day) for day in s3_keys.days(first, last)}
+        units = _units(document, objects)
+        stale = [unit for unit in units if is_stale(objects[unit.day], state.get(_unit_name(unit)))]
+        changed = stale
+        if prices:
+            changed = [
+                unit
+                for unit in units
+                if objects[unit.day] and not facts_expired(objects[unit.day], state.get(_unit_name(unit), {}))
+            ]
+        else:
+            changed = changed[:MAX_UNITS]
         if not changed:
             return Corrected(month)
-        fresh, booked = [], list(earlier)
-        for number, day in enumerate(changed):
-            on_progress(f"correct {day}", number, len(changed))
-            fresh.append(
-                build_day(store, book, day, Path(work) / f"{day}.fresh.parquet", objects=objects[day]).path
-            )
-            if str(day) in document["days"]:
-                booked.append(Path(work) / f"{day}.booked.parquet")
-                store.download(document["days"][str(day)]["key"], booked[-1])
-        path = Path(work) / "correction.parquet"
+        parts = []
+        for number, unit in enumerate(changed):
+            on_progress(f"correct {unit.day}", number, len(changed))
+            part = work / f"part-{number}.parquet"
+            _differences(store, book, document, unit, objects[unit.day], earlier, part, now, prices)
+            parts.append(part)
+        path = work / "correction.parquet"
         metadata = {
             "corrects": month,
             "found": now.date().isoformat(),
             "price-book": book.version,
             "days": json.dumps(
                 {
-                    str(day): {"facts": fingerprint_of(objects[day]), "objects": str(len(objects[day]))}
-                    for day in changed
+                    _unit_name(unit): {
+                        "facts": fingerprint_of(objects[unit.day]),
+                        "objects": str(len(objects[unit.day])),
+                    }
+                    for unit in changed
                 }
             ),
         }
-        with connect(threads=1, spill=Path(work)) as connection:
-            sql = corrections_sql(parquet(fresh), parquet(booked), month, changed, now, prices=prices)
-            write_query(connection, path, sql, metadata)
+        with connect(threads=1, spill=work) as connection:
+            write_query(
+                connection, path, f"SELECT * FROM {parquet(parts)} ORDER BY request_id, corrects_at", metadata
+            )
         rows = _count(path)
-        if prices and not rows and not any(is_stale(objects[day], known.get(str(day))) for day in changed):
+        if prices and not rows and not stale:
             return Corrected(month)
         number = len(earlier) + 1
         beside = {"found": now.date().isoformat(), "rows": str(rows)}
         if not store.upload(s3_keys.correction_key(month, number), path, beside, once=True):
-            return Corrected(
-                month
-            )  # another run booked it at the same time; what it did not see, the next run does
+            # Another run booked it at the same time; what it did not see, the next run does.
+            return Corrected(month)
         if rows:
             store.upload(_copy_name(month, number, now.date(), path), path, beside, once=True)
-        return Corrected(month, number, tuple(changed), rows)
+        days = sorted({unit.day for unit in changed})
+        return Corrected(month, number, tuple(days), rows)
+
+
+def _differences(
+    store: Store,
+    book: PriceBook,
+    document: Mapping[str, Any],
+    unit: Unit,
+    objects: Sequence[Stored],
+    earlier: Sequence[Path],
+    path: Path,
+    now: datetime,
+    prices: bool,
+) -> None:
+    """Write what one unit is now, less what is booked of it."""
+    with TemporaryDirectory(dir=path.parent) as name:
+        work = Path(name)
+        fresh = build_unit(store, book, unit, work / "fresh.parquet", objects=objects).path
+        booked = list(earlier)
+        for member in _members(document):
+            if s3_keys.day_of(member["rows_key"]) == unit.day and s3_keys.shard_of(member["rows_key"]) == (
+                unit.shard,
+                unit.shards,
+            ):
+                booked.append(work / "booked.parquet")
+                store.download(member["key"], booked[-1])
+        within = shard_condition(unit.shard, unit.shards)
+        sql = corrections_sql(
+            parquet([fresh]),
+            f"(SELECT * FROM {parquet(booked)} WHERE {within})",
+            document["month"],
+            [unit.day],
+            now,
+            prices=prices,
+        )
+        with connect(threads=1, spill=work) as connection:
+            write_query(connection, path, sql, {})
 
 
 def closed_months(store: Store, first: date, last: date) -> list[str]:
@@ -236,11 +292,11 @@ def closed_months(store: Store, first: date, last: date) -> list[str]:
 
 def booked_files(store: Store, month: str, day: date, folder: Path) -> list[Path]:
     """The files of a closed day as they are booked, its month's corrections with them. Raises StoreError."""
-    member = _document(store, month)["days"].get(str(day))
     files = _earlier(store, month, folder)
-    if member:
-        files.append(folder / f"{day}.booked.parquet")
-        store.download(member["key"], files[-1])
+    for number, member in enumerate(_members(_document(store, month))):
+        if s3_keys.day_of(member["rows_key"]) == day:
+            files.append(folder / f"{day}-{number}.booked.parquet")
+            store.download(member["key"], files[-1])
     return files
 
 
@@ -251,14 +307,56 @@ def _document(store: Store, month: str) -> dict[str, Any]:
     return document
 
 
-def _refuse_stale(store: Store, month: str, rows: Mapping[date | None, Stored]) -> None:
-    first, last = s3_keys.month_days(month)
-    facts = store.fact_objects(first - s3_keys.MARGIN, last + s3_keys.MARGIN)
-    stale = [
-        day
-        for day in s3_keys.days(first, last)
-        if is_stale(around(facts, day), store.metadata(rows[day].key) if day in rows else None)
+def _members(document: Mapping[str, Any]) -> Iterator[Member]:
+    """The units of a closed month; in the first layout a day was one, with a hash of its bytes."""
+    yield from document.get("units", ())
+    for day, member in sorted(document.get("days", {}).items()):
+        yield {**member, "rows_key": s3_keys.rows_key(date.fromisoformat(day))}
+
+
+def _unit_name(unit: Unit) -> str:
+    return str(unit.day) if unit.shards == 1 else f"{unit.day}/{unit.shard}-of-{unit.shards}"
+
+
+def _state(document: Mapping[str, Any], earlier: Sequence[Path]) -> dict[str, Mapping[str, str]]:
+    """Of which facts each unit is booked, by name."""
+    state: dict[str, Mapping[str, str]] = {}
+    for member in _members(document):
+        day, shard = s3_keys.day_of(member["rows_key"]), s3_keys.shard_of(member["rows_key"])
+        if day is not None and shard is not None:
+            state[_unit_name(Unit(day, *shard))] = {"facts": member["facts"], "objects": member["objects"]}
+    for listed in key_values(earlier, "days"):  # the files are in order of their numbers
+        state.update(json.loads(listed))
+    return state
+
+
+def _units(document: Mapping[str, Any], objects: Mapping[date, Sequence[Stored]]) -> list[Unit]:
+    """The month's units: as they were when it was closed, and a whole day where it had no rows then."""
+    closed = [
+        (s3_keys.day_of(member["rows_key"]), s3_keys.shard_of(member["rows_key"]))
+        for member in _members(document)
     ]
+    units = [Unit(day, *shard) for day, shard in closed if day is not None and shard is not None]
+    days = {unit.day for unit in units}
+    return sorted(
+        [*units, *(Unit(day) for day in objects if day not in days)], key=lambda unit: (unit.day, unit.shard)
+    )
+
+
+def _refuse_stale(
+    store: Store,
+    month: str,
+    rows: Mapping[date, Sequence[Stored]],
+    beside: Mapping[str, Mapping[str, str] | None],
+) -> None:
+    first, last = s3_keys.month_days(month)
+    facts = store.fact_objects(first, last)
+    stale = []
+    for day in s3_keys.days(first, last):
+        objects = facts_around(facts, day)
+        known = [beside[entry.key] for entry in rows.get(day, ())] or [None]
+        if any(is_stale(objects, of_unit) for of_unit in known):
+            stale.append(day)
     if stale:
         listed = ", ".join(str(day) for day in stale[:5]) + (", ..." if len(stale) > 5 else "")
         raise CloseError(
@@ -272,70 +370,101 @@ def _restore(store: Store, document: Mapping[str, Any], first: date, last: date,
 
     A compaction that began before the month was closed may end after it; its facts are then late, like others.
     """
+    members = {member["rows_key"]: member for member in _members(document)}
     path = folder / "frozen.parquet"
     for entry in store.row_objects(first, last):
-        member = document["days"].get(str(s3_keys.day_of(entry.key)))
-        if not is_rows(entry) or (member and member["etag"] == entry.etag):
+        if s3_keys.shard_of(entry.key) is None:
             continue
-        actual, frozen = _sha256_of(store, entry.key, path), member["sha256"] if member else None
-        if actual == frozen or (member is None and not _count(path)):
+        member = members.get(entry.key)
+        if member is not None and _problem(store, member, entry.key, entry, path, False) is None:
             continue
-        if member:
-            store.download(member["key"], path)
-        else:
+        if member is None:
+            store.download(entry.key, path)
+            if not _count(path):
+                continue
             write_rows(path, (), {})
+        else:
+            store.download(member["key"], path)
         store.upload(entry.key, path, replaces=entry.etag)
 
 
-def _snapshot(store: Store, entry: Stored, path: Path) -> dict[str, Any]:
-    store.download(entry.key, path)
-    sha256, beside = _sha256(path), store.metadata(entry.key) or {}
-    day = s3_keys.day_of(entry.key)
-    assert day is not None
+def _problem(
+    store: Store, member: Member, key: str, entry: Stored | None, path: Path, rows_too: bool
+) -> str | None:
+    """What is wrong with one file of a unit; None if nothing is. Bytes that are others may hold the same rows."""
+    wanted = member.get(HASH) or member["sha256"]
+    if entry is None:
+        return f"{key}: expected {wanted}, got nothing"
+    if entry.etag == member["etag"] and not rows_too:
+        return None
+    store.download(key, path)
+    actual = rows_hash(path) if HASH in member else _sha256(path)
+    return None if actual == wanted else f"{key}: expected {wanted}, got {actual}"
+
+
+def _snapshot(
+    store: Store, month: str, entry: Stored, beside: Mapping[str, str], folder: Path
+) -> dict[str, Any]:
+    if HASH not in beside:  # the rows are older than the hash
+        with TemporaryDirectory(dir=folder) as name:
+            path = Path(name) / "unit.parquet"
+            store.download(entry.key, path)
+            beside = {**beside, **describe_rows(path)}
     # Named by content: what an attempt that was cut off left behind can neither be taken for this nor stand in its way.
-    key = s3_keys.closed_day_key(day, sha256)
-    store.upload(key, path, once=True)
+    key = s3_keys.closed_rows_key(month, entry.key, beside[HASH])
+    if not store.copy(entry.key, key, entry.etag):
+        raise CloseError(f"{entry.key} was written while {month} was being closed: close it again")
+    totals = json.loads(beside[TOTALS])
     return {
+        "rows_key": entry.key,
         "key": key,
-        "sha256": sha256,
-        "etag": beside.get("etag"),
-        "bytes": path.stat().st_size,
-        "rows": int(beside.get("rows", 0)),
+        HASH: beside[HASH],
+        "etag": entry.etag,
+        "bytes": entry.size,
+        "rows": totals[0],
+        "totals": totals,
+        "states": json.loads(beside[STATES]),
         "facts": beside.get("facts"),
         "objects": beside.get("objects", "0"),
-        "price_book_version": beside.get("price-book"),
-        "unreadable": key_values([path], "unreadable"),
+        "unreadable": int(beside.get("unreadable", 0)),
     }
 
 
-def _totals(files: Sequence[Path]) -> dict[str, Any]:
-    with open_ledger(files) as connection:
-        requests, *sums = connection.execute(totals_sql()).fetchall()[0]
-        statuses = connection.execute(
-            "SELECT join_status, COUNT(*) FROM ledger GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-        (unpriced,) = connection.execute(
-            "SELECT COUNT(*) FROM ledger WHERE cardinality(unpriced) > 0"
-        ).fetchall()[0]
-        versions = connection.execute(
-            "SELECT DISTINCT price_book_version FROM ledger WHERE price_book_version IS NOT NULL ORDER BY 1"
-        ).fetchall()
-    totals = dict(zip(summed(), sums, strict=True))
-    as_text = {
-        name: None if value is None else value if isinstance(value, int) else plain(value)
-        for name, value in totals.items()
-    }
+def _totals(units: Sequence[Member]) -> dict[str, Any]:
+    requests, *sums = add_totals([unit["totals"] for unit in units]) or [0, *(None for _ in summed())]
+    states = [unit["states"] for unit in units]
+    statuses: dict[str, int] = {}
+    for state in states:
+        for name, count in state["join_status"].items():
+            statuses[name] = statuses.get(name, 0) + count
     return {
-        "price_book_versions": [version for (version,) in versions],
-        "totals": {"requests": requests, **as_text},
-        "join_status": dict(statuses),
-        "unpriced_rows": unpriced,
+        "price_book_versions": sorted({book for state in states for book in state["books"]}),
+        "totals": {"requests": requests, **dict(zip(summed(), sums, strict=True))},
+        "join_status": dict(sorted(statuses.items())),
+        "unpriced_rows": sum(state["unpriced"] for state in states),
     }
 
 
-def _completeness(counted: Mapping[date, Mapping[str, Any]]) -> dict[str, Any]:
-    """The independent counts of the month's days as they stood, whatever is in them."""
-    return {day.isoformat(): dict(document) for day, document in sorted(counted.items())}
+def _warnings(document: Mapping[str, Any], first: date, last: date) -> Iterator[str]:
+    """What whoever signs the month should know."""
+    if count := document["unpriced_rows"]:
+        yield f"{count} rows are not priced in full: the total is at least what it says"
+    if count := sum(unit["unreadable"] for unit in document["units"]):
+        yield f"{count} objects of facts could not be read"
+    if len(document["price_book_versions"]) > 1:
+        yield f"several price books: {', '.join(document['price_book_versions'])}"
+    counted = document["completeness"]
+    days = [str(day) for day in s3_keys.days(first, last) if str(day) not in counted]
+    if days:
+        yield f"reports were not counted on {len(days)} days: {', '.join(days[:5])}{', ...' if len(days) > 5 else ''}"
+    hours = [hour for found in counted.values() for hour in found.get("hours", {}).items()]
+    if missing := [name for name, hour in hours if hour["reports_in_log"] > hour["reports_stored"]]:
+        yield f"reports are missing in {len(missing)} hours: {', '.join(missing[:5])}"
+
+
+def _each(call: Any, entries: Iterable[Stored]) -> list[Any]:
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return list(pool.map(lambda entry: call(entry.key), entries))
 
 
 def _corrections(store: Store, month: str) -> list[Stored]:

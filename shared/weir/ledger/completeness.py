@@ -1,28 +1,33 @@
-"""Is every billed request in the ledger? The log groups are counted again, apart from the subscription that feeds it.
+"""Is every billed request in the ledger? Reports are counted by other means than the subscription that feeds it.
 
 A subscription can skip: while its filter is disabled (after an AccessDenied, up to ten minutes) lines are never sent.
-So `platform.report` is counted in the log group itself, hour by hour, and compared with what is stored; a line whose
-event id is not stored is ingested as a batch of a subscription would be. Ids are the same on both ways, so nothing is
-counted twice, and what a line must be to count is decided in one place, core.ledger.logbatch.
+CloudWatch counts `platform.report` itself, by a metric filter, hour by hour, and every unit of rows says how many are
+stored. Only where the counts differ, or there is no count, is the hour's log read: a line whose event id is not stored
+is then stored as the subscription's would be. Ids are the same on both ways, so nothing is counted twice, and what a
+line must be to count is decided in one place, log_subscription.py.
 
 The last minutes are not counted (`settle`): their lines may still be on the way. A count of an hour replaces that
 hour's earlier count; the hours of a day that are not counted this time stay as they were.
 """
 
-import base64
-import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from weir.ledger import s3_keys
+from weir.ledger.compact import REPORTS, current_rows
+from weir.ledger.fact_files import event_ids, is_readable
 from weir.ledger.facts import format_timestamp
-from weir.ledger.ingest import FactStore, ingest
+from weir.ledger.ingest import store_records
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import LogBatch, read_batch
+from weir.ledger.log_subscription import read_events
+from weir.ledger.store import Store
 
 SETTLE = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
@@ -59,28 +64,11 @@ class Logs(Protocol):
         """Lines of the kinds that the ledger keeps, `end_ms` not included."""
 
 
-class Stored(Protocol):
-    """An object of facts."""
+class Counts(Protocol):
+    """Reports as CloudWatch counts them when they are logged."""
 
-    @property
-    def key(self) -> str:
-        """Its name."""
-
-
-class CompletenessStore(FactStore, Protocol):
-    """Where facts and counts are kept."""
-
-    def fact_objects(self, first: date, last: date) -> Sequence[Stored]:
-        """The objects with facts of some days."""
-
-    def records(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[RawRecord]:
-        """Their records; keys that cannot be read are appended to `unreadable`."""
-
-    def put_completeness(self, day: date, document: Mapping[str, Any]) -> None:
-        """Replace a day's counts."""
-
-    def completeness(self, first: date, last: date) -> dict[date, dict[str, Any]]:
-        """The counts of some days, where there are any."""
+    def reports(self, start: datetime, end: datetime) -> Mapping[datetime, int]:
+        """Of each UTC hour that begins in the range; an hour without a count is not there."""
 
 
 @dataclass(slots=True)
@@ -98,6 +86,11 @@ class HourCount:
     backfilled: int = 0
     backfilled_records: int = 0
     set_aside: int = 0
+
+    @property
+    def name(self) -> str:
+        """As the day's document has it."""
+        return f"{self.hour:%Y-%m-%dT%H:00:00Z}"
 
     def as_json(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """The hour in the day's document; what was backfilled in `earlier` counts of it is added."""
@@ -152,12 +145,13 @@ class Completeness:
 def reconcile_completeness(
     groups: Sequence[str],
     logs: Logs,
-    store: CompletenessStore,
+    store: Store,
     *,
     now: datetime,
     hours: int = 26,
     settle: timedelta = SETTLE,
     region: str | None = None,
+    counts: Counts | None = None,
     on_progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> Completeness:
     """Count the last `hours` of some log groups, bring in what is missing, and write the counts of each day.
@@ -166,51 +160,74 @@ def reconcile_completeness(
     """
     until = now.astimezone(UTC) - settle
     start = (until - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
+    counted = counts.reports(start, until) if counts is not None else {}
     unreadable: list[str] = []
-    counts: list[HourCount] = []
+    found: list[HourCount] = []
     begins = [start + _HOUR * number for number in range((until - start) // _HOUR + 1)]
     try:
         for day, of_day in groupby(begins, key=datetime.date):
-            known = _known(store, day, set(groups), unreadable)
+            stored = _stored_reports(store, day)
             for begin in of_day:
-                on_progress(f"counting {format_timestamp(begin)}", len(counts), len(begins))
+                on_progress(f"counting {format_timestamp(begin)}", len(found), len(begins))
                 count = HourCount(begin, min(begin + _HOUR, until))
-                for group in groups:
-                    _count(group, logs, store, known, count, region)
-                counts.append(count)
+                logged = counted.get(begin) if count.until == begin + _HOUR else None
+                if logged is not None and logged == stored[begin.hour]:
+                    count.reports_in_log = count.reports_stored = logged
+                else:
+                    known = _known(store, begin, unreadable)
+                    for group in groups:
+                        _count(group, logs, store, known, count, region)
+                found.append(count)
     finally:
-        _write(store, groups, counts, now)
-    return Completeness(until, counts, unreadable)
+        _write(store, groups, found, now)
+    return Completeness(until, found, unreadable)
+
+
+def _stored_reports(store: Store, day: date) -> list[int]:
+    """How many reports the day's rows were made of, in each hour."""
+    units = current_rows(store.row_objects(day, day)).get(day, ())
+    listed = [json.loads((store.metadata(entry.key) or {}).get(REPORTS, "[]")) for entry in units]
+    return [sum(hour) for hour in zip(*filter(None, listed), strict=True)] or [0] * 24
 
 
 @dataclass(slots=True)
 class _Known:
-    """The event ids of what is stored of a day."""
+    """The event ids of what is stored of an hour."""
 
-    # Hashes, because a day of a million requests has four million ids of 56 characters.
+    # Hashes, because an hour of a million requests has four million ids of 56 characters.
     ids: set[int] = field(default_factory=set)
 
-    def add(self, record: RawRecord) -> bool:
+    def add(self, log_group: str, event_id: str) -> bool:
         """Take note of a record; False if it is known."""
-        found = hash((record.log_group, record.event_id))
+        found = hash((log_group, event_id))
         if found in self.ids:
             return False
         self.ids.add(found)
         return True
 
 
-def _known(store: CompletenessStore, day: date, groups: set[str], unreadable: list[str]) -> _Known:
-    known = _Known()
-    keys = [entry.key for entry in store.fact_objects(day, day)]
-    for record in store.records(keys, unreadable):
-        if record.log_group in groups:
-            known.add(record)
+def _known(store: Store, hour: datetime, unreadable: list[str]) -> _Known:
+    known, name = _Known(), s3_keys.hour_name(hour)
+    listed = store.fact_objects(hour.date(), hour.date())
+    keys = [entry.key for entry in listed if s3_keys.hour_of(entry.key) == name]
+    with TemporaryDirectory() as folder:
+        paths = {key: Path(folder) / f"{number}.parquet" for number, key in enumerate(keys)}
+        store.download_all(paths)
+        broken = [key for key, path in paths.items() if not is_readable(path)]
+        unreadable += broken
+        for group, event_id in event_ids([path for key, path in paths.items() if key not in broken]):
+            known.add(group, event_id)
+    old = [
+        entry.key
+        for entry in listed
+        if s3_keys.hour_of(entry.key) is None and s3_keys.day_of(entry.key) == hour.date()
+    ]
+    for record in store.old_records(old, unreadable):
+        known.add(record.log_group, record.event_id)
     return known
 
 
-def _count(
-    group: str, logs: Logs, store: CompletenessStore, known: _Known, count: HourCount, region: str | None
-) -> None:
+def _count(group: str, logs: Logs, store: Store, known: _Known, count: HourCount, region: str | None) -> None:
     held: list[LogEvent] = []
     characters = 0
     for event in logs.events(group, _milliseconds(count.hour), _milliseconds(count.until)):
@@ -223,61 +240,34 @@ def _count(
 
 
 def _compare(
-    group: str,
-    events: list[LogEvent],
-    store: CompletenessStore,
-    known: _Known,
-    count: HourCount,
-    region: str | None,
+    group: str, events: list[LogEvent], store: Store, known: _Known, count: HourCount, region: str | None
 ) -> None:
-    events.sort(key=lambda event: event.stream)  # stable: the order within a stream stays
-    for stream, of_stream in groupby(events, key=lambda event: event.stream):
-        lines = list(of_stream)
-        batch = read_batch(_event(group, stream, lines), region=region)
-        missing = {record.event_id for record in batch.records if known.add(record)}
-        lost = sum(record.kind == _REPORT and record.event_id in missing for record in batch.records)
-        reports = sum(record.kind == _REPORT for record in batch.records)
-        count.reports_in_log += reports
-        count.reports_stored += reports - lost
-        count.set_aside += len(batch.poison)
-        if not missing:
-            continue
-        ingest(_event(group, stream, [line for line in lines if line.id in missing]), store, region)
-        for line in _poison(batch, lines):
-            # One by one: a poison's name depends on its place in the batch, and must not on what else is missing.
-            ingest(_event(group, stream, [line]), store, region)
-        count.backfilled += lost
-        count.backfilled_records += len(missing)
+    missing: list[RawRecord] = []
+    for event in events:
+        # One by one: a poison's name depends on its place in the batch, and must not on what else is read.
+        line = {"id": event.id, "timestamp": event.timestamp_ms, "message": event.message}
+        batch = read_events([line], group, event.stream, region)
+        for record in batch.records:
+            is_report = record.kind == _REPORT
+            count.reports_in_log += is_report
+            if known.add(record.log_group, record.event_id):
+                missing.append(record)
+                count.backfilled += is_report
+            else:
+                count.reports_stored += is_report
+        for poison in batch.poison:
+            count.set_aside += 1
+            store.write_poison(poison, datetime.fromtimestamp(event.timestamp_ms / 1000, UTC).date())
+    store_records(missing, store)
+    count.backfilled_records += len(missing)
 
 
-def _poison(batch: LogBatch, lines: Sequence[LogEvent]) -> Iterator[LogEvent]:
-    aside = {poison.event_id for poison in batch.poison}
-    return (line for line in lines if line.id in aside)
-
-
-def _event(group: str, stream: str, lines: Iterable[LogEvent]) -> dict[str, Any]:
-    """The lines as a subscription delivers them."""
-    document = {
-        "messageType": "DATA_MESSAGE",
-        "logGroup": group,
-        "logStream": stream,
-        "logEvents": [
-            {"id": line.id, "timestamp": line.timestamp_ms, "message": line.message} for line in lines
-        ],
-    }
-    data = gzip.compress(json.dumps(document).encode(), compresslevel=1, mtime=0)
-    return {"awslogs": {"data": base64.b64encode(data).decode()}}
-
-
-def _write(
-    store: CompletenessStore, groups: Sequence[str], counts: Sequence[HourCount], now: datetime
-) -> None:
+def _write(store: Store, groups: Sequence[str], counts: Sequence[HourCount], now: datetime) -> None:
     for day, of_day in groupby(counts, key=lambda count: count.hour.date()):
         before = store.completeness(day, day).get(day, {})
         hours: dict[str, dict[str, Any]] = dict(before.get("hours", {}))
         for count in of_day:
-            name = f"{count.hour:%Y-%m-%dT%H:00:00Z}"
-            hours[name] = count.as_json(hours.get(name, {}))
+            hours[count.name] = count.as_json(hours.get(count.name, {}))
         document = {
             "day": day.isoformat(),
             "counted_at": format_timestamp(now),

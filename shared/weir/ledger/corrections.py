@@ -90,9 +90,12 @@ def amounts() -> tuple[str, ...]:
     return (*(name for name in _AMOUNTS if name.startswith("cost_")), "total")
 
 
-def totals_sql() -> str:
-    """One row over `ledger`: requests, then the sum of each of `summed()`."""
-    return f"SELECT COUNT(*), {', '.join(f'SUM({name})' for name in summed())} FROM ledger"
+def shard_condition(shard: int, shards: int) -> str:
+    """Which rows are of the requests of one shard; fact_files.py says what a shard is."""
+    if shards == 1:
+        return "true"
+    first, end = (number * 2**64 // shards for number in (shard, shard + 1))
+    return f"CAST('0x' || substr(sha256(request_id), 1, 16) AS UBIGINT) BETWEEN {first} AND {end - 1}"
 
 
 def summed() -> tuple[str, ...]:

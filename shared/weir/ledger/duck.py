@@ -96,14 +96,19 @@ def write_rows(path: Path, rows: Iterable[Row], metadata: Mapping[str, str]) -> 
 
 
 def write_query(
-    connection: duckdb.DuckDBPyConnection, path: Path, sql: str, metadata: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    sql: str,
+    metadata: Mapping[str, str],
+    row_group: int = 122_880,
 ) -> None:
     """Write what a query gives as one Parquet file with `metadata` as its key-values."""
     values = ", ".join(
         f"{text_literal(name)}: {text_literal(value)}" for name, value in sorted(metadata.items())
     )
     connection.execute(
-        f"COPY ({sql}) TO {text_literal(str(path))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{values}}})"
+        f"COPY ({sql}) TO {text_literal(str(path))} (FORMAT parquet, COMPRESSION zstd,"
+        f" ROW_GROUP_SIZE {row_group}, KV_METADATA {{{values}}})"
     )
 
 
@@ -114,6 +119,15 @@ def key_values(files: Sequence[Path], key: str) -> list[str]:
     listed = ", ".join(text_literal(str(file)) for file in files)
     sql = f"SELECT value FROM parquet_kv_metadata([{listed}]) WHERE key = CAST(? AS BLOB) ORDER BY file_name"
     return [value.decode() for (value,) in _reader().cursor().execute(sql, [key]).fetchall()]
+
+
+def has_columns(file: Path, names: Iterable[str]) -> bool:
+    """Whether a file is Parquet and has these columns."""
+    try:
+        found = _reader().cursor().execute("SELECT name FROM parquet_schema(?)", [str(file)]).fetchall()
+    except duckdb.Error:
+        return False
+    return {name for (name,) in found} >= set(names)
 
 
 @cache

@@ -20,7 +20,7 @@ from weir.ledger.fast_join_prices import PLACE_ITEMS, TOKEN_KINDS, model_rates, 
 from weir.ledger.fast_join_shapes import COMPLETED, EARLIER, REPORT, shape_of
 from weir.ledger.join import ENVIRONMENT_LIFE_MS, join
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import _record
+from weir.ledger.log_subscription import record_of
 from weir.ledger.rollups import roll_up
 from weir.ledger.row import Row
 from weir.ledger.sql import text_literal
@@ -213,9 +213,8 @@ class _Unit:
         records = []
         found = self._execute(_sql("records")).fetchall()
         for event_id, at_ms, log_group, log_stream, region, line_bytes, body in found:
-            event = {"id": event_id, "timestamp": at_ms, "message": body}
-            record = _record(event, log_group, log_stream, region)
-            if isinstance(record, RawRecord):
+            record = record_of(event_id, at_ms, log_group, log_stream, region, body)
+            if record is not None:
                 record.line_bytes = line_bytes
                 records.append(record)
         return records

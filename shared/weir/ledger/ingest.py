@@ -1,57 +1,87 @@
-"""A subscription event becomes stored facts: an object for each kind and day, poison aside, all repeatable."""
+"""A landing object becomes stored facts: one file for each hour, poison aside, all repeatable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
 
+from weir.ledger.fact_files import FactFile, FactsWriter
+from weir.ledger.landing import read_landing
 from weir.ledger.log_records import Poison, RawRecord
-from weir.ledger.log_subscription import read_batch
 
-_DAY_MS = 86_400_000
+DROPPED = "platform.logsDropped"
 
 
 class FactStore(Protocol):
-    """Where raw facts are kept; writing what is there already is no error."""
+    """Where facts are kept; writing what is there already is no error."""
 
-    def write_facts(self, kind: str, day: date, records: list[RawRecord]) -> bool:
-        """Write records of one kind and day; False if they were there."""
+    def write_facts(self, file: FactFile) -> bool:
+        """Write one hour's records; False if they were there."""
 
     def write_poison(self, poison: Poison, day: date | None) -> bool:
         """Set one poison aside; False if it was there."""
 
+    def write_dropped(self, record: RawRecord) -> bool:
+        """Keep that the platform lost log lines; False if it was known."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Ingested:
-    """What became of one batch; `objects_existing` were written by an earlier delivery of it."""
+    """What became of one object; `objects_existing` were written by an earlier delivery of it."""
 
-    records: int
-    objects_written: int
-    objects_existing: int
-    poison: int
-    ignored: Mapping[str, int] = field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
+    records: int = 0
+    objects_written: int = 0
+    objects_existing: int = 0
+    poison: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    reasons: set[str] = field(default_factory=set)
+
+    def ignore(self, counted: Mapping[str, int]) -> None:
+        """Add lines that are no facts, by kind."""
+        for kind, lines in counted.items():
+            self.ignored[kind] = self.ignored.get(kind, 0) + lines
+
+    def keep(self, written: bool) -> None:
+        """Count an object."""
+        self.objects_written += written
+        self.objects_existing += not written
 
 
-def ingest(event: Mapping[str, Any], store: FactStore, region: str | None = None) -> Ingested:
-    """Store what `event` holds; a failure of the store is raised at once, and the whole batch then repeated.
+def ingest(
+    chunks: Iterable[bytes], store: FactStore, region: str | None = None, folder: Path | None = None
+) -> Ingested:
+    """Store what the object with these bytes holds; a failure of the store is raised, and the whole then repeated."""
+    done = Ingested()
+    with TemporaryDirectory(dir=folder) as work:
+        writer = FactsWriter(Path(work))
+        for batch in read_landing(chunks, region):
+            done.ignore(batch.ignored)
+            day = min((record.day for record in batch.records), default=None)
+            for poison in batch.poison:
+                done.keep(store.write_poison(poison, day))
+                done.poison += 1
+                done.reasons.add(poison.reason)
+            for record in batch.records:
+                writer.add(record)
+                done.records += 1
+                if record.kind == DROPPED:
+                    done.keep(store.write_dropped(record))
+        for file in writer.close():
+            done.keep(store.write_facts(file))
+    return done
 
-    Poison is written first: if the store fails later, the repeat finds it there.
-    """
-    batch = read_batch(event, region=region)
-    parts: dict[tuple[str, int], list[RawRecord]] = {}  # by kind and day, counted from 1970
-    for record in batch.records:
-        parts.setdefault((record.kind, record.timestamp_ms // _DAY_MS), []).append(record)
-    earliest = min((records[0].day for records in parts.values()), default=None)
-    written = [store.write_poison(poison, earliest) for poison in batch.poison]
-    written += [
-        store.write_facts(kind, records[0].day, records) for (kind, _), records in sorted(parts.items())
-    ]
-    return Ingested(
-        records=len(batch.records),
-        objects_written=sum(written),
-        objects_existing=len(written) - sum(written),
-        poison=len(batch.poison),
-        ignored=batch.ignored,
-        reasons=tuple(sorted({poison.reason for poison in batch.poison})),
-    )
+
+def store_records(records: Iterable[RawRecord], store: FactStore, folder: Path | None = None) -> int:
+    """Store records that were found by another way than a landing object; returns how many objects were written."""
+    written = 0
+    with TemporaryDirectory(dir=folder) as work:
+        writer = FactsWriter(Path(work))
+        for record in records:
+            writer.add(record)
+            if record.kind == DROPPED:
+                store.write_dropped(record)
+        for file in writer.close():
+            written += store.write_facts(file)
+    return written

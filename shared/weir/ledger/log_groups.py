@@ -1,4 +1,4 @@
-"""Log groups read directly, page by page: the second way to the lines that a subscription delivers.
+"""Log groups read directly, page by page: the second way to the lines that a subscription delivers; and counts of them.
 
 FilterLogEvents is rate-limited for the account: the client backs off and slows down by itself (botocore's adaptive
 mode). A page may be empty and yet not the last; the end is where there is no token.
@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterL
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from weir.errors import StorageError
@@ -81,3 +82,32 @@ class LogReader:
             raise LogsError(f"{group}: CloudWatch Logs answered {code}") from error
         except BotoCoreError as error:
             raise LogsError(f"{group}: CloudWatch Logs cannot be reached: {type(error).__name__}") from error
+
+
+class ReportCounts:
+    """What a metric filter counted of `platform.report`, in the metric `namespace/name`; `client` is boto3's."""
+
+    def __init__(self, metric: str, client: Any = None) -> None:
+        self._namespace, _, self._name = metric.rpartition("/")
+        self._client = client
+
+    def reports(self, start: datetime, end: datetime) -> dict[datetime, int]:
+        """Of each UTC hour from `start` on; an hour without a count is not there. Raises LogsError."""
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client = self._client or boto3.client("cloudwatch")
+        metric = {"Namespace": self._namespace, "MetricName": self._name}
+        asked = {"Id": "reports", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": "Sum"}}
+        found: dict[datetime, int] = {}
+        try:
+            pages = client.get_paginator("get_metric_data").paginate(
+                MetricDataQueries=[asked], StartTime=start, EndTime=end
+            )
+            for page in pages:
+                for result in page["MetricDataResults"]:
+                    for at, count in zip(result["Timestamps"], result["Values"], strict=True):
+                        found[at.astimezone(UTC)] = round(count)
+        except (BotoCoreError, ClientError) as error:
+            raise LogsError(f"{self._namespace}/{self._name}: {type(error).__name__}: {error}") from error
+        return found

@@ -4,12 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Any, Self
 
 # Kept, because json.dumps with arguments makes an encoder for each call.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-_encode_again = lru_cache(1024)(_encode)  # what all records of a batch share
 
 
 # Not frozen, though nobody changes one: a frozen one takes longer to make, and there are millions.
@@ -19,8 +17,8 @@ class RawRecord:
 
     `event_id` is CloudWatch's, the same on every delivery; `request_id` is None where the platform gives none;
     `region` is the log group's, which a report does not say and its price needs. `line_bytes` is the size of the log
-    line that held it, which its ingestion is billed by; None in what was stored before that was kept. `text` is the
-    body's JSON as it was logged, where that fits one line of ASCII: then it is stored so, and not written anew.
+    line that held it, which its ingestion is billed by; None in what was stored before that was kept. `message` is
+    the line itself; None in what the first layout stored, which kept the body alone.
     """
 
     log_group: str
@@ -32,7 +30,7 @@ class RawRecord:
     region: str | None
     body: Mapping[str, Any]
     line_bytes: int | None = None
-    text: str | None = field(default=None, compare=False, repr=False)
+    message: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def at(self) -> datetime:
@@ -41,20 +39,17 @@ class RawRecord:
 
     @property
     def day(self) -> date:
-        """The UTC day it is stored under."""
+        """The UTC day it belongs to."""
         return self.at.date()
 
-    def line(self) -> bytes:
-        """The record as one line of JSON, the same bytes for the same log line."""
-        # Put together by hand, members in order of their names: an encoder takes longer.
-        return (
-            f'{{"body":{_encode(self.body) if self.text is None else self.text}'
-            f',"event_id":{_encode(self.event_id)},"kind":{_encode_again(self.kind)}'
-            f',"line_bytes":{"null" if self.line_bytes is None else self.line_bytes}'
-            f',"log_group":{_encode_again(self.log_group)},"log_stream":{_encode_again(self.log_stream)}'
-            f',"region":{_encode_again(self.region)},"request_id":{_encode(self.request_id)}'
-            f',"timestamp_ms":{self.timestamp_ms}}}'
-        ).encode()
+    @property
+    def line(self) -> str:
+        """The line as it was logged; where only the body was kept, one that says the same."""
+        if self.message is not None:
+            return self.message
+        if self.kind.startswith("platform."):
+            return _encode({"time": "", "type": self.kind, "record": self.body})
+        return _encode({"message": self.kind, "fact": self.body})
 
     def content(self) -> str:
         """What it says, in one form for however it was read: to tell two records apart, and to order them."""
@@ -62,7 +57,7 @@ class RawRecord:
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Read what `line` wrote. Raises ValueError."""
+        """Read a record of the first layout: one JSON object a line. Raises ValueError."""
         members = json.loads(line.decode())  # what json makes of bytes begins with guessing their encoding
         try:
             return cls(**members)
@@ -70,12 +65,16 @@ class RawRecord:
             raise ValueError(f"expected a stored record, got {line[:80]!r}: {error}") from error
 
 
-_BESIDE_BODY = tuple(name for name in RawRecord.__slots__ if name not in ("body", "text"))
+_BESIDE_BODY = tuple(name for name in RawRecord.__slots__ if name not in ("body", "message"))
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """What was set aside, and why; `offset` counts in `logEvents`, None is the whole batch."""
+    """What was set aside, and why.
+
+    `offset` counts a batch's `logEvents`, or is the byte of a landing object at which a part that is no batch begins;
+    None is a whole batch.
+    """
 
     reason: str
     offset: int | None

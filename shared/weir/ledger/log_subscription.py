@@ -1,9 +1,9 @@
-"""One CloudWatch Logs subscription event in, raw records out: nothing lost, nothing forged believed.
+"""One batch of a CloudWatch Logs subscription in, raw records out: nothing lost, nothing forged believed.
 
-A batch is base64 of gzip (or zlib) of one JSON object. It is inflated in steps under a cap, because 194 KB
-can hold 200 MB, and a cut batch is refused: `zlib.decompressobj` hands its data over without a word, with
-`eof` false. What cannot be read is set aside whole, as poison with a reason; a single bad record is set aside
-with its offset, and its neighbours are kept.
+A batch is gzip (or zlib) of one JSON object. It is inflated under a cap, because 194 KB can hold 200 MB, and a
+cut batch is refused: `zlib.decompressobj` hands its data over without a word, with `eof` false. What cannot be
+read is set aside whole, as poison with a reason; a single bad record is set aside with its offset, and its
+neighbours are kept.
 
 Two kinds of record count. Facts of the application are lines whose `message` names the fact and whose `fact`
 holds it. Platform records are taken only where the line itself is one, with exactly the members `time`,
@@ -24,6 +24,7 @@ from weir.errors import DataError
 from weir.ledger.log_records import Poison, RawRecord
 
 MAX_BATCH_BYTES = 64 * 1024**2
+_MAX_RAW_BYTES = 1024**2  # of what is set aside as a whole; the landing object has the rest
 _MAX_NUMBER = 10**15  # a count beyond this is no count: it would be priced, and break the arithmetic
 _FACTS = ("request.started", "request.progress", "request.completed")
 _PLATFORM = ("platform.start", "platform.runtimeDone", "platform.report")
@@ -45,7 +46,7 @@ class BatchError(DataError, ValueError):
     """A batch that cannot be read as a whole; the message is the reason it is set aside with."""
 
 
-class _PoisonError(ValueError):
+class PoisonError(ValueError):
     """A record that cannot be kept as a fact; the message is the reason."""
 
 
@@ -58,29 +59,40 @@ class LogBatch:
     ignored: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_batch(
-    event: Mapping[str, Any], *, region: str | None = None, max_bytes: int = MAX_BATCH_BYTES
-) -> LogBatch:
-    """Read `{"awslogs": {"data": ...}}` of a log group in `region`; whatever is wrong with it becomes poison."""
-    awslogs = event.get("awslogs")
-    data = awslogs.get("data") if isinstance(awslogs, Mapping) else None
-    if not isinstance(data, str):
-        raw = json.dumps(event, sort_keys=True, default=str)
-        return LogBatch(
-            poison=(Poison("not a CloudWatch Logs event: no awslogs.data", None, None, None, raw),)
-        )
+def read_batch(data: bytes, *, region: str | None = None, max_bytes: int = MAX_BATCH_BYTES) -> LogBatch:
+    """Read one batch, gzip or zlib, of a log group in `region`; whatever is wrong with it becomes poison."""
     try:
-        batch = _document(data, max_bytes)
+        text = inflate(data, max_bytes)
     except BatchError as error:
-        return LogBatch(poison=(Poison(str(error), None, None, None, data),))
+        return _aside(str(error), data)
+    return read_document(text, region)
+
+
+def read_document(text: bytes, region: str | None) -> LogBatch:
+    """Read one batch that is inflated; whatever is wrong with it becomes poison."""
+    try:
+        batch = _document(text)
+    except BatchError as error:
+        return _aside(str(error), text)
     if batch.get("messageType") == "CONTROL_MESSAGE":
         return LogBatch(ignored={"control_message": 1})
     events = batch.get("logEvents")
     if batch.get("messageType") != "DATA_MESSAGE" or not isinstance(events, list):
-        reason = f"expected a DATA_MESSAGE with logEvents, got {str(batch.get('messageType'))[:40]!r}"
-        return LogBatch(poison=(Poison(reason, None, None, None, data),))
+        kind = str(batch.get("messageType"))[:40]
+        return _aside(f"expected a DATA_MESSAGE with logEvents, got {kind!r}", text)
     log_group, log_stream = str(batch.get("logGroup", "")), str(batch.get("logStream", ""))
-    return _read_events(events, log_group, log_stream, region)
+    return read_events(events, log_group, log_stream, region)
+
+
+def set_aside(reason: str, raw: bytes, offset: int | None = None) -> Poison:
+    """Bytes that are no batch as poison; of very many only the first are kept."""
+    return Poison(
+        reason, offset, None, None, binascii.b2a_base64(raw[:_MAX_RAW_BYTES], newline=False).decode()
+    )
+
+
+def _aside(reason: str, raw: bytes) -> LogBatch:
+    return LogBatch(poison=(set_aside(reason, raw),))
 
 
 def inflate(data: bytes, max_bytes: int) -> bytes:
@@ -99,16 +111,21 @@ def inflate(data: bytes, max_bytes: int) -> bytes:
     return text
 
 
-def _document(data: str, max_bytes: int) -> dict[str, Any]:
+def record_of(
+    event_id: str, timestamp_ms: int, log_group: str, log_stream: str, region: str | None, message: str
+) -> RawRecord | None:
+    """The record that one log line is; None where it holds no fact. Raises PoisonError."""
+    event = {"id": event_id, "timestamp": timestamp_ms, "message": message}
+    record = _record(event, log_group, log_stream, region)
+    return record if isinstance(record, RawRecord) else None
+
+
+def _document(text: bytes) -> dict[str, Any]:
     try:
-        compressed = binascii.a2b_base64(data, strict_mode=True)
-    except (binascii.Error, ValueError) as error:
-        raise BatchError(f"not base64: {error}") from error
-    try:
-        document = _loads(inflate(compressed, max_bytes).decode())
+        document = _loads(text.decode())
     except UnicodeDecodeError as error:
         raise BatchError(f"not UTF-8: {error.reason} at byte {error.start}") from error
-    except _PoisonError as error:
+    except PoisonError as error:
         raise BatchError(str(error)) from error
     if not isinstance(document, dict):
         raise BatchError(f"expected a JSON object, got {type(document).__name__}")
@@ -116,51 +133,26 @@ def _document(data: str, max_bytes: int) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    raise _PoisonError(f"not JSON: {constant}")
+    raise PoisonError(f"not JSON: {constant}")
 
 
 # Kept, because json.loads with arguments makes a decoder for each call.
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
-_BODY = re.compile(r'[{,][ \t\r\n]*"(fact|record)"[ \t\r\n]*:[ \t\r\n]*')
-
-
-def _members(line: str) -> tuple[Any, str | None]:
-    """A line's JSON and, of its `fact` or `record`, the text as it stands there; None where that is not certain.
-
-    The body is parsed where it begins and the rest without it, so every byte is parsed once. A quote in a string is
-    escaped: what the pattern finds is a member, if only of an object within; then, or where there are two of the
-    name, the rest shows it and the line is parsed as a whole.
-    """
-    found = _BODY.search(line)
-    if found is None:
-        return _loads(line), None
-    start = found.end()
-    try:
-        body, end = _DECODER.raw_decode(line, start)
-        rest = f"{line[:start]}null{line[end:]}"
-        members, rest_end = _DECODER.raw_decode(rest)
-    except (ValueError, RecursionError):
-        return _loads(line), None  # and says what is wrong with it
-    name, text = found[1], line[start:end]
-    alone = rest_end == len(rest) and members.get(name, 0) is None and not _BODY.search(line, end)
-    if not alone or "\\u" in rest:  # an escape can write the name in a way that the pattern does not see
-        return _loads(line), None
-    members[name] = body
-    return members, text if text.isascii() and "\n" not in text and "\r" not in text else None
 
 
 def _loads(text: str) -> Any:
     try:
         return _DECODER.decode(text)
     except RecursionError as error:
-        raise _PoisonError("JSON nested too deeply") from error
-    except _PoisonError:
+        raise PoisonError("JSON nested too deeply") from error
+    except PoisonError:
         raise
     except ValueError as error:
-        raise _PoisonError(f"not JSON: {error}") from error
+        raise PoisonError(f"not JSON: {error}") from error
 
 
-def _read_events(events: list[Any], log_group: str, log_stream: str, region: str | None) -> LogBatch:
+def read_events(events: list[Any], log_group: str, log_stream: str, region: str | None) -> LogBatch:
+    """Read the log events of one stream."""
     records: list[RawRecord] = []
     poison: list[Poison] = []
     ignored: dict[str, int] = {}
@@ -168,7 +160,7 @@ def _read_events(events: list[Any], log_group: str, log_stream: str, region: str
         event_id = event.get("id") if isinstance(event, dict) else None
         try:
             record = _record(event, log_group, log_stream, region)
-        except _PoisonError as error:
+        except PoisonError as error:
             raw = json.dumps(event, sort_keys=True)
             known_id = event_id if isinstance(event_id, str) else None
             poison.append(Poison(str(error), offset, known_id, log_group, raw))
@@ -183,24 +175,24 @@ def _read_events(events: list[Any], log_group: str, log_stream: str, region: str
 def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> RawRecord | str:
     """The record of one log event, or the kind of line that it is where it holds no fact."""
     if not isinstance(event, dict):
-        raise _PoisonError(f"expected a log event, got {type(event).__name__}")
+        raise PoisonError(f"expected a log event, got {type(event).__name__}")
     event_id, timestamp, message = event.get("id"), event.get("timestamp"), event.get("message")
     if not isinstance(event_id, str) or not event_id:
-        raise _PoisonError("log event without an id")
+        raise PoisonError("log event without an id")
     if (
         not isinstance(timestamp, int)
         or isinstance(timestamp, bool)
         or not 0 <= timestamp < 253_402_300_800_000
     ):
-        raise _PoisonError(f"expected a timestamp in epoch milliseconds, got {str(timestamp)[:40]!r}")
+        raise PoisonError(f"expected a timestamp in epoch milliseconds, got {str(timestamp)[:40]!r}")
     if not isinstance(message, str):
-        raise _PoisonError("log event without a message")
+        raise PoisonError("log event without a message")
     line = message.strip()
     if not line.startswith("{"):
         return "text"
     try:
-        members, text = _members(line)
-    except _PoisonError:
+        members = _loads(line)
+    except PoisonError:
         # A cut or broken line: it counts as lost only if it set out to be one of the records we keep.
         if any(f'"{kind}"' in line for kind in KINDS):
             raise
@@ -210,13 +202,13 @@ def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> 
         return kind
     _check(kind, request_id, body, members)
     size = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
-    return RawRecord(log_group, log_stream, event_id, timestamp, kind, request_id, region, body, size, text)
+    return RawRecord(
+        log_group, log_stream, event_id, timestamp, kind, request_id, region, body, size, message
+    )
 
 
 def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
     """Kind, request id and body of a line; the body is None where the line is no fact."""
-    if "_aws" in members:
-        return "emf", None, None
     kind = members.get("type")
     if isinstance(kind, str) and kind.startswith("platform."):
         if members.keys() != {"time", "type", "record"}:
@@ -229,31 +221,31 @@ def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
     if isinstance(message, str) and message in _FACTS and "fact" in members:
         body = members["fact"]
         return message, body.get("request_id") if isinstance(body, dict) else None, body
-    return "application", None, None
+    return "metrics" if "_aws" in members else "application", None, None
 
 
 def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) -> None:
     if not isinstance(body, dict):
-        raise _PoisonError(f"{kind}: expected an object, got {type(body).__name__}")
+        raise PoisonError(f"{kind}: expected an object, got {type(body).__name__}")
     if kind == "platform.logsDropped":
         return
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        raise _PoisonError(f"{kind}: expected a request id, got {str(request_id)[:40]!r}")
+        raise PoisonError(f"{kind}: expected a request id, got {str(request_id)[:40]!r}")
     if kind in _FACTS:
         if body.get("schema_version") != _SCHEMA_VERSION:
-            raise _PoisonError(
+            raise PoisonError(
                 f"{kind}: expected schema_version 1, got {str(body.get('schema_version'))[:40]!r}"
             )
         if body.get("kind") != kind or members.get("requestId", request_id) != request_id:
-            raise _PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
+            raise PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
     elif kind == "platform.report":
         metrics = body.get("metrics")
         if not isinstance(metrics, dict):
-            raise _PoisonError("platform.report: expected metrics")
+            raise PoisonError("platform.report: expected metrics")
         for name in _REPORT_NUMBERS:
             value = metrics.get(name)
             if value is not None and not _is_count(value):
-                raise _PoisonError(
+                raise PoisonError(
                     f"platform.report: expected {name} as a number >= 0, got {str(value)[:40]!r}"
                 )
 

@@ -15,8 +15,16 @@ from typing import Any
 
 from weir.ledger import s3_keys
 from weir.ledger.close import Corrected, booked_files, closed_months, correct
-from weir.ledger.compact import Progress, are_gone, around, build_day, is_rows, of_object, silent
-from weir.ledger.corrections import amounts, differences_sql
+from weir.ledger.compact import (
+    Progress,
+    Unit,
+    build_unit,
+    current_rows,
+    facts_around,
+    facts_expired,
+    no_progress,
+)
+from weir.ledger.corrections import amounts, differences_sql, shard_condition
 from weir.ledger.duck import connect, parquet
 from weir.ledger.store import Store, Stored
 from weir.pricing.money import plain
@@ -80,7 +88,7 @@ def reprice(
     last: date,
     now: datetime,
     folder: Path,
-    on_progress: Progress = silent,
+    on_progress: Progress = no_progress,
     *,
     apply: bool = False,
     closed_too: bool = False,
@@ -91,27 +99,31 @@ def reprice(
     as corrections, for the whole month, because a month has one chain of them. Raises StoreError.
     """
     done = Repriced(book.version)
-    rows = {s3_keys.day_of(entry.key): entry for entry in store.row_objects(first, last) if is_rows(entry)}
-    facts = store.fact_objects(first - s3_keys.MARGIN, last + s3_keys.MARGIN)
+    rows = current_rows(store.row_objects(first, last))
+    facts = store.fact_objects(first, last)
     closed = closed_months(store, first, last)
-    wanted = [day for day in s3_keys.days(first, last) if day in rows]
     versions: set[str] = set()
-    for number, day in enumerate(wanted):
-        on_progress(f"reprice {day}", number, len(wanted))
-        _compare(store, book, day, rows[day], around(facts, day), closed, folder, done, versions, apply)
+    for number, day in enumerate(sorted(rows)):
+        on_progress(f"reprice {day}", number, len(rows))
+        for shard, entry in enumerate(rows[day]):
+            unit = Unit(day, shard, len(rows[day]))
+            _compare(
+                store, book, unit, entry, facts_around(facts, day), closed, folder, done, versions, apply
+            )
+        done.days += 1
     done.booked_versions = sorted(versions)
     if closed_too:
         done.corrected = [
             correct(store, book, month, now, folder, on_progress, prices=True) for month in closed
         ]
-    on_progress("reprice", len(wanted), len(wanted))
+    on_progress("reprice", len(rows), len(rows))
     return done
 
 
 def _compare(
     store: Store,
     book: PriceBook,
-    day: date,
+    unit: Unit,
     entry: Stored,
     objects: Sequence[Stored],
     closed: Sequence[str],
@@ -120,19 +132,18 @@ def _compare(
     versions: set[str],
     apply: bool,
 ) -> None:
+    day = unit.day
     frozen = s3_keys.month_of(day) in closed
     with TemporaryDirectory(dir=folder) as work:
-        built = build_day(store, book, day, Path(work) / "fresh.parquet", objects=objects)
+        built = build_unit(store, book, unit, Path(work) / "fresh.parquet", objects=objects)
         booked = _booked(store, entry, day, frozen, Path(work))
         with connect(spill=Path(work)) as connection:
-            compared = connection.execute(
-                differences_sql(parquet([built.path]), parquet(booked), day)
-            ).fetchall()
+            of_unit = f"(SELECT * FROM {parquet(booked)} WHERE {shard_condition(unit.shard, unit.shards)})"
+            compared = connection.execute(differences_sql(parquet([built.path]), of_unit, day)).fetchall()
             known = connection.execute(
-                f"SELECT DISTINCT price_book_version FROM {parquet(booked)} WHERE price_book_version IS NOT NULL"
+                f"SELECT DISTINCT price_book_version FROM {of_unit} WHERE price_book_version IS NOT NULL"
             ).fetchall()
         versions.update(version for (version,) in known)
-        done.days += 1
         same = 0
         for model, requests, changed, *sums in compared:
             same += requests
@@ -150,8 +161,8 @@ def _compare(
         if (
             apply
             and not frozen
-            and not are_gone(objects, beside)
-            and store.upload(entry.key, built.path, of_object(built), replaces=entry.etag)
+            and not facts_expired(objects, beside)
+            and store.upload(entry.key, built.path, built.object_metadata(), replaces=entry.etag)
         ):
             done.written.append(day)
 

@@ -1,28 +1,38 @@
 """Where things lie in the ledger's bucket, and how a day's facts are told from another state of the same day.
 
-    facts/v1/kind=<kind>/dt=<UTC day of the record>/<sha256>.ndjson.gz   raw facts, written once
-    poison/v1/dt=<UTC day, or unknown>/<sha256>.json.gz                  what could not be read
-    rows/v1/dt=<UTC day>/rows.parquet                                    the day's join, replaced while open
-    rows/v1/dt=<day it was found>/correction-<YYYY-MM>-<n>-<sha>.parquet what came after that month was closed
-    closed/v1/<YYYY-MM>/dt=<UTC day>-<sha>.parquet, close.json           the snapshot; close.json is written last
-    closed/v1/<YYYY-MM>/correction-<n>.parquet                           each month's corrections, numbered
-    exports/v1/<job>/..., status.json                                    answers that are files
-    completeness/v1/dt=<UTC day>.json                                    reports counted in the log against rows
+    landing/<Firehose's name>                                    what the log subscription brought, as it came
+    facts/v2/hour=<UTC hour of the record>/<content>.parquet     facts, written once
+    gathered/v1/hour=<UTC hour>/facts.parquet                    an hour's facts in one object: a copy, replaced
+    dropped/v1/dt=<UTC day>/<ms>-<id>.json                       that the platform lost log lines
+    poison/v1/dt=<UTC day, or unknown>/<sha256>.json.gz          what could not be read
+    rows/v1/dt=<UTC day>/rows.parquet                            the day's join, replaced while open
+    rows/v1/dt=<UTC day>/rows-<k>-of-<N>.parquet                 the same of a big day, in shards
+    rows/v1/dt=<day it was found>/correction-<YYYY-MM>-<n>-<sha>.parquet  what came after that month was closed
+    rollups/v1/dt=<UTC day>/rollup....parquet                    sums of the rows of the same name
+    closed/v1/<YYYY-MM>/rows/..., close.json                     the snapshot; close.json is written last
+    closed/v1/<YYYY-MM>/correction-<n>.parquet                   each month's corrections, numbered
+    exports/v1/<job>/..., status.json                            answers that are files
+    completeness/v1/dt=<UTC day>.json                            reports counted in the log against rows
 
-Days are UTC days. A day's join reads `MARGIN` on each side of it: the records of a request may fall on both sides of
-midnight, and an async retry may come hours later (Lambda keeps an asynchronous event for six hours).
+The first layout kept facts as `facts/v1/kind=<kind>/dt=<UTC day>/<sha256>.ndjson.gz`; they are read as before.
+
+Days and hours are UTC. A day's join reads `MARGIN` on each side of it: the records of a request may fall on both sides
+of midnight, and an async retry may come hours later (Lambda keeps an asynchronous event for six hours).
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from weir.errors import CallerError
 
-MARGIN = timedelta(days=1)
+MARGIN = timedelta(hours=7)
+_OLD_MARGIN = timedelta(days=1)  # of the first layout, whose folders are days
 ROWS = "rows.parquet"
-_DAY = re.compile(r"/dt=(\d{4}-\d{2}-\d{2})[-./]")
+_DAY = re.compile(r"/(?:dt|hour)=(\d{4}-\d{2}-\d{2})[-./T]")
+_HOUR = re.compile(r"/hour=(\d{4}-\d{2}-\d{2}T\d{2})/")
+_SHARD = re.compile(r"/rows-(\d{5})-of-(\d{5})\.parquet$")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
@@ -31,19 +41,57 @@ class MonthError(CallerError, ValueError):
 
 
 # Folders of days: a day's name follows.
+LANDING = "landing/"
+FACT_HOURS = "facts/v2/hour="
+GATHERED_HOURS = "gathered/v1/hour="
+OLD_FACTS = "facts/v1/"
 POISON = "poison/v1/"
+DROPPED_DAYS = "dropped/v1/dt="
 ROW_DAYS = "rows/v1/dt="
 COMPLETENESS_DAYS = "completeness/v1/dt="
 
 
-def fact_days(kind: str) -> str:
-    """The folder of days of one kind of fact."""
-    return f"facts/v1/kind={kind}/dt="
+def old_fact_days(kind: str) -> str:
+    """The folder of days of one kind of fact, in the first layout."""
+    return f"{OLD_FACTS}kind={kind}/dt="
 
 
-def facts_folder(kind: str, day: date) -> str:
-    """The folder of one kind and day."""
-    return f"{fact_days(kind)}{day.isoformat()}"
+def hour_name(hour: datetime) -> str:
+    """An hour as keys say it."""
+    return f"{hour:%Y-%m-%dT%H}"
+
+
+def fact_key(hour: datetime, name: str) -> str:
+    """One file of facts; `name` says what it holds."""
+    return f"{FACT_HOURS}{hour_name(hour)}/{name}.parquet"
+
+
+def gathered_key(hour: str) -> str:
+    """An hour's facts in one object."""
+    return f"{GATHERED_HOURS}{hour}/facts.parquet"
+
+
+def dropped_key(at: datetime, event_id: str) -> str:
+    """That the platform lost log lines at a time."""
+    return f"{DROPPED_DAYS}{at.date().isoformat()}/{round(at.timestamp() * 1000)}-{event_id}.json"
+
+
+def hours_around(first: date, last: date) -> tuple[str, str]:
+    """The first and the last hour that the joins of the days `first` to `last` read."""
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC) - MARGIN
+    end = datetime(last.year, last.month, last.day, 23, tzinfo=UTC) + MARGIN
+    return hour_name(start), hour_name(end)
+
+
+def old_days_around(first: date, last: date) -> tuple[date, date]:
+    """The first and the last day of the first layout that these joins read."""
+    return first - _OLD_MARGIN, last + _OLD_MARGIN
+
+
+def hour_of(key: str) -> str | None:
+    """The UTC hour in a key; None where it has none."""
+    found = _HOUR.search(key)
+    return found[1] if found else None
 
 
 def poison_folder(day: date | None) -> str:
@@ -51,9 +99,23 @@ def poison_folder(day: date | None) -> str:
     return f"{POISON}dt={'unknown' if day is None else day.isoformat()}"
 
 
-def rows_key(day: date) -> str:
-    """The day's compacted rows."""
-    return f"{ROW_DAYS}{day.isoformat()}/{ROWS}"
+def rows_key(day: date, shard: int = 0, shards: int = 1) -> str:
+    """The rows of one shard of a day."""
+    name = ROWS if shards == 1 else f"rows-{shard:05d}-of-{shards:05d}.parquet"
+    return f"{ROW_DAYS}{day.isoformat()}/{name}"
+
+
+def shard_of(key: str) -> tuple[int, int] | None:
+    """Which shard's rows a key holds, and of how many; None where it holds no rows (a correction)."""
+    if key.endswith(f"/{ROWS}"):
+        return 0, 1
+    found = _SHARD.search(key)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def rollup_key(rows: str) -> str:
+    """The roll-up of the rows with this key."""
+    return rows.replace("rows/v1/", "rollups/v1/").replace("/rows", "/rollup")
 
 
 def correction_copy_key(found: date, month: str, number: int, content: str) -> str:
@@ -66,9 +128,10 @@ def closed_folder(month: str) -> str:
     return f"closed/v1/{month}/"
 
 
-def closed_day_key(day: date, content: str) -> str:
-    """The day's rows as they were when its month was closed; `content` is their sha256."""
-    return f"{closed_folder(month_of(day))}dt={day.isoformat()}-{content[:12]}.parquet"
+def closed_rows_key(month: str, key: str, content: str) -> str:
+    """The rows with `key` as they were when the month was closed; `content` is a hash of them."""
+    folder, _, name = key.removeprefix("rows/v1/").rpartition("/")
+    return f"{closed_folder(month)}rows/{folder}/{name.removesuffix('.parquet')}-{content[:12]}.parquet"
 
 
 def close_key(month: str) -> str:

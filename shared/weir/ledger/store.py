@@ -1,33 +1,36 @@
-"""The ledger's bucket: raw facts written once and read as a stream, and objects that are read, replaced or closed.
+"""The ledger's bucket: facts written once, and objects that are read, replaced or closed.
 
-Where things lie is core.ledger.layout's to say. A fact's name comes from its content and every write of one is
-conditional (`If-None-Match: *`), so a batch that is delivered twice, or retried after it was written in part, finds its
-objects there: S3 answers 412, and that is success. Every other failure is raised: Lambda then delivers the batch again.
+Where things lie is s3_keys' to say. A file of facts is named by its content and every write of one is conditional
+(`If-None-Match: *`), so a landing object that is delivered twice, or retried after it was written in part, finds its
+objects there: S3 answers 412, and that is success. Every other failure is raised: Lambda then delivers it again.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 import gzip
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from weir.errors import StorageError
 from weir.ledger import s3_keys
+from weir.ledger.fact_files import FactFile
 from weir.ledger.log_records import Poison, RawRecord
 from weir.ledger.log_subscription import KINDS, BatchError, inflate
 
 _MAX_OBJECT_BYTES = 256 * 1024**2
 _READERS = 8
+_CHUNK = 256 * 1024
 
 
 class StoreError(StorageError):
@@ -50,6 +53,7 @@ class Store:
     def __init__(self, bucket: str, client: Any = None) -> None:
         self.bucket = bucket
         self._client = client
+        self._old_facts: bool | None = None  # whether there are any; None is not known yet
 
     @property
     def client(self) -> Any:
@@ -68,45 +72,82 @@ class Store:
 
     # Facts
 
-    def write_facts(self, kind: str, day: date, records: Iterable[RawRecord]) -> bool:
-        """Write one kind and day as one object; False if it was there. Raises botocore's errors."""
-        lines = sorted({record.line() for record in records})
-        return self._write_once(s3_keys.facts_folder(kind, day), b"\n".join(lines) + b"\n", "ndjson")
+    def write_facts(self, file: FactFile) -> bool:
+        """Write one hour's facts as one object; False if they were there. Raises StoreError."""
+        return self.upload(s3_keys.fact_key(file.hour, file.name), file.path, once=True)
 
     def write_poison(self, poison: Poison, day: date | None) -> bool:
-        """Set one poison aside; False if it was there. Raises botocore's errors."""
-        return self._write_once(s3_keys.poison_folder(day), poison.line() + b"\n", "json")
+        """Set one poison aside; False if it was there. Raises StoreError."""
+        content = poison.line() + b"\n"
+        key = f"{s3_keys.poison_folder(day)}/{sha256(content).hexdigest()}.json.gz"
+        return self._put(key, gzip.compress(content, mtime=0), {}, True, None)
 
-    def fact_objects(self, first: date, last: date, kinds: Sequence[str] = KINDS) -> list[Stored]:
-        """The objects with facts of the days `first` to `last`, both included, by key. Raises StoreError."""
-        between = partial(self._between, first=first, last=last)
-        with _answers(), ThreadPoolExecutor(_READERS) as pool:
-            found = [entry for listed in pool.map(between, map(s3_keys.fact_days, kinds)) for entry in listed]
-        return sorted(found, key=lambda entry: entry.key)
+    def write_dropped(self, record: RawRecord) -> bool:
+        """Keep that the platform lost log lines; False if it was known. Raises StoreError."""
+        return self.write_json(s3_keys.dropped_key(record.at, record.event_id), record.body, once=True)
 
-    def lines(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[tuple[bytes, RawRecord]]:
-        """Each raw record of some objects with its line, a few objects in memory at a time. Raises StoreError.
+    def landed(self, key: str) -> Iterator[bytes]:
+        """The bytes of a landing object, in pieces. Raises StoreError."""
+        with _answers():
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            yield from body.iter_chunks(_CHUNK)
+
+    def fact_objects(self, first: date, last: date) -> list[Stored]:
+        """The objects with facts that the joins of the days `first` to `last` read, by key. Raises StoreError."""
+        first_hour, last_hour = s3_keys.hours_around(first, last)
+        # A slash is the character before 0: what lies in the last hour's folder comes before this.
+        end = f"{s3_keys.FACT_HOURS}{last_hour}0"
+        listed = self.objects(s3_keys.FACT_HOURS, f"{s3_keys.FACT_HOURS}{first_hour}")
+        found = list(takewhile(lambda entry: entry.key < end, listed))
+        if self._has_old_facts():
+            old_first, old_last = s3_keys.old_days_around(first, last)
+            between = partial(self._between, first=old_first, last=old_last)
+            with _answers(), ThreadPoolExecutor(_READERS) as pool:
+                for old in pool.map(between, map(s3_keys.old_fact_days, KINDS)):
+                    found += old
+        return sorted(found, key=attrgetter("key"))
+
+    def gathered(self, first: date, last: date) -> dict[str, Stored]:
+        """The objects that hold an hour's facts in one, by hour. Raises StoreError."""
+        first_hour, last_hour = s3_keys.hours_around(first, last)
+        end = f"{s3_keys.GATHERED_HOURS}{last_hour}0"
+        listed = self.objects(s3_keys.GATHERED_HOURS, f"{s3_keys.GATHERED_HOURS}{first_hour}")
+        return {
+            str(s3_keys.hour_of(entry.key)): entry
+            for entry in takewhile(lambda entry: entry.key < end, listed)
+        }
+
+    def download_all(self, keys: Mapping[str, Path]) -> None:
+        """Bring several objects, a few at a time. Raises StoreError."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(self.download, keys.keys(), keys.values()))
+
+    def old_records(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[RawRecord]:
+        """Each raw record of some objects of the first layout, a few in memory at a time. Raises StoreError.
 
         The keys of objects that are not what they should be are appended to `unreadable`.
         """
-        ahead: deque[Future[list[tuple[bytes, RawRecord]] | None]] = deque()
+        ahead: deque[Future[list[RawRecord] | None]] = deque()
         with _answers(), ThreadPoolExecutor(_READERS) as pool:
             try:
                 for number, key in enumerate(keys):
                     while len(ahead) < 2 * _READERS and number + len(ahead) < len(keys):
-                        ahead.append(pool.submit(self._read_facts, keys[number + len(ahead)]))
-                    lines = ahead.popleft().result()
-                    if lines is None:
+                        ahead.append(pool.submit(self._read_old_facts, keys[number + len(ahead)]))
+                    records = ahead.popleft().result()
+                    if records is None:
                         unreadable.append(key)
                     else:
-                        yield from lines
+                        yield from records
             finally:
                 for waiting in ahead:
                     waiting.cancel()
 
-    def records(self, keys: Sequence[str], unreadable: list[str]) -> Iterator[RawRecord]:
-        """Each raw record of some objects, as `lines` does."""
-        return (record for _, record in self.lines(keys, unreadable))
+    def dropped(self, first: date, last: date) -> list[datetime]:
+        """When the platform lost log lines, on the days `first` to `last`. Raises StoreError."""
+        with _answers():
+            found = self._between(s3_keys.DROPPED_DAYS, first, last)
+        milliseconds = (int(entry.key.rpartition("/")[2].partition("-")[0]) for entry in found)
+        return [datetime.fromtimestamp(ms / 1000, UTC) for ms in milliseconds]
 
     def count_poison(self) -> int:
         """How many records and batches are set aside. Raises StoreError."""
@@ -204,6 +245,24 @@ class Store:
         with path.open("rb") as file:
             return self._put(key, file, metadata or {}, once, replaces)
 
+    def copy(self, source: str, key: str, etag: str) -> bool:
+        """Have S3 copy an object with its metadata; False if the source's ETag is another. Raises StoreError."""
+        from botocore.exceptions import ClientError
+
+        with _answers():
+            try:
+                self.client.copy_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    CopySource={"Bucket": self.bucket, "Key": source},
+                    CopySourceIfMatch=f'"{etag}"',
+                )
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
+                    return False
+                raise
+        return True
+
     def read_json(self, key: str) -> dict[str, Any] | None:
         """An object that holds a JSON object; None if it is not there. Raises StoreError."""
         with _answers():
@@ -229,18 +288,19 @@ class Store:
         end = f"{prefix}{last + timedelta(days=1)}"
         return list(takewhile(lambda entry: entry.key < end, self.objects(prefix, f"{prefix}{first}")))
 
-    def _read_facts(self, key: str) -> list[tuple[bytes, RawRecord]] | None:
+    def _has_old_facts(self) -> bool:
+        # Nobody writes the first layout any more: what is not there now never will be.
+        if self._old_facts is None:
+            self._old_facts = next(iter(self.objects(s3_keys.OLD_FACTS)), None) is not None
+        return self._old_facts
+
+    def _read_old_facts(self, key: str) -> list[RawRecord] | None:
         body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         try:
             lines = inflate(body, _MAX_OBJECT_BYTES).splitlines()
-            return [(line, RawRecord.from_line(line)) for line in lines if line]
+            return [RawRecord.from_line(line) for line in lines if line]
         except (BatchError, ValueError):
             return None
-
-    def _write_once(self, folder: str, content: bytes, extension: str) -> bool:
-        key = f"{folder}/{sha256(content).hexdigest()}.{extension}.gz"
-        # Level 3: the ledger function's time is billed, and level 9 takes much of it for little size.
-        return self._conditional(key, gzip.compress(content, 3, mtime=0), IfNoneMatch="*")
 
     def _put(
         self, key: str, body: Any, metadata: Mapping[str, str], once: bool, replaces: str | None

@@ -176,7 +176,7 @@ def export_range(
     request: ExportRequest,
     folder: Path,
     now: datetime,
-    on_progress: compact.Progress = compact.silent,
+    on_progress: compact.Progress = compact.no_progress,
 ) -> list[Path]:
     """Write what `request` asks of a ledger into `folder`, with how complete it is; returns as `export` does.
 

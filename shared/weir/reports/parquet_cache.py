@@ -8,7 +8,7 @@ joined in the same way. Where a tail is too big to be joined while somebody wait
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -16,13 +16,23 @@ from pathlib import Path
 from uuid import uuid4
 
 from weir.ledger import s3_keys
-from weir.ledger.compact import Progress, around, build_day, fingerprint_of, is_rows, is_stale, silent
+from weir.ledger.compact import (
+    Progress,
+    Unit,
+    build_unit,
+    current_rows,
+    facts_around,
+    fingerprint_of,
+    is_stale,
+    no_progress,
+)
 from weir.ledger.duck import key_values
 from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
 
 TAIL = timedelta(days=2)  # today and the two days before it
 JOIN_AT_READ_BYTES = 24 * 1024**2  # of stored facts: what somebody may wait for
+_JOIN_AT_READ_OBJECTS = 1_000  # of facts, most of which lie in copies of whole hours
 _READERS = 8
 CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an export need room beside it
 
@@ -76,23 +86,24 @@ class RowFiles:
 
         With `corrections_until`, those as well that were found after, until that day. Raises StoreError.
         """
-        tell = on_progress or silent
+        tell = on_progress or no_progress
         self._cache.mkdir(parents=True, exist_ok=True)
         now = self._now()
         opened = Opened()
         listed = self._store.row_objects(first, last)
-        rows = {s3_keys.day_of(entry.key): entry for entry in listed if is_rows(entry)}
+        rows = current_rows(listed)
         stale = self._stale(first, last, now.date(), rows)
-        wanted = [entry for entry in listed if s3_keys.day_of(entry.key) not in stale or not is_rows(entry)]
+        wanted = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]  # corrections
+        wanted += [entry for day, units in rows.items() if day not in stale for entry in units]
         if corrections_until is not None and corrections_until > last:
             later = self._store.row_objects(last + timedelta(days=1), corrections_until)
-            wanted += [entry for entry in later if not is_rows(entry)]
+            wanted += [entry for entry in later if s3_keys.shard_of(entry.key) is None]
         as_of = now
         steps = len(wanted) + len(stale)
         for number, (day, (objects, known)) in enumerate(sorted(stale.items())):
-            if known and sum(entry.size for entry in objects) > self._join_at_read_bytes:
-                wanted.append(known)
-                as_of = min(as_of, known.modified)
+            if known and self._is_too_much(objects, known):
+                wanted += known
+                as_of = min(as_of, *(entry.modified for entry in known))
                 continue
             tell(f"join {day}", number, steps)
             opened.files.append(self._joined(day, objects))
@@ -107,10 +118,15 @@ class RowFiles:
         self._forget(opened.files)
         return opened
 
+    def _is_too_much(self, objects: Sequence[Stored], known: Sequence[Stored]) -> bool:
+        """Whether a day whose units are `known` is too big to be joined while somebody waits."""
+        size = sum(entry.size for entry in objects)
+        return len(known) > 1 or size > self._join_at_read_bytes or len(objects) > _JOIN_AT_READ_OBJECTS
+
     def _stale(
-        self, first: date, last: date, today: date, rows: dict[date | None, Stored]
-    ) -> dict[date, tuple[Sequence[Stored], Stored | None]]:
-        """The days whose rows are not those of their facts: the facts' objects, and the compaction if there is one."""
+        self, first: date, last: date, today: date, rows: Mapping[date, Sequence[Stored]]
+    ) -> dict[date, tuple[Sequence[Stored], Sequence[Stored]]]:
+        """The days whose rows are not those of their facts: the facts' objects, and the compacted units."""
         # Tomorrow too: a clock that runs ahead must not hide a request.
         asked = list(s3_keys.days(first, min(last, today + timedelta(days=1))))
         closed = {
@@ -121,11 +137,13 @@ class RowFiles:
         looked_at = [day for day in open_days if day >= today - TAIL or day not in rows]
         if not looked_at:
             return {}
-        facts = self._store.fact_objects(looked_at[0] - s3_keys.MARGIN, looked_at[-1] + s3_keys.MARGIN)
-        stale: dict[date, tuple[Sequence[Stored], Stored | None]] = {}
+        facts = self._store.fact_objects(looked_at[0], looked_at[-1])
+        stale: dict[date, tuple[Sequence[Stored], Sequence[Stored]]] = {}
         for day in looked_at:
-            objects, known = around(facts, day), rows.get(day)
-            if is_stale(objects, self._store.metadata(known.key) if known else None):
+            objects, known = facts_around(facts, day), rows.get(day, ())
+            if any(is_stale(objects, self._store.metadata(entry.key)) for entry in known) or (
+                objects and not known
+            ):
                 stale[day] = (objects, known)
         return stale
 
@@ -137,7 +155,7 @@ class RowFiles:
             path.parent.mkdir(exist_ok=True)
             part = path.with_name(f"{path.name}.{uuid4().hex}.part")
             try:
-                build_day(self._store, self._book, day, part, objects=objects)
+                build_unit(self._store, self._book, Unit(day), part, objects=objects)
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)

@@ -343,12 +343,7 @@ class LedgerReader:
 
     def _count_dropped(self, filters: Filters) -> int:
         """How often the platform itself said in the range that it lost log lines."""
-        first, last = filters.days
-        listed = self._store.fact_objects(first, last, ["platform.logsDropped"])
-        unreadable: list[str] = []
-        records = self._store.records([entry.key for entry in listed], unreadable)
-        events = {(record.log_group, record.event_id): record.at for record in records}
-        return sum(filters.start <= at < filters.end for at in events.values())
+        return sum(filters.start <= at < filters.end for at in self._store.dropped(*filters.days))
 
 
 def _completeness(

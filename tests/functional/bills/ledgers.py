@@ -10,7 +10,6 @@ from infra.costs.bills.reconcile import Ask
 from tests import log_lines as lines
 from weir.ledger.duck import open_ledger, write_rows
 from weir.ledger.join import join
-from weir.ledger.log_subscription import read_batch
 from weir.ledger.row import Row
 from weir.pricing.price_book import PriceBook
 
@@ -42,7 +41,7 @@ def rows_of(start: datetime, hours: int, *, per_hour: int = 6, seed: int = 7) ->
                     lines.log_event(line, f"{name}-{n}", round(at.timestamp() * 1000))
                     for n, line in enumerate(request)
                 ]
-    return join(read_batch(lines.batch(written), region="us-east-1").records, BOOK)
+    return join(lines.read_batch(lines.batch(written), region="us-east-1").records, BOOK)
 
 
 def ledger(folder: Path, rows: Iterable[Row]) -> Ask:

@@ -21,7 +21,7 @@ from weir.ledger.completeness import Completeness, Logs, reconcile_completeness
 from weir.ledger.ingest import ingest
 from weir.ledger.join import join
 from weir.ledger.log_groups import FoundEvent, LogReader, LogsError
-from weir.ledger.store import Store
+from weir.ledger.store import Store, StoreError
 from weir.pricing.price_book import PriceBook
 
 BOOK = PriceBook.load()
@@ -171,7 +171,7 @@ def test_a_store_that_fails_loses_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(store.client, "put_object", fails_at_the_third)
-        with pytest.raises(ClientError, match="SlowDown"):
+        with pytest.raises(StoreError, match="SlowDown"):
             run(store)
     assert hours(store) == {}
     assert run(store).as_json()["backfilled"] > 0

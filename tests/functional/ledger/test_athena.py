@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from functions.finance import app as finance
 from tests import log_lines as lines
+from tests.buckets import landed
 from weir.ledger import s3_keys
 from weir.ledger.compact import compact
 from weir.ledger.store import Store
@@ -115,7 +116,7 @@ def stored(bucket: str, context: Any, tmp_path: Path) -> Path:
             usage=lines.usage(100 * n, None if n == 7 else n),
         )
     ]
-    ledger.handler(lines.batch(lines.log_events(written)), context)
+    ledger.handler(landed(lines.batch(lines.log_events(written))), context)
     compact(Store(bucket), PriceBook.load(), DAY, DAY, tmp_path)
     folder = tmp_path / f"dt={DAY}"
     folder.mkdir()

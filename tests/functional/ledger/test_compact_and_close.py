@@ -11,7 +11,7 @@ import pytest
 from tests import log_lines as lines
 from weir.ledger import s3_keys
 from weir.ledger.close import CloseError, close, correct, verify
-from weir.ledger.compact import build_day, compact
+from weir.ledger.compact import Unit, build_unit, compact
 from weir.ledger.duck import open_ledger
 from weir.ledger.ingest import ingest
 from weir.ledger.reprice import reprice
@@ -82,7 +82,7 @@ def test_a_day_is_compacted_when_its_facts_have_changed_and_not_otherwise(
     told: list[tuple[str, int, int]] = []
     done = compact(store, BOOK, DAY - ONE, DAY + ONE, tmp_path, lambda *step: told.append(step))
     assert (done.days, done.rows, done.skipped) == ([DAY], 1, 2)
-    assert told[-1] == ("compact", 3, 3)
+    assert told[-1] == ("compact", 1, 1)
     assert compact(store, BOOK, DAY - ONE, DAY + ONE, tmp_path).days == []
     log(store, "r1")  # its report is late, the rest a repetition
     assert compact(store, BOOK, DAY - ONE, DAY + ONE, tmp_path).days == [DAY]
@@ -91,23 +91,20 @@ def test_a_day_is_compacted_when_its_facts_have_changed_and_not_otherwise(
     ]
 
 
-def test_a_day_has_the_same_bytes_in_any_number_of_shards(store: Store, tmp_path: Path) -> None:
+def test_a_day_has_the_same_rows_in_any_number_of_shards(store: Store, tmp_path: Path) -> None:
     for number in range(60):
-        log(
-            store,
-            f"r{number}",
-            after=timedelta(minutes=number),
-            only=slice(3 if number % 4 == 0 else 0, None),
-        )
-    whole = build_day(store, BOOK, DAY, tmp_path / "whole.parquet")
-    shards = build_day(store, BOOK, DAY, tmp_path / "shards.parquet", shard_bytes=2000)
-    assert whole.rows == shards.rows == 60
-    assert whole.path.read_bytes() == shards.path.read_bytes()
-    with open_ledger([shards.path]) as connection:
+        only = slice(3 if number % 4 == 0 else 0, None)
+        log(store, f"r{number}", after=timedelta(minutes=number), only=only)
+    whole = build_unit(store, BOOK, Unit(DAY), tmp_path / "whole.parquet")
+    shards = [build_unit(store, BOOK, Unit(DAY, n, 5), tmp_path / f"{n}.parquet") for n in range(5)]
+    assert whole.rows == sum(shard.rows for shard in shards) == 60
+    assert max(shard.rows for shard in shards) < 30
+    sql = "SELECT * FROM ledger ORDER BY request_id"
+    with open_ledger([whole.path]) as one, open_ledger([shard.path for shard in shards]) as many:
+        assert one.execute(sql).fetchall() == many.execute(sql).fetchall()
         # Where a request left a report alone, its stream's other requests say where it ran: in another shard, mostly.
         sql = "SELECT join_status, COUNT(*), COUNT(architecture) FROM ledger GROUP BY 1 ORDER BY 1"
-        assert connection.execute(sql).fetchall() == [("bill_only", 15, 15), ("complete", 45, 45)]
-    assert [path.name for path in tmp_path.iterdir() if "parquet" not in path.name] == []
+        assert many.execute(sql).fetchall() == [("bill_only", 15, 15), ("complete", 45, 45)]
 
 
 def test_a_request_over_midnight_is_one_row_on_the_day_of_its_report(store: Store, tmp_path: Path) -> None:
@@ -168,7 +165,7 @@ def test_files_are_fetched_once_and_the_cache_keeps_within_its_size(store: Store
 
 def test_an_object_that_cannot_be_read_is_named_whoever_joined_the_day(store: Store, tmp_path: Path) -> None:
     log(store, "r1")
-    broken = f"facts/v1/kind=platform.report/dt={DAY}/broken.ndjson.gz"
+    broken = f"facts/v2/hour={DAY}T12/broken.parquet"
     store.client.put_object(Bucket=store.bucket, Key=broken, Body=b"no gzip")
     now = lines.NOON + timedelta(hours=1)
     reader = RowFiles(store, BOOK, tmp_path / "cache", lambda: now)
@@ -241,7 +238,8 @@ def test_a_month_is_closed_once_it_is_over_and_compacted(store: Store, tmp_path:
     assert document["join_status"] == {"complete": 1}
     assert document["price_book_versions"] == [BOOK.version]
     assert document["completeness"] == {str(DAY): {"hours": {}}}
-    assert list(document["days"]) == [str(DAY)]
+    assert [unit["rows_key"] for unit in document["units"]] == [s3_keys.rows_key(DAY)]
+    assert document["warnings"][0].startswith("reports were not counted on 29 days: 2026-11-01, ")
     assert Decimal(document["totals"]["total"]) == sum(
         Decimal(document["totals"][name]) for name in document["totals"] if name.startswith("cost_")
     )
@@ -277,7 +275,7 @@ def test_late_facts_of_a_closed_month_become_corrections_on_the_day_they_are_fou
     assert {entry.key: entry.etag for entry in store.row_objects(FIRST, LAST)} == kept
     assert verify(store, MONTH, tmp_path).problems == []
     # As if nothing had been closed: the sums of rows and corrections are those of the facts.
-    whole = build_day(store, BOOK, DAY, tmp_path / "whole.parquet")
+    whole = build_unit(store, BOOK, Unit(DAY), tmp_path / "whole.parquet")
     sql = (
         "SELECT request_id, {outcome} SUM(records), SUM(billed_ms), SUM(billed_invocations), SUM(input_tokens), SUM(total)"
         " FROM ledger GROUP BY ALL ORDER BY ALL"
@@ -322,7 +320,7 @@ def test_what_overwrites_a_closed_day_is_found_and_put_back(store: Store, tmp_pa
     closed(store, tmp_path)
     stray, strange = s3_keys.rows_key(DAY), s3_keys.rows_key(DAY + ONE)
     log(store, "late")
-    built = build_day(store, BOOK, DAY, tmp_path / "built.parquet")
+    built = build_unit(store, BOOK, Unit(DAY), tmp_path / "built.parquet")
     for key in (stray, strange):
         store.upload(key, built.path)
     problems = verify(store, MONTH, tmp_path).problems
@@ -379,10 +377,15 @@ def test_new_prices_reach_a_closed_month_as_corrections_and_only_if_asked(
 def test_the_closing_document_is_written_last(store: Store, tmp_path: Path) -> None:
     log(store, "r1")
     compact(store, BOOK, FIRST, LAST, tmp_path)
-    put: list[str] = []
-    store.client.meta.events.register(
-        "before-call.s3.PutObject", lambda params, **_: put.append(params["url_path"].rpartition("/")[2])
-    )
+    asked: list[str] = []
+    for name in ("CopyObject", "PutObject", "GetObject"):
+        store.client.meta.events.register(
+            f"before-call.s3.{name}",
+            lambda params, model, **_: asked.append(f"{model.name} {params['url_path'].rpartition('/')[2]}"),
+        )
     document = close(store, MONTH, AFTER, tmp_path)
-    assert len(put) == 2 and put[0].startswith("dt%3D2026-11-22-") and put[1] == "close.json"
+    wanted = document["units"][0]["rows-sha256"][:12]
+    # No row is read: what the document says of them lies beside them.
+    assert [call for call in asked if "parquet" in call] == [f"CopyObject rows-{wanted}.parquet"]
+    assert asked[-2:] == ["PutObject close.json", "GetObject close.json"]
     assert json.loads(json.dumps(document)) == document

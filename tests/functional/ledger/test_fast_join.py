@@ -13,7 +13,6 @@ from tests.fuzz.fast_join import DAY, Facts, compare, one_case, stored, write_fa
 from weir.ledger import fast_join
 from weir.ledger.fast_join import join_unit
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import read_batch
 from weir.pricing.price_book import PriceBook
 
 
@@ -31,7 +30,7 @@ def facts_of(written: list[list[str]]) -> tuple[Facts, list[RawRecord]]:
             lines.log_event(message, f"{number:036d}{place:020d}", lines.NOON_MS + number * 10 + place)
             for place, message in enumerate(messages)
         ]
-        batch = read_batch(lines.batch(events, log_stream=f"s{number}"), region="us-east-1")
+        batch = lines.read_batch(lines.batch(events, log_stream=f"s{number}"), region="us-east-1")
         by_id = {event["id"]: event["message"] for event in events}
         records += batch.records
         facts += [stored(record, by_id[record.event_id]) for record in batch.records]

@@ -22,6 +22,7 @@ from functions.finance import app as finance
 from functions.ledger import app as ledger
 from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
+from tests.buckets import landed
 from weir.outcomes import Outcome
 from weir.reports.web import PageFiles
 
@@ -47,7 +48,7 @@ def client(bucket: str, context: Any) -> Iterator[TestClient]:
         lines.report("r3", 30_000, status="timeout"),
         lines.completed("r4", outcome="invalid_output"),
     ]
-    ledger.handler(lines.batch(lines.log_events(written)), context)
+    ledger.handler(landed(lines.batch(lines.log_events(written))), context)
     with TestClient(finance.create_app(At())) as made:
         yield made
 
@@ -87,7 +88,7 @@ def test_pages_join_up_and_new_rows_do_not_shift_them(client: TestClient, contex
     later = [
         lines.log_event(line, f"n{n}", lines.NOON_MS + 60_000) for n, line in enumerate(lines.request("r5"))
     ]
-    ledger.handler(lines.batch(later), context)
+    ledger.handler(landed(lines.batch(later)), context)
     second = client.get("/api/requests", params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert [row["request_id"] for row in (*first["rows"], *second["rows"])] == ["r4", "r3", "r2", "r1"]
     assert second["next_cursor"] is None
@@ -97,7 +98,7 @@ def test_pages_join_up_and_new_rows_do_not_shift_them(client: TestClient, contex
 def test_a_late_half_completes_its_row_at_the_next_look(client: TestClient, context: Any) -> None:
     assert client.get("/api/requests/r4").json()["row"]["join_status"] == "usage_only"
     ledger.handler(
-        lines.batch([lines.log_event(lines.report("r4", 500), "late", lines.NOON_MS + 900)]), context
+        landed(lines.batch([lines.log_event(lines.report("r4", 500), "late", lines.NOON_MS + 900)])), context
     )
     row = client.get("/api/requests/r4").json()["row"]
     assert (row["join_status"], row["billed_ms"]) == ("complete", 500)
@@ -122,7 +123,7 @@ def test_the_report_says_what_is_known_and_what_is_not(client: TestClient) -> No
 def test_an_object_that_cannot_be_read_is_counted_and_hides_nothing_else(
     client: TestClient, bucket: str
 ) -> None:
-    key = "facts/v1/kind=platform.report/dt=2026-11-22/broken.ndjson.gz"
+    key = "facts/v2/hour=2026-11-22T12/broken.parquet"
     for body in (b"no gzip", gzip.compress(b"{}\n"), gzip.compress(b"{")):
         boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         report = client.get("/api/report").json()
@@ -132,15 +133,15 @@ def test_an_object_that_cannot_be_read_is_counted_and_hides_nothing_else(
 def test_text_that_utf8_cannot_carry_spoils_no_answer(client: TestClient, context: Any) -> None:
     half = "a\ud800b"
     odd = lines.completed("r6", model=half, model_returned=half, tags={half: half}, schema=half)
-    ledger.handler(lines.batch([lines.log_event(odd, "odd")]), context)
+    ledger.handler(landed(lines.batch([lines.log_event(odd, "odd")])), context)
     assert client.get("/api/requests/r6").json()["row"]["model_returned"] == "a?b"
     report = client.get("/api/report", params={"by": "tag:team"}).json()
     assert "a?b" in [group["name"] for group in report["breakdowns"]["model"]]
 
 
 def test_what_was_set_aside_is_counted(client: TestClient, context: Any) -> None:
-    ledger.handler(lines.batch([7]), context)
-    ledger.handler(lines.batch(lines.log_events([lines.platform("logsDropped", None)], "d")), context)
+    ledger.handler(landed(lines.batch([7])), context)
+    ledger.handler(landed(lines.batch(lines.log_events([lines.platform("logsDropped", None)], "d"))), context)
     completeness = client.get("/api/report").json()["completeness"]
     assert (completeness["set_aside"], completeness["logs_dropped"]) == (1, 1)
 

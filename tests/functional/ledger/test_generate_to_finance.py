@@ -9,7 +9,7 @@ import pytest
 
 from functions.ledger import app as ledger
 from tests import log_lines as lines
-from tests.buckets import facts_of
+from tests.buckets import facts_of, landed
 from tests.functional.generate.door import BLOG_POST, Answer, door
 from tests.functional.generate.scripted import DONE, END, HEAD, USAGE, Step, chunk, provider, status
 from weir.ledger.join import join
@@ -64,7 +64,7 @@ def booked(written: list[str], request_id: str, billed_ms: int, bucket: str, con
         *written,
         lines.report(request_id, billed_ms, initDurationMs=250.0),
     ]
-    event = lines.batch(lines.log_events(whole))
+    event = landed(lines.batch(lines.log_events(whole)))
     ledger._store.cache_clear()
     for _ in range(2):
         assert ledger.handler(event, context)["poison"] == 0

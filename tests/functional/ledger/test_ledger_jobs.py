@@ -23,7 +23,7 @@ NOW = lines.NOON + timedelta(hours=1)
 @pytest.fixture
 def store(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The bucket, and the function at one o'clock with a temporary folder of its own."""
-    monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,reconcile_completeness,export,close")
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,compact_unit,reconcile_completeness,export,close")
     monkeypatch.setattr(jobs, "_now", lambda: NOW)
     monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
     for cached in (jobs._store, jobs._book):
@@ -134,12 +134,33 @@ def test_reports_are_counted_in_the_log_group_and_brought_in(
     assert run(capsys, task="compact")[0]["rows"] == 1
 
 
+def test_a_run_with_much_to_do_starts_itself_for_each_unit_of_each_day(
+    store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        log(store, f"r{number}", lines.NOON + timedelta(minutes=number))
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(jobs, "FAN_OUT_BYTES", 0)
+    monkeypatch.setattr(jobs, "_start", started.append)
+    monkeypatch.setattr("weir.ledger.compact.UNIT_BYTES", 40_000)
+    done, _ = run(capsys, task="compact")
+    assert (done["rows"], done["units_started"]) == (0, len(started))
+    assert len(started) > 1 and {event["task"] for event in started} == {"compact_unit"}
+    # One dies half way, and is started again; another runs twice.
+    rows = [run(capsys, **event)[0]["rows"] for event in [*started[1:], started[1]]]
+    assert rows[-1] == 0
+    assert not [entry for entry in store.row_objects(NOW.date(), NOW.date()) if "rows.parquet" in entry.key]
+    rows.append(run(capsys, **started[0])[0]["rows"])
+    assert sum(rows) == 20
+    assert run(capsys, task="compact")[0]["units_started"] == 0
+
+
 @pytest.mark.parametrize(
     ("event", "said"),
     [
         (
             {},
-            "expected a task of compact, reconcile_completeness, export, close .WEIR_LEDGER_TASKS., got 'None'",
+            "expected a task of compact, compact_unit, reconcile_completeness, export, close .WEIR_LEDGER_TASKS., got 'None'",
         ),
         ({"task": "compact", "days": 0}, "days: expected a number from 1 to 400, got '0'"),
         ({"task": "compact", "days": True}, "days: expected a number"),

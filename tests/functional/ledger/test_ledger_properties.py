@@ -19,7 +19,7 @@ def test_every_property_holds_through_the_life_of_a_month(seed: int, monkeypatch
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:
-    """Days joined without the days around them: requests over midnight fall apart."""
+    """Days joined without the hours around them: requests over midnight fall apart."""
     patch.setattr(s3_keys, "MARGIN", timedelta(0))
 
 

@@ -24,7 +24,7 @@ from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
 from tests.bench import ledger_export
 from tests.browser import PATIENCE_S, Browser, Page, find_chromium
-from tests.buckets import prepare_bucket
+from tests.buckets import landed, prepare_bucket
 from weir.ledger.close import close, correct
 from weir.ledger.compact import compact
 from weir.ledger.store import Store
@@ -176,7 +176,7 @@ def story(moto_url: str) -> Iterator[Site]:
         patch.setenv("WEIR_LEDGER_TASKS", "export")
         with Site(At()) as served:
             context = SimpleNamespace(aws_request_id="7f0c1c4e", function_name="ledger")
-            ledger.handler(lines.batch(told()), context)
+            ledger.handler(landed(lines.batch(told())), context)
             yield served
 
 
@@ -316,7 +316,7 @@ def test_money_is_text_until_it_is_drawn(site: Site, page: Page) -> None:
 
 def test_what_a_model_was_called_is_never_markup(nothing: Site, page: Page, context: Any) -> None:
     hostile = lines.request("hostile", model=HOSTILE, model_returned=None, tags={"feature": HOSTILE})
-    ledger.handler(lines.batch(lines.log_events(hostile)), context)
+    ledger.handler(landed(lines.batch(lines.log_events(hostile))), context)
     page.open(f"{nothing.url}/?{RANGE}&by=model", READY)
     assert HOSTILE in page.text("#breakdowns") and HOSTILE in page.text("#rows")
     assert HOSTILE in page.text("#cost-legend")
@@ -328,7 +328,7 @@ def test_what_a_model_was_called_is_never_markup(nothing: Site, page: Page, cont
 def test_a_tag_may_be_called_like_a_member_of_every_object(nothing: Site, page: Page, context: Any) -> None:
     for n, name in enumerate(("constructor", "__proto__", "search")):
         one = lines.request(f"r{n}", tags={"feature": name})
-        ledger.handler(lines.batch(lines.log_events(one, f"e{n}")), context)
+        ledger.handler(landed(lines.batch(lines.log_events(one, f"e{n}"))), context)
     page.open(f"{nothing.url}/?{RANGE}&by=feature", READY)
     assert page.evaluate("document.querySelector('#failure').hidden")
     legend = page.text("#cost-legend")
@@ -372,11 +372,11 @@ def corrected(moto_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, co
         lines.log_event(line, f"c{n}", at_ms + n) for n, line in enumerate(lines.request("late-one")[:3])
     ]
     with Site(At()) as served:
-        ledger.handler(lines.batch(first), context)
+        ledger.handler(landed(lines.batch(first)), context)
         compact(store, prices, october.date(), october.date(), tmp_path)
         close(store, "2026-10", lines.NOON, tmp_path)
         report = lines.log_event(lines.report("late-one", 2068), "late", at_ms + 9)
-        ledger.handler(lines.batch([report]), context)
+        ledger.handler(landed(lines.batch([report])), context)
         correct(store, prices, "2026-10", lines.NOON, tmp_path)
         yield served
 
@@ -413,7 +413,7 @@ def test_a_budget_without_a_forecast_says_why_and_nothing_unknown(
     nothing: Site, page: Page, monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
     monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "0.0001")
-    ledger.handler(lines.batch(lines.log_events(lines.request("only"))), context)
+    ledger.handler(landed(lines.batch(lines.log_events(lines.request("only")))), context)
     page.open(f"{nothing.url}/?{RANGE}", READY)
     for place in ("#budget-body", "#notices"):
         said = page.text(place)

@@ -10,7 +10,7 @@ import pytest
 from tests import previous_ledger
 from tests.previous_ledger import CLOSED, FIRST, LAST, NOW
 from weir.ledger.close import close, correct, verify
-from weir.ledger.compact import build_day, compact
+from weir.ledger.compact import Unit, build_unit, compact
 from weir.ledger.duck import open_ledger
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
@@ -82,7 +82,7 @@ def test_days_are_joined_anew_from_the_facts_to_the_same_requests_and_quantities
 ) -> None:
     """Prices may be others today; what was billed is not."""
     days = [FIRST.replace(day=30), FIRST.replace(day=31), LAST.replace(day=1)]
-    files = [build_day(store, BOOK, day, tmp_path / f"{day}.parquet").path for day in days]
+    files = [build_unit(store, BOOK, Unit(day), tmp_path / f"{day}.parquet").path for day in days]
     names = ("records", "billed_ms", "billed_invocations", "input_tokens", "output_tokens", "streamed_bytes")
     summed = ", ".join(f"COALESCE(SUM({name}), 0)" for name in names)
     sql = f"SELECT request_id, {summed} FROM ledger WHERE day >= DATE '2026-10-30' GROUP BY 1"

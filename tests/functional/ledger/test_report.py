@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from functions.finance import app as finance
 from functions.ledger import app as ledger
 from tests import log_lines as lines
-from tests.buckets import facts_of
+from tests.buckets import facts_of, landed
 from tests.made_ledger import row_as_json
 from weir.ledger.close import close, correct
 from weir.ledger.compact import compact
@@ -66,7 +66,7 @@ def events() -> list[dict[str, Any]]:
 @pytest.fixture
 def client(bucket: str, context: Any) -> Iterator[TestClient]:
     ledger._store.cache_clear()
-    ledger.handler(lines.batch(events()), context)
+    ledger.handler(landed(lines.batch(events())), context)
     with TestClient(finance.create_app(At())) as made:
         yield made
 
@@ -283,7 +283,7 @@ def test_the_same_question_is_asked_of_the_engine_once_until_a_row_changes(
     assert len(asked) == 1
     at_ms = round(NOW.timestamp() * 1000) - 60_000
     late = [lines.log_event(line, f"late{n}", at_ms + n) for n, line in enumerate(lines.request("late"))]
-    ledger.handler(lines.batch(late), context)
+    ledger.handler(landed(lines.batch(late)), context)
     assert report(client, **query)["totals"]["requests"] == before + 1
     assert len(asked) == 2
 
@@ -297,7 +297,7 @@ def test_what_comes_after_a_close_is_money_of_the_day_it_was_partand_stays_with_
     october = report(client, end="2026-11-01")["totals"]
     at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
     late = lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)
-    ledger.handler(lines.batch([late]), context)
+    ledger.handler(landed(lines.batch([late])), context)
     correct(store, book, "2026-10", NOW, tmp_path)
     assert report(client, end="2026-11-01")["totals"] == october
     after = report(client, "2026-11-01", "2026-11-03")
@@ -318,7 +318,9 @@ def corrected(client: TestClient, bucket: str, context: Any, tmp_path: Path) -> 
     compact(store, book, date(2026, 10, 1), date(2026, 10, 31), tmp_path)
     close(store, "2026-10", NOW, tmp_path)
     at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
-    ledger.handler(lines.batch([lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)]), context)
+    ledger.handler(
+        landed(lines.batch([lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)])), context
+    )
     correct(store, book, "2026-10", NOW, tmp_path)
     after = next(row for row in rows_of(bucket) if row.request_id == "r04").cost.total
     assert after > before
@@ -376,7 +378,7 @@ def test_a_request_is_partby_its_id_at_any_age_and_nobody_else_is(
 ) -> None:
     at_ms = round(datetime(2025, 2, 3, 12, tzinfo=UTC).timestamp() * 1000)
     old = [lines.log_event(line, f"old{n}", at_ms + n) for n, line in enumerate(lines.request("old"))]
-    ledger.handler(lines.batch(old), context)
+    ledger.handler(landed(lines.batch(old)), context)
     for first in (date(2025, 2, 1), date(2026, 10, 20)):
         compact(Store(bucket), PriceBook.load(), first, first + timedelta(days=13), tmp_path)
     assert client.get("/api/requests/old").json()["row"]["day"] == "2025-02-03"

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from tests import log_lines as lines
 from tests.buckets import facts_of
-from weir.ledger.ingest import ingest
+from weir.ledger.ingest import ingest, store_records
 from weir.ledger.join import join
 from weir.ledger.log_records import Poison
-from weir.ledger.log_subscription import read_batch
 from weir.ledger.store import Store, StoreError
 from weir.pricing.price_book import PriceBook
 
@@ -52,7 +51,7 @@ def test_any_deliveries_are_read_back_as_the_rows_of_what_was_logged(
             size = choice.randint(1, len(shuffled))
             ingest(lines.batch(shuffled[:size]), store)
             shuffled = shuffled[size:]
-    logged = read_batch(lines.batch(events)).records
+    logged = lines.read_batch(lines.batch(events)).records
     for reader in (store, store, Store(store.bucket, store.client)):
         found = facts_of(reader, DAY, DAY + timedelta(days=4))
         assert join(found, BOOK) == join(logged, BOOK)
@@ -72,34 +71,15 @@ def test_days_are_read_from_first_to_last_and_no_others(bucket: str) -> None:
     assert read(DAY + timedelta(days=3), DAY + timedelta(days=9)) == []
 
 
-def test_what_is_written_again_is_there_already(bucket: str) -> None:
+def test_what_is_written_again_is_there_already(bucket: str, tmp_path: Path) -> None:
     store = Store(bucket)
-    records = list(read_batch(lines.batch(lines.log_events(lines.request("r1")))).records)
-    assert store.write_facts("request.completed", DAY, records)
-    assert not store.write_facts("request.completed", DAY, records[::-1])
+    records = list(lines.read_batch(lines.batch(lines.log_events(lines.request("r1")))).records)
+    assert store_records(records, store, tmp_path) == 1
+    assert store_records(records[::-1], store, tmp_path) == 0
     poison = Poison("reason", None, None, None, "raw")
     assert store.write_poison(poison, None)
     assert not store.write_poison(poison, None)
     assert store.count_poison() == 1
-
-
-def test_records_are_read_object_by_object_and_what_cannot_be_read_is_named(bucket: str) -> None:
-    store = Store(bucket)
-    for number in range(40):
-        ingest(lines.batch(lines.log_events(lines.request(f"r{number}"), f"e{number}-")), store)
-    broken = f"facts/v1/kind=platform.report/dt={DAY}/broken.ndjson.gz"
-    store.client.put_object(Bucket=bucket, Key=broken, Body=b"no gzip")
-    keys = [entry.key for entry in store.fact_objects(DAY, DAY)]
-    assert keys == sorted(keys) and broken in keys
-    fetched: list[str] = []
-    store.client.meta.events.register("before-call.s3.GetObject", lambda **_: fetched.append(""))
-    unreadable: list[str] = []
-    records = store.lines(keys, unreadable)
-    line, record = next(records)
-    assert type(record).from_line(line) == record
-    assert len(fetched) < len(keys) / 2
-    assert len(list(records)) == 40 * 4 - 1
-    assert unreadable == [broken]
 
 
 def test_an_object_is_replaced_only_in_the_state_that_was_seen(bucket: str, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from tests import log_lines as lines
 from weir.ledger.join import join
-from weir.ledger.log_subscription import read_batch
 from weir.ledger.row import Row
 from weir.pricing.cost import TokensBought, UsageQuantities, price_request
 from weir.pricing.price_book import PriceBook
@@ -29,7 +28,7 @@ INPUT, CACHED, OUTPUT = (
 
 def rows(*deliveries: list[dict[str, Any]]) -> list[Row]:
     """The rows of log events that came in several deliveries."""
-    batches = [read_batch(lines.batch(events), region="us-east-1") for events in deliveries]
+    batches = [lines.read_batch(lines.batch(events), region="us-east-1") for events in deliveries]
     assert not any(batch.poison for batch in batches)
     return join([record for batch in batches for record in batch.records], BOOK)
 

@@ -17,7 +17,6 @@ from weir.ledger import join as joining
 from weir.ledger import log_subscription
 from weir.ledger.join import join
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import read_batch
 from weir.ledger.request_log import RequestRecords
 
 
@@ -29,7 +28,7 @@ def test_every_property_holds_in_any_world_against_the_oracle(seed: int) -> None
 
 def test_the_oracle_knows_what_a_request_costs_by_hand() -> None:
     # 1,600 ms of 512 MB arm64 are 0.8 GB-seconds; 1,000 and 500 tokens of gpt-4o-mini at 0.15 and 0.60 a million.
-    records = read_batch(lines.batch(lines.log_events(lines.request("r1"))), region="us-east-1").records
+    records = lines.read_batch(lines.batch(lines.log_events(lines.request("r1"))), region="us-east-1").records
     (row,) = join(records, ledger.BOOK)
     assert row.cost.components.lambda_duration == Decimal("0.8") * Decimal("0.0000133334")
     assert row.cost.components.lambda_request == Decimal("0.0000002")
@@ -99,14 +98,14 @@ def forgeries_believed(patch: pytest.MonkeyPatch) -> None:
 
 
 def poison_stops_its_batch(patch: pytest.MonkeyPatch) -> None:
-    original = log_subscription._read_events
+    original = log_subscription.read_events
 
     def read(events: Any, *where: Any) -> Any:
         batch = original(events, *where)
         first = batch.poison[0].offset if batch.poison else None
         return batch if first is None else replace(batch, records=batch.records[:first])
 
-    patch.setattr(log_subscription, "_read_events", read)
+    patch.setattr(log_subscription, "read_events", read)
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:

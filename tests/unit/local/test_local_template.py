@@ -42,7 +42,19 @@ Resources:
         AuthType: NONE
         Cors: !If [IsX, {AllowOrigins: !Ref Origins}, !Ref AWS::NoValue]
       Events:
-        Lines: {Type: CloudWatchLogs, Properties: {LogGroupName: !Ref Log, FilterPattern: ""}}
+        Landed:
+          Type: EventBridgeRule
+          Properties:
+            Pattern:
+              source: [aws.s3]
+              detail: {bucket: {name: [!Ref Books]}, object: {key: [{prefix: landing/}]}}
+  Stream:
+    Type: AWS::KinesisFirehose::DeliveryStream
+    Properties:
+      ExtendedS3DestinationConfiguration: {BucketARN: !GetAtt Books.Arn, Prefix: landing/}
+  Lines:
+    Type: AWS::Logs::SubscriptionFilter
+    Properties: {LogGroupName: !Ref Log, FilterPattern: "", DestinationArn: !GetAtt Stream.Arn}
 """
 
 
@@ -64,7 +76,7 @@ def test_a_functions_settings_are_resolved_and_merged_with_the_globals(tmp_path:
     }
     assert (one.memory_mb, one.timeout_s, one.region) == (512, 3, "eu-west-1")
     assert one.log_group == "/w/weir/x"
-    assert one.subscriptions == (LogSubscription("Lines", "/w/weir/x", ""),)
+    assert one.subscriptions == (LogSubscription("Lines", "/w/weir/x", "", "weir-books", "landing/"),)
     assert one.url is not None
     assert not one.url.streams
     assert one.url.cors is not None

@@ -1,6 +1,6 @@
-"""Where things lie in the bucket: every key tells its day, months have their days, and a fingerprint its facts."""
+"""Where things lie in the bucket: every key tells its day, rows their shard, months have their days, and a fingerprint its facts."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -14,12 +14,18 @@ days = st.dates(date(1970, 1, 1), date(2999, 12, 31))
 
 @given(days)
 def test_every_key_with_a_day_tells_it(day: date) -> None:
+    at = datetime(day.year, day.month, day.day, 5, 59, tzinfo=UTC)
     keys = [
-        *(f"{s3_keys.facts_folder(kind, day)}/{'a' * 64}.ndjson.gz" for kind in KINDS),
+        *(f"{s3_keys.old_fact_days(kind)}{day}/{'a' * 64}.ndjson.gz" for kind in KINDS),
+        s3_keys.fact_key(at, "a" * 64),
+        s3_keys.gathered_key(s3_keys.hour_name(at)),
+        s3_keys.dropped_key(at, "e1"),
         f"{s3_keys.poison_folder(day)}/{'a' * 64}.json.gz",
         s3_keys.rows_key(day),
+        s3_keys.rows_key(day, 3, 12),
+        s3_keys.rollup_key(s3_keys.rows_key(day, 3, 12)),
+        s3_keys.closed_rows_key("2026-10", s3_keys.rows_key(day, 3, 12), "ab" * 32),
         s3_keys.correction_copy_key(day, "2026-10", 12, "ab" * 32),
-        s3_keys.closed_day_key(day, "ab" * 32),
         s3_keys.completeness_key(day),
     ]
     assert {s3_keys.day_of(key) for key in keys} == {day}
@@ -46,3 +52,16 @@ def test_a_fingerprint_is_that_of_the_names_in_any_order(keys: list[str]) -> Non
     shuffled = [*reversed(keys), *keys[:2]]
     assert s3_keys.fingerprint(shuffled) == s3_keys.fingerprint(keys)
     assert s3_keys.fingerprint([*keys, "one more\x00"]) != s3_keys.fingerprint(keys)
+
+
+def test_rows_tell_their_shard_and_corrections_have_none() -> None:
+    day = date(2026, 10, 3)
+    assert [s3_keys.shard_of(s3_keys.rows_key(day, *shard)) for shard in ((0, 1), (3, 12))] == [
+        (0, 1),
+        (3, 12),
+    ]
+    assert s3_keys.shard_of(s3_keys.correction_copy_key(day, "2026-10", 1, "ab" * 32)) is None
+
+
+def test_a_days_join_reads_seven_hours_on_both_sides_of_it() -> None:
+    assert s3_keys.hours_around(date(2026, 10, 3), date(2026, 10, 4)) == ("2026-10-02T17", "2026-10-05T06")
