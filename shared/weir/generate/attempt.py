@@ -10,7 +10,7 @@ providers, and no token is longer than some characters.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -38,6 +38,9 @@ from weir.providers.routes import Route
 from weir.providers.structured_output import StructuredOutput
 from weir.providers.upstream import problem_of
 
+if TYPE_CHECKING:
+    from weir.generate.null_as_absent import NullAsAbsent
+
 _MAX_CHARS_PER_TOKEN = 16
 _BLANKS = " \t\r\n"
 
@@ -51,6 +54,7 @@ class Asked(NamedTuple):
     structured: StructuredOutput | None = None
     schema: type[BaseModel] | None = None
     retry: Retry | None = None
+    document: dict[str, Any] | None = None
 
 
 class Attempt:
@@ -102,6 +106,7 @@ class Attempt:
         retry = asked.retry
         self._splice = Splice(retry.prefix if retry else "", retry.kept if retry else frozenset())
         self._kept_paths = retry.kept_paths if retry else frozenset()
+        self._absent = _null_as_absent(asked)
         self._by_tool = asked.structured is not None and asked.structured.mode == "tool"
         self._tool_index: int | None = None
 
@@ -150,6 +155,8 @@ class Attempt:
         out: list[bytes] = []
         for event in self.decoder.close():
             self._take(event, out)
+        if self._absent is not None and self.verdict is None:
+            self._check(self._absent.close(), out)
         return b"".join(out)
 
     def _take(self, event: ProviderEvent, out: list[bytes]) -> None:
@@ -218,8 +225,13 @@ class Attempt:
     def _validate(self, text: str, out: list[bytes]) -> None:
         if self.validator is None:
             return
+        text = self._splice.feed(text)
+        self._check(text if self._absent is None else self._absent.feed(text), out)
+
+    def _check(self, text: str, out: list[bytes]) -> None:
+        assert self.validator is not None
         started_ns = self._clock()
-        found = self.validator.feed(self._splice.feed(text))
+        found = self.validator.feed(text)
         self._timing.validate_ns += self._clock() - started_ns
         for item in found:
             if isinstance(item, Violation):
@@ -343,3 +355,12 @@ class Attempt:
         if self.decoder.replaced:
             members["replaced"] = self.decoder.replaced
         return members
+
+
+def _null_as_absent(asked: Asked) -> "NullAsAbsent | None":
+    """What takes out nulls that stand for nothing, where the document was asked for in such a way."""
+    if asked.document is None:
+        return None
+    from weir.generate.null_as_absent import NullAsAbsent
+
+    return NullAsAbsent(asked.document)

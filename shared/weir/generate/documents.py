@@ -1,6 +1,6 @@
 """How each route is asked for each document: worked out once a process, and again where a provider refuses a schema."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from weir.providers.routes import Route
@@ -71,7 +71,7 @@ def _built(built: dict[str, Any], dialect: str) -> dict[str, Any]:
 
 def build_schema(name: str) -> dict[str, Any]:
     """What the build works out of a schema: itself, and its form in each dialect or why there is none."""
-    from weir.providers.schema_rules import DIALECTS, adapt_schema
+    from weir.providers.schema_rules import DIALECTS, adapt_schema, has_absent
 
     document = document_schema(name)
     dialects: dict[str, dict[str, Any]] = {}
@@ -80,9 +80,10 @@ def build_schema(name: str) -> dict[str, Any]:
             dialects[key] = {"schema": adapt_schema(document, dialect)}
         except SchemaNotExpressible as error:
             dialects[key] = {"refused": [error.field, dialect.name, error.expected]}
-    return {"document": document, "dialects": dialects}
+    return {"document": document, "dialects": dialects, "absent": has_absent(document)}
 
 
+@cache
 def document_schema(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
     """The JSON Schema of a document as its text is written, or of some of its properties."""
     schema = load_schema(name).model_json_schema(by_alias=True, mode="validation")

@@ -316,7 +316,8 @@ class _Run:
         body = provider_request.encoded()
         # A provider counts the schema as input, too; the bytes of an image it does not count as text.
         chars = len(body) - sum(message.data_chars for message in call.messages)
-        return Asked(route, chars, cap, structured, schema, retry), provider_request, body
+        document = document_schema(name) if name and structured and structured.null_is_absent else None
+        return Asked(route, chars, cap, structured, schema, retry, document), provider_request, body
 
     async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
         """The call, from its start to the end of its body, or to the point where it is ended."""

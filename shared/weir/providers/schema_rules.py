@@ -146,6 +146,16 @@ def null_is_absent(node: Schema, name: str, definitions: Mapping[str, Schema]) -
     return name not in node.get("required", ()) and not _takes_null(node["properties"][name], definitions)
 
 
+def has_absent(schema: Schema) -> bool:
+    """Whether any object of a schema has a property whose null would mean that it is absent."""
+    definitions = schema.get("$defs", {})
+    return any(
+        null_is_absent(node, name, definitions)
+        for node in _nodes(schema)
+        for name in node.get("properties", {})
+    )
+
+
 def resolve(node: Any, definitions: Mapping[str, Schema]) -> Any:
     """The schema that a `$ref` stands for."""
     seen = 0
@@ -424,7 +434,7 @@ def _nodes(node: Any) -> Iterator[Schema]:
     for names in ("properties", "$defs"):
         for child in node.get(names, {}).values():
             yield from _nodes(child)
-    for keyword in ("anyOf", "prefixItems"):
+    for keyword in ("anyOf", "oneOf", "allOf", "prefixItems"):
         for child in node.get(keyword, ()):
             yield from _nodes(child)
     for keyword in ("items", "additionalProperties"):

@@ -50,16 +50,20 @@ def structured_output(
     profile: Profile,
     wanted: Mode | Literal["auto"] = "auto",
     adapt: Callable[[str], Mapping[str, Any]] | None = None,
+    absent: bool | None = None,
 ) -> StructuredOutput:
     """How `profile` is asked for the document `name` of that JSON Schema.
 
-    `adapt` gives the schema in a dialect, where that was worked out before.
+    `adapt` gives the schema in a dialect, and `absent` says whether it has fields whose null means that they are
+    absent, where that was worked out before.
 
     Raises:
         SchemaNotExpressible: the mode that is wanted cannot say it.
     """
     if adapt is None:
-        from weir.providers.schema_rules import DIALECTS, adapt_schema
+        from weir.providers.schema_rules import DIALECTS, adapt_schema, has_absent
+
+        absent = has_absent(schema)
 
         def adapt(dialect: str) -> Mapping[str, Any]:
             return adapt_schema(schema, DIALECTS[dialect])
@@ -83,7 +87,7 @@ def structured_output(
                 adapt(dialect),
                 None if profile.reads_schema or mode == "tool" else _prompt(schema),
                 is_object,
-                null_is_absent=dialect in _NULL_IS_ABSENT,
+                null_is_absent=bool(absent) and dialect in _NULL_IS_ABSENT,
                 strict=dialect not in _LOOSE,
                 passed_over=tuple(passed_over),
             )
