@@ -90,7 +90,8 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
 
     def _choice(self, choice: object) -> None:
         if not isinstance(choice, dict):
-            self._unreadable(f"choice: expected an object, got {type(choice).__name__}")
+            if choice is not None:
+                self._unreadable(f"choice: expected an object, got {type(choice).__name__}")
             return
         index = choice.get("index") or 0
         if self._index is None:
@@ -110,8 +111,11 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
                 self._message(message)
             elif isinstance(message := message or choice.get("text"), str):
                 self._content(message)
-        if (reason := choice.get("finish_reason")) and not self._failed:
+        reason = choice.get("finish_reason")
+        if reason and str(reason).lower() not in ("null", "none") and not self._failed:
             self._finished(_FINISHES.get(str(reason).lower(), "other"), reason)
+        if choice.get("error"):
+            self._reported_error(choice["error"])
 
     def _message(self, message: dict[str, Any]) -> None:
         if (content := message.get("content")) is not None:

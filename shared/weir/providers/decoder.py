@@ -30,6 +30,7 @@ from weir.providers.events import (
 MAX_EVENT_BYTES = 1_048_576
 _MAX_NAME = 200  # as long as a request may name a model: facts must fit a log line
 _EAGER_BYTES = 16_384
+_COMPLAINTS = ("detail", "errors", "msg", "status_msg", "error_msg", "error_message", "errorMessage", "fault")
 
 
 class AnswerDecoder:
@@ -280,7 +281,9 @@ def looks_like_error(document: Mapping[str, Any]) -> bool:
         return True
     if any(document.get(name) for name in ("choices", "candidates", "output", "content")):
         return False
-    return any(document.get(name) for name in ("detail", "errors", "msg", "status_msg")) or (
+    if document.get("status") == "error" or document.get("success") is False:
+        return True
+    return any(document.get(name) for name in _COMPLAINTS) or (
         isinstance(document.get("message"), str) and bool(document["message"])
     )
 

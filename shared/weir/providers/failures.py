@@ -17,18 +17,11 @@ from weir.providers.events import Failed, FailureKind, Retryable
 MAX_MESSAGE = 500
 NO_MESSAGE = "the provider gave no message"
 _MAX_DEPTH = 8
-_NESTED = ("error", "errors", "message", "detail", "base_resp", "response", "body")
+_NESTED = ("error", "errors", "message", "detail", "base_resp", "fault", "response", "body")
 _MESSAGES = (
-    "message",
-    "msg",
-    "detail",
-    "status_msg",
-    "error_message",
-    "errorMessage",
-    "Message",
-    "title",
-    "reason",
-)
+    "message", "msg", "detail", "status_msg", "error_message", "errorMessage", "error_msg", "faultstring", "Message",
+    "title", "reason",
+)  # fmt: skip
 _CODES = ("code", "type", "status_code", "status", "__type", "error_code", "errorCode")
 
 # A word in the code or the text decides before the status does: proxies answer 400, 500 or even 200 to anything.

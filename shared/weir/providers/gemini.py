@@ -37,6 +37,11 @@ class GeminiDecoder(JSONEventsDecoder):
         self._index: object = None
         self._calls = 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether a finish reason came with or behind the last text: earlier models name one in every chunk."""
+        return not self._failed and self.finish is not None
+
     def _object(self, event: str, document: dict[str, Any]) -> None:
         if event == "error" or document.get("error"):
             self._reported_error(document)

@@ -9,6 +9,8 @@ import json
 from weir.providers.decoder import MAX_EVENT_BYTES, AnswerDecoder, looks_like_error
 from weir.providers.sse import SSEDecoder
 
+# Proxies write what failed in words where an event is due; anything else might be the model's text.
+_WORDS_OF_ERRORS = frozenset({"error", "exception", "failed", "failure", "timeout"})
 _PINGS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
@@ -58,21 +60,35 @@ class JSONEventsDecoder(AnswerDecoder):
         try:
             document = json.loads(data)
         except (ValueError, RecursionError):
-            if data.lstrip().startswith("[DONE]"):
-                self._end()
-            elif data and not data.isspace() and event not in _PINGS and whole:
-                self._unreadable(
-                    f"stream chunk: expected a JSON object, got {len(data)} characters that are not JSON"
-                )
+            self._no_json(event, data, whole=whole)
             return
-        if (
-            isinstance(document, list)
-            and document
-            and isinstance(document[0], dict)
-            and looks_like_error(document[0])
-        ):
-            self._reported_error(document)
-        elif isinstance(document, dict):
+        if isinstance(document, dict):
             self._object(event, document)
-        elif event not in _PINGS:
+        elif isinstance(document, list) and document and isinstance(document[0], dict):
+            if looks_like_error(document[0]):
+                self._reported_error(document)
+            else:
+                self._unreadable("stream chunk: expected a JSON object, got a list of them")
+        elif document and isinstance(document, str | list) and event not in _PINGS:
             self._unreadable(f"stream chunk: expected a JSON object, got {type(document).__name__}")
+        # null, true, a number and what is empty hold no text
+
+    def _no_json(self, event: str, data: str, *, whole: bool) -> None:
+        said = data.strip()
+        if said[:6].upper() == "[DONE]":
+            self._end()
+        elif not said or event in _PINGS or said.strip("[]: ").lower() in _PINGS:
+            pass  # keeps the connection alive
+        elif "\n" in said:
+            # Lines of data make one event, but some servers leave out the blank line between two.
+            for line in said.split("\n"):
+                if not self._over():
+                    self._event(event, line, whole=whole)
+        elif event == "error" or _WORDS_OF_ERRORS & {
+            word.strip(":.,") for word in said[:64].lower().split()[:2]
+        }:
+            self._reported_error(said)
+        elif whole:
+            self._unreadable(
+                f"stream chunk: expected a JSON object, got {len(data)} characters that are not JSON"
+            )

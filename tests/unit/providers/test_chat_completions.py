@@ -216,7 +216,7 @@ def test_finish_reasons_have_one_set_of_words(raw: Any, normal: str) -> None:
     assert decoder.finish == Finished(normal, str(raw)) and decoder.complete  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("raw", ["", None])
+@pytest.mark.parametrize("raw", ["", None, "null"])
 def test_an_empty_finish_reason_is_none(raw: str | None) -> None:
     assert decode(sse(choice({}, raw))) == []
 
@@ -325,6 +325,11 @@ def test_who_serves_is_told_when_it_changes() -> None:
         {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "m"}},
         {"x_groq": {"error": "m"}, "choices": []},
         {"detail": "m"},
+        {"choices": [{"error": {"message": "m", "code": 502}, "finish_reason": "error"}]},
+        {"success": False, "errors": [{"code": 7009, "message": "m"}], "result": None},
+        {"error_code": 17, "error_msg": "m"},
+        {"status": "error", "reason": "m"},
+        {"fault": {"faultstring": "m", "detail": {"errorcode": "x"}}},
         {"message": "m"},
         {"errors": [{"message": "m"}]},
         [{"error": {"message": "m"}}],
@@ -428,3 +433,46 @@ def test_events_over_the_bound_are_an_error() -> None:
     decoder = ChatCompletionsDecoder(max_event_bytes=100)
     [failed] = decoder.feed(b"{" + b"x" * 200)
     assert isinstance(failed, Failed) and "over 100 bytes" in failed.message
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_two_lines_of_data_are_one_event_or_two(line_end: bytes) -> None:
+    one = b'data: {"choices":' + line_end + b'data: [{"delta":{"content":"a"}}]}' + line_end * 2
+    two = (
+        sse(choice({"content": "a"})).strip()
+        + line_end
+        + sse(choice({"content": "b"})).strip()
+        + line_end * 2
+    )
+    assert decode(one) == [Text("a")]
+    assert decode(two) == [Text("a"), Text("b")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"data: [DONE]",
+        b"data:[DONE]\n\n",
+        b"data: [DONE] \n\n",
+        b"data: [done]\n\n",
+        b"data:  [DONE]\r\n\r\n",
+    ],
+)
+def test_the_end_mark_is_one_however_it_is_written(end: bytes) -> None:
+    events, decoder = whole(sse(choice({"content": "a"}), choice({}, "stop")) + end)
+    assert decoder.complete and not any(isinstance(event, Failed) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"event: error\ndata: upstream went away\n\n", "server"),
+        (b"data: Error: rate limit exceeded\n\n", "rate_limited"),
+        (b"data: internal error\n\n", "server"),
+        (b"data: Once upon a time\n\n", "unreadable"),
+    ],
+)
+def test_an_error_in_words_is_relayed_and_other_text_is_no_chunk(data: bytes, kind: str) -> None:
+    [failed] = decode(data)
+    assert isinstance(failed, Failed) and failed.kind == kind
+    assert (failed.message in data.decode()) is (kind != "unreadable")

@@ -140,3 +140,8 @@ def test_parts_that_are_no_text_are_passed_over() -> None:
         chunk({"inlineData": {"data": "x"}}, {"executableCode": {"code": "1"}}, {"somethingNew": {}})
     )
     assert events == []
+
+
+def test_a_finish_reason_in_every_chunk_is_that_of_the_last() -> None:
+    events, decoder = decode(chunk({"text": "a"}, finish="STOP"), chunk({"text": "b"}, finish="STOP"))
+    assert [event.text for event in events if isinstance(event, Text)] == ["a", "b"] and decoder.complete
