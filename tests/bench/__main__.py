@@ -22,6 +22,7 @@ PARTS = (
     "validation",
     "loop_gap",
     "ledger_ingest",
+    "ledger_units",
     "ledger_export",
     "ledger_report",
     "ledger_page",

@@ -157,7 +157,7 @@ def open_ledger(
     holds, it reaches no other file, no network and no setting.
     """
     connection = connect(**settings)
-    _lock(connection, {file.parent for file in files} | set(writes))
+    lock(connection, {file.parent for file in files} | set(writes))
     names = ", ".join(f'"{column.name}"' for column in COLUMNS)
     if files and all(file.parent.name.startswith("dt=") for file in files):
         # From the folder's name, so that a condition on it passes over whole files, as Athena does.
@@ -168,8 +168,11 @@ def open_ledger(
     return connection
 
 
-def _lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
-    """https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview"""
+def lock(connection: duckdb.DuckDBPyConnection, folders: Iterable[Path]) -> None:
+    """Let a connection reach nothing but `folders` from now on: no other file, no network, no setting.
+
+    https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview
+    """
     listed = ", ".join(text_literal(f"{folder.resolve()}/") for folder in sorted(folders))
     connection.execute(f"SET allowed_directories = [{listed}]")
     connection.execute("SET enable_external_access = false")

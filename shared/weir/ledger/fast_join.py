@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from weir.ledger.duck import connect, duck_type, parquet, write_query
+from weir.ledger.duck import connect, duck_errors, duck_type, parquet, write_query
 from weir.ledger.fast_join_prices import PLACE_ITEMS, TOKEN_KINDS, model_rates, place_rates
 from weir.ledger.fast_join_shapes import COMPLETED, EARLIER, REPORT, shape_of
 from weir.ledger.join import ENVIRONMENT_LIFE_MS, join
@@ -59,11 +59,12 @@ def join_unit(
     """Write the rows of shard `shard` of `shards` of a UTC day to `path`, by time and id, and their roll-up beside.
 
     `facts` are files of facts of all shards, of the day and of the hours around it in which another record of its
-    requests, or one that tells where they ran, may lie.
+    requests, or one that tells where they ran, may lie. Raises DuckError.
     """
     with (
+        duck_errors(),
         TemporaryDirectory(dir=path.parent) as name,
-        connect(threads=1, spill=Path(name)) as connection,
+        connect(threads=1, spill=Path(name), in_order=False) as connection,
     ):
         unit = _Unit(connection, facts, day, book, Path(name))
         sql = unit.select(shard, shards)
@@ -117,6 +118,9 @@ class _Unit:
 
     def _sub_shard(self, low: int, high: int) -> str:
         """The SQL that gives the rows of the requests with these hashes, `high` exclusive."""
+        for table in ("requests", "plain", "plain_rows", "others"):
+            # Replaced, the last sub-shard's would be there until this one's is whole: twice the memory.
+            self._execute(f"DROP TABLE IF EXISTS {table}")
         within = _between(low, high)
         self._execute(f"CREATE OR REPLACE TEMP VIEW facts AS SELECT * FROM all_facts WHERE {within}")
         self._execute(_sql("requests"))
@@ -179,7 +183,7 @@ class _Unit:
     def _join_others(self, path: Path) -> int:
         """Write the rows of the requests that are not plain; returns how many."""
         self._execute(
-            "CREATE OR REPLACE TEMP TABLE others AS "
+            "CREATE TEMP TABLE others AS "
             "SELECT request_id, hash, starteds + checkpoints + completions = 0 AS is_silent, "
             f"(row_number() OVER (ORDER BY hash, request_id) - 1) // {JOINED_AT_ONCE} AS slice "
             "FROM requests WHERE request_id NOT IN (SELECT request_id FROM plain_rows)"
@@ -234,7 +238,8 @@ class _Unit:
 
 
 def _between(low: int, high: int) -> str:
-    return f"hash >= {low} AND hash <= {high - 1}"
+    # Of the column's own type, so that DuckDB holds them against the statistics of row groups.
+    return f"hash BETWEEN CAST({low} AS UBIGINT) AND CAST({high - 1} AS UBIGINT)"
 
 
 def _sql(name: str) -> str:

@@ -1,6 +1,6 @@
 -- The plain requests, flat: every shape is one that SQL reads exactly, and every quantity is within the bounds for which
 -- the arithmetic in whole numbers fits 38 digits.
-CREATE OR REPLACE TEMP TABLE plain AS
+CREATE TEMP TABLE plain AS
 WITH shaped AS (
     SELECT *
     FROM requests

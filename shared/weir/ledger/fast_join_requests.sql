@@ -1,6 +1,6 @@
 -- Facts become one line a request that has a record on the day: what SQL reads of them, and the shapes that tell
 -- whether it may. Bodies are taken apart here and not kept.
-CREATE OR REPLACE TEMP TABLE requests AS
+CREATE TEMP TABLE requests AS
 WITH grouped AS (
     SELECT
         request_id,

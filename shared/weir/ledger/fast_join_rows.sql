@@ -1,6 +1,6 @@
 -- The rows of the plain requests that have prices: the columns of the table by their names. Counts that are not here are
 -- those of usage that a plain request does not have.
-CREATE OR REPLACE TEMP TABLE plain_rows AS
+CREATE TEMP TABLE plain_rows AS
 WITH charged AS (
     SELECT
         p.*,

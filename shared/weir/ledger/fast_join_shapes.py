@@ -138,12 +138,13 @@ COMPLETED = Shapes(
     },
     {
         "": f"{_COMMON} outcome http_status model_returned seller attempts streamed_bytes violations validated_values "
-        "saved cost price_book_version",
+        "saved saved_basis cost price_book_version",
         "timing": "duration_ms wait_ms stream_ms validate_ms ttft_ms ttlt_ms event_loop_gap_ms",
         "cost": None,
         "saved": "output_tokens method",
         **dict.fromkeys(
-            ("attempts[0]", "attempts[1]"), "attempt model model_returned seller outcome usage timing"
+            ("attempts[0]", "attempts[1]"),
+            "attempt model model_returned seller outcome usage timing route service_tier region structured_output",
         ),
         **dict.fromkeys(
             ("attempts[0].usage", "attempts[1].usage"),

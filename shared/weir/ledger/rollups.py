@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from weir.ledger.duck import connect, duck_type, key_values, parquet, write_query
+from weir.ledger.duck import connect, duck_errors, duck_type, key_values, lock, parquet, write_query
 from weir.ledger.sql import text_literal
 from weir.ledger.table import COLUMNS, MONEY
 
@@ -69,8 +69,8 @@ def middle_of(step: int) -> float:
 
 
 def roll_up(rows: Sequence[Path], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the roll-up of files of rows to `path`."""
-    with connect(threads=1, spill=path.parent) as connection:
+    """Write the roll-up of files of rows to `path`. Raises DuckError."""
+    with duck_errors(), connect(threads=1, spill=path.parent, in_order=False) as connection:
         connection.execute(f"CREATE TEMP VIEW source AS SELECT * FROM {parquet(rows)}")
         sums = [f'CAST(sum("{column.name}") AS {_duck(column)}) AS "{column.name}"' for column in _SUMMED]
         words = {"dimensions": _names(_DIMENSIONS), "sums": ", ".join(sums)}
@@ -78,9 +78,9 @@ def roll_up(rows: Sequence[Path], path: Path, metadata: Mapping[str, str]) -> No
 
 
 def merge_rollups(rollups: Sequence[Path], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the roll-up of everything that several roll-ups sum to `path`."""
+    """Write the roll-up of everything that several roll-ups sum to `path`. Raises DuckError."""
     left_out = sorted({name for value in key_values(rollups, LEFT_OUT) for name in json.loads(value)})
-    with connect(threads=1, spill=path.parent) as connection:
+    with duck_errors(), connect(threads=1, spill=path.parent, in_order=False) as connection:
         connection.execute(f"CREATE TEMP VIEW source AS SELECT * FROM {_rollups(rollups)}")
         sums = [f'CAST(sum("{column.name}") AS {_duck(column)}) AS "{column.name}"' for column in _ADDED]
         largest = [f'max("{column.name}") AS "{column.name}"' for column in _LARGEST]
@@ -98,8 +98,9 @@ def merge_rollups(rollups: Sequence[Path], path: Path, metadata: Mapping[str, st
 
 
 def open_rollups(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnection:
-    """A connection whose view `rollup` holds the roll-ups of `files`."""
+    """A connection whose view `rollup` holds the roll-ups of `files`; it reaches nothing but their folders."""
     connection = connect(**settings)
+    lock(connection, {file.parent for file in files})
     connection.execute(f"CREATE VIEW rollup AS SELECT {_names(ROLLUP_COLUMNS)} FROM {_rollups(files)}")
     return connection
 

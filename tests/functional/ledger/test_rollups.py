@@ -22,7 +22,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("rolled")
     files = made_ledger(folder / "rows", 900)
     found_at = OCTOBER_END + timedelta(days=9)
-    return [*files, write_corrections(folder / "corrections.parquet", files, 40, found_at)]
+    return [*files, write_corrections(folder / "rows" / "corrections.parquet", files, 40, found_at)]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_roll_ups_of_parts_merge_to_the_roll_up_of_the_whole(
     parts = []
     for number in range(3):
         part, rolled = tmp_path / f"rows-{number}.parquet", tmp_path / f"rollup-{number}.parquet"
-        with open_ledger(rows) as ledger:
+        with open_ledger(rows, writes=[tmp_path]) as ledger:
             ledger.execute(
                 f"COPY (SELECT * EXCLUDE (dt) FROM ledger WHERE hash(request_id) % 3 = {number}) TO '{part}' (FORMAT parquet)"
             )
@@ -130,7 +130,7 @@ def test_a_tag_of_many_values_is_left_out_and_named_alike_in_parts_and_whole(
             f"FROM ledger WHERE {condition}) TO '{path}' (FORMAT parquet)"
         )
 
-    with open_ledger(rows) as ledger:
+    with open_ledger(rows, writes=[tmp_path]) as ledger:
         ledger.execute(tagged(str(tmp_path / "all.parquet"), "true"))
         for number in range(2):
             ledger.execute(tagged(str(tmp_path / f"{number}.parquet"), f"hash(request_id) % 2 = {number}"))
