@@ -154,7 +154,7 @@ class App:
             match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
                     self._init_ms, self._restored = None, False  # this request has paid for it
-                    body = await read_body(receive)
+                    body = await read_body(receive, self._generate.policy.rhythm.body_s)
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.record_without_model(invocation, await self._describe(send, headers()))
                     return

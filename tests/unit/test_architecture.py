@@ -39,7 +39,7 @@ ADAPTERS = {
     "weir.reports.xlsx",
     "weir.generate.settings",  # the models' file
     "weir.generate.service", "weir.generate.validator_process", "weir.generate.process",
-    "weir.generate.loop_gap", "weir.generate.token_timer", "weir.generate.telemetry",
+    "weir.generate.loop_gap", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
 }  # fmt: skip
 OURS = ("weir", "asgiric", "pydantic_streaming", "functions", "infra", "tests")
 # Sans-IO: nothing here opens, waits, asks the clock, reads files or the environment.

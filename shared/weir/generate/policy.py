@@ -40,11 +40,13 @@ class Caps(NamedTuple):
 
 class Rhythm(NamedTuple):
     """The waits that are no settings: `prelude_s` until the caller has its status whatever the provider does,
-    `pulse_s` between heartbeats and progress facts, `usage_s` for the counts behind a finish reason."""
+    `pulse_s` between heartbeats and progress facts, `usage_s` for the counts behind a finish reason, `body_s` for the
+    end of a request's body."""
 
     prelude_s: float = 10.0
     pulse_s: float = 10.0
     usage_s: float = 2.0
+    body_s: float = 30.0
 
 
 FIRST_WAIT_S = 0.5

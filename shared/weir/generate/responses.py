@@ -3,6 +3,7 @@
 https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -105,12 +106,26 @@ async def respond(send: Send, status: int, headers: Headers, body: bytes) -> Non
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Read the request's body, and no more of it than is allowed.
+async def read_body(receive: Receive, limit_s: float) -> bytes:
+    """Read the request's body, no more of it than is allowed and for no longer.
 
     Raises:
-        Problem: 413 as soon as it is over MAX_BODY_BYTES; client_disconnected when the caller leaves before its end.
+        Problem: 413 as soon as it is over MAX_BODY_BYTES, 408 if its end does not come in time; client_disconnected
+            when the caller leaves before.
     """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await _read_body(receive)
+    except TimeoutError:
+        raise Problem(
+            Outcome.BAD_REQUEST,
+            f"body: expected all of it within {limit_s:g} s",
+            status=408,
+            title="Request timeout",
+        ) from None
+
+
+async def _read_body(receive: Receive) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:

@@ -405,6 +405,15 @@ class _Run:
         except InvalidDocument as error:
             attempt.refuse(error)
             return
+        except Exception as error:
+            # A validator, a computed field or a serializer of the schema's own that raises: no error of ours.
+            self._failure(error)
+            detail = f"schema {attempt.asked.structured.name if attempt.asked.structured else ''}: "
+            detail += (
+                f"expected a document that it can validate and write, got {type(error).__name__}: {error}"
+            )
+            attempt.fail(Problem(Outcome.INVALID_OUTPUT, detail[:500], title="The schema raised an error"))
+            return
         finally:
             self.record.timing.validate_ns += self.generate.monotonic_ns() - started_ns
         await self._send(attempt.accept(document))

@@ -35,8 +35,11 @@ class Outer(BaseModel):
     last: int = 7
 
 
+SCHEMA = Outer.model_json_schema()
+
+
 def read(text: str, size: int = 10**6) -> str:
-    absent = NullAsAbsent(Outer.model_json_schema())
+    absent = NullAsAbsent(SCHEMA)
     return "".join(absent.feed(text[at : at + size]) for at in range(0, len(text), size)) + absent.close()
 
 
