@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticKnownError, SchemaValidator
 
 from pydantic_streaming.core_schema import DATA, OWN_SCOPE, Schema, fields_of
+from pydantic_streaming.reasons import reads_other_fields
 
 __all__ = ["MAX_ERRORS", "bounded", "may_hold_many"]
 
@@ -41,8 +42,10 @@ def may_hold_many(model: type[BaseModel], text: str | bytes) -> bool:
 def bounded(model: type[BaseModel], text: str | bytes) -> Any:
     """Validate `text` as `model.model_validate_json` does, but for the number of errors.
 
+    What it returns is of no use.
+
     Raises:
-        ValidationError: as Pydantic's, with the first error of each list and dict.
+        ValidationError: as Pydantic's, with the first error of each list and dict; without what the root lacks.
     """
     token = _unknown.set([])
     try:
@@ -53,26 +56,62 @@ def bounded(model: type[BaseModel], text: str | bytes) -> Any:
 
 @cache
 def _validator(model: type[BaseModel]) -> SchemaValidator:
-    return SchemaValidator(_bounded(model.__pydantic_core_schema__, forgiven=False), _use_prebuilt=False)
+    schema: Any = _bounded(model.__pydantic_core_schema__, forgiven=False)
+    if schema["type"] == "definitions":
+        definitions = {one["ref"]: one for one in schema["definitions"]}
+        root, config = _without_missing(schema["schema"], definitions)
+        schema = {**schema, "schema": root}
+    else:
+        schema, config = _without_missing(schema, {})
+    return SchemaValidator(schema, config, _use_prebuilt=False)
 
 
-def _bounded(schema: Any, *, forgiven: bool) -> Any:
+def _without_missing(schema: Any, definitions: Mapping[str, Schema]) -> tuple[Any, Any]:
+    """Return the root's fields, none of them required, and its config.
+
+    The error of a missing member holds the whole object; of the root that is the whole text, as Python's values, once
+    for each. If nothing else is wrong, the run that makes all errors says what is missing.
+    """
+    root = schema
+    while root["type"] == "function-after":
+        root = root["schema"]
+    if root["type"] != "model" or root.get("root_model") or root["schema"]["type"] != "model-fields":
+        return schema, None
+    fields = root["schema"]["fields"]
+    if any(reads_other_fields(field["schema"], definitions) for field in fields.values()):
+        return schema, None  # what is missing must be missing there, too
+    absent = {"type": "default", "default": None, "validate_default": False}
+    fields = {
+        name: field
+        if field["schema"]["type"] == "default"
+        else {**field, "schema": {**absent, "schema": field["schema"]}}
+        for name, field in fields.items()
+    }
+    return {**root["schema"], "fields": fields}, root.get("config")
+
+
+def _bounded(schema: Any, *, forgiven: bool, extra: str = "") -> Any:
+    """Return the schema that stops early; `extra` is what the model around it does with members it does not know."""
     if isinstance(schema, (list, tuple)):
         return [_bounded(one, forgiven=forgiven) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
     kind = schema.get("type")
     forgiven = forgiven or kind in FORGIVING or schema.get("on_error", "raise") != "raise"
+    if kind == "model":
+        extra = (schema.get("config") or {}).get("extra_fields_behavior", "")
     copy = {
         # A definition is used in many places, of which one may forgive.
-        key: part if key in DATA else _bounded(part, forgiven=forgiven or key == "definitions")
+        key: part
+        if key in DATA
+        else _bounded(part, forgiven=forgiven or key == "definitions", extra=extra if key == "schema" else "")
         for key, part in schema.items()
     }
     if kind in LISTS:
         copy["fail_fast"] = True
     if kind == "tuple":
         copy.pop("min_length", None)  # a tuple that ends at its first wrong element would be called too short
-    if kind == "model-fields" and copy.get("extra_behavior") == "forbid" and not forgiven:
+    if kind == "model-fields" and schema.get("extra_behavior", extra) == "forbid" and not forgiven:
         copy |= {"extra_behavior": "allow", "extras_schema": REFUSE_UNKNOWN}
     return copy
 

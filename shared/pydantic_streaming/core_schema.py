@@ -26,6 +26,7 @@ __all__ = [
     "Schema",
     "Shape",
     "array_item",
+    "extra_of",
     "fields_of",
     "holds_objects",
     "is_object",
@@ -136,6 +137,13 @@ def fields_of(core: Schema) -> Mapping[str, Schema] | None:
             return {field["name"]: field for field in inner["fields"]}
         case _:
             return None
+
+
+def extra_of(core: Schema) -> str:
+    """Return what becomes of members that no field knows: "ignore", "forbid" or "allow"."""
+    inner = core if core["type"] == "typed-dict" else core["schema"]
+    behavior = inner.get("extra_behavior") or (core.get("config") or {}).get("extra_fields_behavior")
+    return behavior or "ignore"
 
 
 def array_item(core: Schema) -> Schema | None:

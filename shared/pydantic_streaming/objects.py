@@ -17,6 +17,10 @@ from pydantic_streaming.values import Value, pointer
 __all__ = ["ObjectContainer"]
 
 
+# So many are no document, and to find where each ends takes longer than to parse them all at the end.
+MAX_UNKNOWN = 1000
+
+
 class Provisional(NamedTuple):
     """A value under a key that counts only if a better one does not come: what it became, or what is wrong with it."""
 
@@ -45,6 +49,7 @@ class ObjectContainer(Container):
         self.dumps: dict[str, JsonBuffer] = {}
         self.extras: list[tuple[str, str, bytes]] = []
         self.provisional: dict[str, Provisional] = {}
+        self.unknown = 0
         self.current = ""
         self.field: FieldPlan | None = None
         # Whether the key being read counts only if no better one comes.
@@ -109,6 +114,9 @@ class ObjectContainer(Container):
         if self.field is None and self.plan.extra != "allow":
             if self.plan.extra == "forbid":
                 self._forbid()
+            self.unknown += 1
+            if self.unknown > MAX_UNKNOWN:
+                raise CannotSplit(f"more than {MAX_UNKNOWN} members that no field knows")
             return
         dump = JsonBuffer()
         if not self.late:

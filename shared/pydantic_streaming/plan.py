@@ -25,6 +25,7 @@ from pydantic_streaming.core_schema import (
     Schema,
     Shape,
     array_item,
+    extra_of,
     fields_of,
     holds_objects,
     is_object,
@@ -35,7 +36,6 @@ from pydantic_streaming.core_schema import (
 )
 from pydantic_streaming.hazards import check_model
 from pydantic_streaming.reasons import (
-    extra_of,
     has_own_dump,
     has_post_init,
     needs_instance,

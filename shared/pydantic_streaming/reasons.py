@@ -18,6 +18,7 @@ from pydantic_streaming.core_schema import (
     Schema,
     Shape,
     array_item,
+    extra_of,
     fields_of,
     parts_of,
     shape_of,
@@ -25,12 +26,12 @@ from pydantic_streaming.core_schema import (
 )
 
 __all__ = [
-    "extra_of",
     "has_own_dump",
     "has_post_init",
     "needs_instance",
     "omits",
     "reads_info",
+    "reads_other_fields",
     "reasons_against",
 ]
 
@@ -82,13 +83,6 @@ def reasons_against(shape: Shape, context: Context) -> tuple[str, ...]:
                     f"{name}: the default is validated" if not depth else f"{name}: a default in a wrapper"
                 )
     return tuple(reasons)
-
-
-def extra_of(core: Schema) -> str:
-    """Return what becomes of members that no field knows: "ignore", "forbid" or "allow"."""
-    inner = core if core["type"] == "typed-dict" else core["schema"]
-    behavior = inner.get("extra_behavior") or (core.get("config") or {}).get("extra_fields_behavior")
-    return behavior or "ignore"
 
 
 def reads_other_fields(schema: Schema, definitions: Mapping[str, Schema]) -> bool:

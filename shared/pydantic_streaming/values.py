@@ -71,7 +71,7 @@ def path_of(schema: Schema, loc: tuple[int | str, ...]) -> str | None:
     for item in loc:
         at, config = _resolved(at, definitions, config)
         # Behind a dict's key, "[key]" says that the key is wrong; it looks like one inside the value.
-        step = None if item == "[key]" and in_dict else _step(at, item, config.get("loc_by_alias", True))
+        step = None if item == "[key]" and in_dict else _step(at, item, config)
         in_dict = at["type"] == "dict"
         if step is None:
             return None
@@ -100,10 +100,11 @@ def _resolved(schema: Schema, definitions: Mapping[str, Schema], config: Schema)
             return schema, config
 
 
-def _step(schema: Schema, item: int | str, by_alias: bool) -> tuple[int | str, Schema] | None:
+def _step(schema: Schema, item: int | str, config: Schema) -> tuple[int | str, Schema] | None:
     """Return where `item` of a loc is in the text, and the schema of what is there; None where it is no place."""
     kind = schema["type"]
     if kind in ("model-fields", "typed-dict", "dataclass-args"):
+        by_alias = config.get("loc_by_alias", True)
         fields = schema["fields"]
         if not isinstance(fields, Mapping):
             fields = {field["name"]: field for field in fields}
@@ -117,6 +118,8 @@ def _step(schema: Schema, item: int | str, by_alias: bool) -> tuple[int | str, S
             return item, inner
         # One of several keys, or the field's own name, and it cannot be said which.
         candidates = keys[known[0]]
+        if config.get("validate_by_name") or config.get("populate_by_name"):
+            candidates = [*candidates, item]
         return None if len(candidates) > 1 else ((*candidates, item)[0], inner)
     if kind in ("list", "set", "frozenset") and isinstance(item, int):
         return item, schema.get("items_schema") or UNKNOWN

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -179,3 +180,19 @@ def _runs(pid: int) -> bool:
 def _pid(process: ValidatorProcess) -> int:
     assert process._child is not None
     return process._child.pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the memory of a process")
+async def test_twelve_megabytes_of_wrong_elements_cost_the_child_no_gigabytes(
+    process: ValidatorProcess,
+) -> None:
+    text = '{"tags":[' + ",".join(["0"] * 6_000_000) + "]}"
+    validator = StreamedValidator(load_schema("blog_post"))
+    for at in range(0, len(text), 1 << 20):
+        validator.feed(text[at : at + (1 << 20)])
+    with pytest.raises(InvalidDocument) as caught:
+        await close(validator, process)
+    assert (process.started, process.inline) == (1, 0)
+    assert [v.loc for v in caught.value.violations] == [("tags", 0)]
+    peak_kb = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{_pid(process)}/status").read_text())
+    assert peak_kb is not None and int(peak_kb[1]) < 500_000
