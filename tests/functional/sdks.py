@@ -7,6 +7,7 @@ its parser reads the stream as its client would.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import anthropic
@@ -19,6 +20,45 @@ from botocore.exceptions import EventStreamError
 from botocore.parsers import EventStreamJSONParser
 from google import genai
 from google.genai import errors as genai_errors
+
+_HEADERS = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+class _Served:
+    """What every client's transport answers with: clients are made once, as programs make them."""
+
+    body = b""
+
+    @classmethod
+    def httpx2_client(cls) -> httpx2.Client:
+        return httpx2.Client(
+            transport=httpx2.MockTransport(lambda _: httpx2.Response(200, headers=_HEADERS, content=cls.body))
+        )
+
+
+@cache
+def _openai() -> openai.OpenAI:
+    return openai.OpenAI(
+        api_key="unused", base_url="http://recorded", max_retries=0, http_client=_Served.httpx2_client()
+    )
+
+
+@cache
+def _anthropic() -> anthropic.Anthropic:
+    return anthropic.Anthropic(api_key="unused", max_retries=0, http_client=_Served.httpx2_client())
+
+
+@cache
+def _genai() -> genai.Client:
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, headers=_HEADERS, content=_Served.body))
+    )
+    return genai.Client(api_key="unused", http_options=genai.types.HttpOptions(httpx_client=client))
+
+
+@cache
+def _bedrock() -> Any:
+    return botocore.session.Session().get_service_model("bedrock-runtime")
 
 
 @dataclass
@@ -38,22 +78,20 @@ class SDKReading:
 
 def read_with_openai(body: bytes) -> SDKReading:
     """Chat Completions, with openai."""
+    _Served.body = body
     reading = SDKReading()
     usage: Any = None
     messages: Any = [{"role": "user", "content": "replayed"}]
     try:
-        with openai.OpenAI(
-            api_key="unused", base_url="http://recorded", max_retries=0, http_client=_httpx2(body)
-        ) as client:
-            for chunk in client.chat.completions.create(model="m", messages=messages, stream=True):
-                reading.model = chunk.model or reading.model
-                usage = chunk.usage or usage
-                for choice in chunk.choices or ():
-                    if choice.index == 0 and choice.delta is not None:
-                        reading.text += choice.delta.content or ""
-                        for call in choice.delta.tool_calls or ():
-                            reading.arguments += (call.function.arguments if call.function else None) or ""
-                        reading.finish = choice.finish_reason or reading.finish
+        for chunk in _openai().chat.completions.create(model="m", messages=messages, stream=True):
+            reading.model = chunk.model or reading.model
+            usage = chunk.usage or usage
+            for choice in chunk.choices or ():
+                if choice.index == 0 and choice.delta is not None:
+                    reading.text += choice.delta.content or ""
+                    for call in choice.delta.tool_calls or ():
+                        reading.arguments += (call.function.arguments if call.function else None) or ""
+                    reading.finish = choice.finish_reason or reading.finish
     except openai.APIError:
         reading.failed = True
     if usage is not None:
@@ -68,43 +106,39 @@ def read_with_openai(body: bytes) -> SDKReading:
 
 def read_with_openai_responses(body: bytes) -> SDKReading:
     """Responses, with openai; text that is marked as commentary is thought aloud."""
+    _Served.body = body
     reading = SDKReading()
     commentary: set[int] = set()
     try:
-        with openai.OpenAI(
-            api_key="unused", base_url="http://recorded", max_retries=0, http_client=_httpx2(body)
-        ) as client:
-            for event in client.responses.create(model="m", input="replayed", stream=True):
-                match event.type:
-                    case "response.output_item.added":
-                        if getattr(event.item, "phase", None) == "commentary":
-                            commentary.add(event.output_index)
-                    case "response.output_text.delta" if event.output_index not in commentary:
-                        reading.text += event.delta
-                    case "response.output_text.delta":
-                        reading.reasoning += event.delta
-                    case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
-                        reading.reasoning += event.delta
-                    case "response.function_call_arguments.delta":
-                        reading.arguments += event.delta
-                    case "response.completed" | "response.incomplete" | "response.failed":
-                        response = event.response
-                        details = response.incomplete_details
-                        reading.finish = (details.reason if details else None) or response.status
-                        reading.model = response.model
-                        reading.failed = event.type == "response.failed"
-                        if (usage := response.usage) is not None:
-                            reading.input_tokens, reading.output_tokens = (
-                                usage.input_tokens,
-                                usage.output_tokens,
-                            )
-                            outside = usage.total_tokens - usage.input_tokens - usage.output_tokens
-                            reading.output_tokens += max(0, outside)
-                            reading.cached_tokens = (
-                                usage.input_tokens_details.cached_tokens
-                                if usage.input_tokens_details
-                                else None
-                            )
+        for event in _openai().responses.create(model="m", input="replayed", stream=True):
+            match event.type:
+                case "response.output_item.added":
+                    if getattr(event.item, "phase", None) == "commentary":
+                        commentary.add(event.output_index)
+                case "response.output_text.delta" if event.output_index not in commentary:
+                    reading.text += event.delta
+                case "response.output_text.delta":
+                    reading.reasoning += event.delta
+                case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
+                    reading.reasoning += event.delta
+                case "response.function_call_arguments.delta":
+                    reading.arguments += event.delta
+                case "response.completed" | "response.incomplete" | "response.failed":
+                    response = event.response
+                    details = response.incomplete_details
+                    reading.finish = (details.reason if details else None) or response.status
+                    reading.model = response.model
+                    reading.failed = event.type == "response.failed"
+                    if (usage := response.usage) is not None:
+                        reading.input_tokens, reading.output_tokens = (
+                            usage.input_tokens,
+                            usage.output_tokens,
+                        )
+                        outside = usage.total_tokens - usage.input_tokens - usage.output_tokens
+                        reading.output_tokens += max(0, outside)
+                        reading.cached_tokens = (
+                            usage.input_tokens_details.cached_tokens if usage.input_tokens_details else None
+                        )
     except openai.APIError:
         reading.failed = True
     return reading
@@ -112,13 +146,11 @@ def read_with_openai_responses(body: bytes) -> SDKReading:
 
 def read_with_anthropic(body: bytes) -> SDKReading:
     """Messages, with anthropic."""
+    _Served.body = body
     reading = SDKReading()
     messages: Any = [{"role": "user", "content": "replayed"}]
     try:
-        with (
-            anthropic.Anthropic(api_key="unused", max_retries=0, http_client=_httpx2(body)) as client,
-            client.messages.stream(model="m", max_tokens=1, messages=messages) as stream,
-        ):
+        with _anthropic().messages.stream(model="m", max_tokens=1, messages=messages) as stream:
             for event in stream:
                 if event.type == "content_block_delta" and event.delta.type == "thinking_delta":
                     reading.reasoning += event.delta.thinking
@@ -139,30 +171,23 @@ def read_with_anthropic(body: bytes) -> SDKReading:
 
 def read_with_genai(body: bytes) -> SDKReading:
     """Gemini, with google-genai."""
+    _Served.body = body
     reading = SDKReading()
-    client = httpx.Client(
-        transport=httpx.MockTransport(
-            lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
-        )
-    )
     usage: Any = None
     try:
-        with client:
-            options = genai.types.HttpOptions(httpx_client=client)
-            models = genai.Client(api_key="unused", http_options=options).models
-            for chunk in models.generate_content_stream(model="gemini-2.5-flash", contents="replayed"):
-                reading.model = chunk.model_version or reading.model
-                usage = chunk.usage_metadata or usage
-                for candidate in chunk.candidates or ():
-                    for part in (candidate.content.parts if candidate.content else None) or ():
-                        if part.text and part.thought:
-                            reading.reasoning += part.text
-                        elif part.text:
-                            reading.text += part.text
-                    if candidate.finish_reason is not None:
-                        reading.finish = candidate.finish_reason.value
-                if chunk.prompt_feedback and chunk.prompt_feedback.block_reason and not chunk.candidates:
-                    reading.finish = chunk.prompt_feedback.block_reason.value
+        for chunk in _genai().models.generate_content_stream(model="gemini-2.5-flash", contents="replayed"):
+            reading.model = chunk.model_version or reading.model
+            usage = chunk.usage_metadata or usage
+            for candidate in chunk.candidates or ():
+                for part in (candidate.content.parts if candidate.content else None) or ():
+                    if part.text and part.thought:
+                        reading.reasoning += part.text
+                    elif part.text:
+                        reading.text += part.text
+                if candidate.finish_reason is not None:
+                    reading.finish = candidate.finish_reason.value
+            if chunk.prompt_feedback and chunk.prompt_feedback.block_reason and not chunk.candidates:
+                reading.finish = chunk.prompt_feedback.block_reason.value
     except genai_errors.APIError:
         reading.failed = True
     if usage is not None:
@@ -249,15 +274,6 @@ def botocore_events(operation: str, body: bytes) -> Iterator[dict[str, Any]]:
     yield from EventStream(_RawStream(body), shape, EventStreamJSONParser(), operation)
 
 
-_MODELS: dict[str, Any] = {}
-
-
-def _bedrock() -> Any:
-    if "bedrock" not in _MODELS:
-        _MODELS["bedrock"] = botocore.session.Session().get_service_model("bedrock-runtime")
-    return _MODELS["bedrock"]
-
-
 class _RawStream:
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -267,10 +283,3 @@ class _RawStream:
 
     def close(self) -> None:
         pass
-
-
-def _httpx2(body: bytes) -> httpx2.Client:
-    headers = {"content-type": "text/event-stream; charset=utf-8"}
-    return httpx2.Client(
-        transport=httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=body))
-    )
