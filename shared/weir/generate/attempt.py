@@ -98,6 +98,7 @@ class Attempt:
         self._stop_at_violation = stop_at_violation
         self._caps = caps
         self._texts: list[str] | None = [] if keep else None
+        self._unseen: list[str] = []  # forwarded, and not yet validated
         self._read_bytes = self._held = self._blanks = 0
         self._cut = ""  # why we took no more of it
         self._refused = False
@@ -137,17 +138,30 @@ class Attempt:
         return None if self._texts is None else "".join(self._texts)
 
     def absorb(self, data: bytes) -> bytes:
-        """Take bytes of the provider's body; return the events that they give, as bytes for the caller."""
+        """Take bytes of the provider's body; return the deltas that they give, as bytes for the caller.
+
+        What `validate` makes of them comes after: text leaves the moment it comes.
+        """
         out: list[bytes] = []
         self.progressed = False
         self._read_bytes += len(data)
         for event in self.decoder.feed(data):
             self._take(event, out)
-        if self.progressed and not self.over:
-            self._validate("", out)  # nothing more has come for now: look at all that has
         if self._read_bytes > self._caps.read_bytes and not self.decoder.terminated:
             self._stop(f"provider: expected at most {self._caps.read_bytes} bytes, got more")
         self.over = self.over or self.decoder.terminated
+        return b"".join(out)
+
+    def validate(self) -> bytes:
+        """Look at the text that came since the last time, all at once; return the values that it completes."""
+        out: list[bytes] = []
+        texts, self._unseen = self._unseen, []
+        if texts:
+            self._validate("".join(texts), out)
+            if not self.over:
+                self._validate("", out)  # nothing more has come for now: look at all that has
+            for text in texts:
+                self._hold(text)
         return b"".join(out)
 
     def end_body(self) -> bytes:
@@ -155,6 +169,7 @@ class Attempt:
         out: list[bytes] = []
         for event in self.decoder.close():
             self._take(event, out)
+        out.append(self.validate())
         if self._absent is not None and self.verdict is None:
             self._check(self._absent.close(), out)
         return b"".join(out)
@@ -202,8 +217,7 @@ class Attempt:
             self._texts.append(text)
         if "delta" in self.include:
             out.append(events.delta(self.number, text))
-        self._validate(text, out)
-        self._hold(text)
+        self._unseen.append(text)
 
     def _hold(self, text: str) -> None:
         """Bound what is kept: text at all, and white space where a document is due, which may go on for ever."""
@@ -235,8 +249,10 @@ class Attempt:
         self._timing.validate_ns += self._clock() - started_ns
         for item in found:
             if isinstance(item, Violation):
-                self.verdict = Verdict.invalid([item])
-                self.over = self._stop_at_violation
+                ended = self.verdict.problem if self.verdict and self.failed else None
+                # Of a failure that came right behind the text the caller is told, as if it had come later.
+                self.verdict = Verdict.failed(ended, (item,)) if ended else Verdict.invalid([item])
+                self.over = self.over or self._stop_at_violation
             else:
                 self._value(item, out)
 

@@ -2,7 +2,7 @@
 
 The rules that this module keeps:
 - exactly one final event ends every stream that began, and one `request.completed` fact every request;
-- text is forwarded in the same turn of the loop in which it came, and is validated in that turn;
+- text is forwarded in the same turn of the loop in which it came, and is validated right after, in that turn;
 - the first violation under `stop` closes the upstream response at once, and so the bill;
 - facts and metrics are written before the final event: when the caller sees it, the account is on record.
 """
@@ -370,12 +370,11 @@ class _Run:
         try:
             with TokenTimer(limit_s) as timer:
                 async for chunk in response:
-                    data = attempt.absorb(chunk)
-                    if data:
-                        # A slow reader holds us here, and through us the provider: that is no fault of the provider.
-                        timer.paused = True
-                        await self._send(data)
-                        timer.paused = False
+                    # A slow reader holds us here, and through us the provider: that is no fault of the provider.
+                    timer.paused = True
+                    await self._send(attempt.absorb(chunk))
+                    await self._send(attempt.validate())
+                    timer.paused = False
                     if attempt.over:
                         return
                     if attempt.decoder.finish is not None:

@@ -16,6 +16,22 @@ def pieces(document: str, size: int) -> list[str]:
     return [document[at : at + size] for at in range(0, len(document), size)]
 
 
+async def test_text_leaves_before_it_is_validated_and_a_backlog_of_it_in_one_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The provider writes all at once, so that all of it waits when it is read."""
+    script = [b"".join(step for step in completion(*pieces(DOCUMENT, 4)) if isinstance(step, bytes))]
+    async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
+        answer = await app.request({"prompt": "Write", "schema": "blog_post"})
+    kinds = [
+        {name for name in ("delta", "value", "done") if b"event: %b\n" % name.encode() in data}
+        for _, data in answer.arrivals
+        if data
+    ]
+    assert kinds == [{"delta"}, {"value"}, {"done"}]
+    assert answer.text == DOCUMENT
+
+
 async def test_a_document_streams_as_deltas_and_validated_values(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
