@@ -60,7 +60,19 @@ def test_null_for_a_field_with_a_default_is_absent_where_a_strict_mode_wants_eve
 def test_the_same_null_is_a_violation_where_the_field_could_be_left_out() -> None:
     made = attempt("anthropic")
     made.absorb(stream('{"name": "a", "level": null}'))
+    made.validate()
     assert made.verdict is not None and made.verdict.outcome is Outcome.INVALID_OUTPUT
+
+
+def test_a_failure_right_behind_wrong_text_is_the_failure_with_the_violation() -> None:
+    made = attempt("anthropic")
+    text = stream('{"name": "a", "level": null, "note": 5', finish=None).replace(b"data: [DONE]\n\n", b"")
+    deltas = made.absorb(text + b'data: {"error": {"message": "overloaded", "code": 529}}\n\n')
+    assert b"event: value" not in deltas
+    assert b'"path":"/name"' in made.validate()
+    assert made.verdict is not None and made.failed is not None
+    assert made.verdict.outcome is not Outcome.INVALID_OUTPUT
+    assert [violation.path for violation in made.verdict.violations] == ["/level"]
 
 
 def test_text_behind_the_last_token_is_held_no_longer_than_the_end() -> None:
