@@ -11,8 +11,8 @@ Correction rows are rows, so a range's sum is what its report says, in any time 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +33,7 @@ from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
 from weir.reports import focus, xlsx
 from weir.reports.export_files import Progress, digest, write_csv, write_parquet
+from weir.reports.list_prices import Charged, Ratio, ratios
 from weir.reports.params import EXPORT_FORMATS, ExportFormat
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.queries import BREAKDOWNS, Filters, requested
@@ -72,7 +73,11 @@ _XLSX_ASSUMPTIONS = (
     ("Long text", f"Excel ends a cell at {32_767:,} characters; a text that was cut ends in an ellipsis."),
 )
 _FOCUS_ASSUMPTIONS = (
-    ("Costs", "BilledCost, EffectiveCost, ListCost and ContractedCost are one amount, the ledger's."),
+    ("Costs", "BilledCost, EffectiveCost and ContractedCost are one amount, the ledger's."),
+    (
+        "List costs",
+        "By today's list, where a contract's price holds today; else the ledger's amount.",
+    ),
     ("Unit prices", "Cost by quantity, rounded to the places of a price list; null in corrections."),
     (
         "Lines",
@@ -146,7 +151,7 @@ class ExportContext:
     """What the rows do not say: the price book of today, when this is, and how complete the range is.
 
     `as_of` is when the oldest of the files was made (None: now); `completeness` is any JSON object; `provider_of` names
-    who provides a model, by the name that answered, or None.
+    who provides a model, by the name that answered, or None; `list_ratios` what the list asks beside a contract.
     """
 
     price_book_version: str
@@ -154,6 +159,7 @@ class ExportContext:
     as_of: datetime | None = None
     completeness: Mapping[str, Any] | None = None
     provider_of: Callable[[str], str | None] = lambda model: None
+    list_ratios: Callable[[Iterable[Charged]], Iterable[Ratio]] = lambda charged: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +195,12 @@ def export_range(
         generated_at=now,
         as_of=opened.as_of,
         completeness={
-            "unreadable_objects": opened.unreadable,
+            "unreadable_objects": len(opened.unreadable),
+            "unreadable_names": opened.unreadable,
             "hours": {str(day): found for day, found in counted.items()},
         },
         provider_of=book.provider,
+        list_ratios=lambda charged: ratios(charged, book, PriceBook.load()),
     )
     return export(
         opened.files,
@@ -256,8 +264,15 @@ def _write(
         _write_xlsx(connection, path, request, totals, about, on_progress)
         return totals.rows
     if request.format.startswith("focus"):
-        models = connection.execute(*focus.models_sql(request.filters)).fetchall()
-        sql, values = focus.focus_sql(request.filters, (model for (model,) in models), context.provider_of)
+        charged = [
+            Charged(*found) for found in connection.execute(*focus.charged_sql(request.filters)).fetchall()
+        ]
+        connection.execute(focus.LIST_RATIO)
+        for ratio in context.list_ratios(charged):
+            row = (ratio.component, *astuple(ratio.of), ratio.value)
+            connection.execute(f"INSERT INTO list_ratio VALUES ({', '.join('?' * len(row))})", row)
+        models = {one.model for one in charged if one.model is not None}
+        sql, values = focus.focus_sql(request.filters, models, context.provider_of)
         if request.format == "focus-csv":
             return write_csv(connection, path, sql, values, totals.rows, on_progress)
         return write_parquet(connection, path, sql, values, _key_values(about), totals.rows, on_progress)
@@ -349,7 +364,7 @@ def _write_xlsx(
             "ask for csv or parquet, or for a shorter range"
         )
     sql, values = _ledger_sql(request.filters, request.time_zone)
-    summary = [*_about_lines(about), *_breakdowns(connection, request.filters, totals)]
+    summary = [*_about_lines(request, about), *_breakdowns(connection, request.filters, totals)]
     columns, selected = _xlsx_columns(connection, sql, values)
     rows = _rows(connection.execute(f"SELECT {selected} FROM ({sql})", values), totals.rows, on_progress)
     assumptions = [["Assumptions"], *map(list, about["assumptions"].items())]
@@ -382,38 +397,74 @@ def _rows(cursor: duckdb.DuckDBPyConnection, total: int, on_progress: Progress) 
         on_progress(done, total)
 
 
-def _about_lines(about: Mapping[str, Any]) -> Iterator[list[Any]]:
-    chosen = {name: value for name, value in about["filter"].items() if value not in (None, [])}
+def _about_lines(request: ExportRequest, about: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """What the workbook is, in words, its range by the reader's clock."""
+    zone = ZoneInfo(request.time_zone)
+    start, end = (
+        f"{at.astimezone(zone):%Y-%m-%d %H:%M} {request.time_zone}"
+        for at in (request.filters.start, request.filters.end)
+    )
+    filters = {
+        "Outcome": request.filters.outcome,
+        "Model": request.filters.model,
+        "Tenant": request.filters.tenant,
+        "Function": request.filters.function,
+        "Tags": ", ".join(request.filters.tags),
+    }
+    book = about["price_book"]
     yield ["Export of the ledger"]
-    for name, value in chosen.items():
-        yield [name, ", ".join(value) if isinstance(value, list) else value]
-    for name in ("generated_at", "as_of", "currency", "ledger_rows", "correction_rows", "unpriced_rows"):
-        yield [name, about[name]]
-    yield ["price_book_version", about["price_book"]["version"]]
-    yield ["price_book_versions_in_rows", ", ".join(about["price_book"]["versions_in_rows"])]
-    for name, value in (about["completeness"] or {"completeness": "not known"}).items():
-        yield [name, value if isinstance(value, str | int | float) else json.dumps(value)]
+    yield ["From", start]
+    yield ["To, not included", end]
+    yield from ([name, value] for name, value in filters.items() if value)
+    yield ["Made at, UTC", about["generated_at"]]
+    yield ["Rows as of, UTC", about["as_of"]]
+    yield ["Currency", about["currency"]]
+    yield ["Rows", about["ledger_rows"]]
+    yield ["of them corrections", about["correction_rows"]]
+    yield ["of them not priced in full", about["unpriced_rows"]]
+    yield ["Price book today", book["version"]]
+    yield ["Price books of the rows", ", ".join(book["versions_in_rows"])]
+    yield from _completeness_lines(about["completeness"])
+
+
+def _completeness_lines(completeness: Mapping[str, Any] | None) -> Iterator[list[Any]]:
+    if completeness is None:
+        yield ["Completeness", "not known"]
+        return
+    hours = [hour for day in completeness["hours"].values() for hour in day.get("hours", {}).values()]
+    missing = sum(max(0, hour["reports_in_log"] - hour["reports_stored"]) for hour in hours)
+    yield ["Hours counted against the log", len(hours)]
+    yield ["Reports missing in them", missing if hours else None]
+    yield ["Objects that cannot be read", completeness["unreadable_objects"]]
 
 
 def _breakdowns(
     connection: duckdb.DuckDBPyConnection, filters: Filters, totals: _Totals
 ) -> Iterator[list[Any]]:
-    yield ["Totals, USD"]
-    yield ["", "amount", "exact"]
-    yield ["total", totals.total, plain(totals.total)]
+    yield ["Totals, USD; at least so much" if totals.unpriced_rows else "Totals, USD"]
+    yield ["", "Amount", "Exact"]
+    yield ["Total", totals.total, plain(totals.total)]
     for name, amount in totals.amounts.items():
-        yield [name, amount, None if amount is None else plain(amount)]
+        yield [_words(name), amount, None if amount is None else plain(amount)]
     for dimension in BREAKDOWNS:
         yield [f"By {dimension}"]
-        yield [dimension, "amount", "exact", "requests"]
+        yield [dimension.capitalize(), "Amount", "Exact", "Requests", "At least"]
         sql, values = selection(
-            f"SELECT {dimension}_name, sum(total), count(*) FILTER (WHERE is_request) FROM requested "
+            f"SELECT {dimension}_name, sum(total), count(*) FILTER (WHERE is_request), "
+            "count(*) FILTER (WHERE is_lower_bound) FROM requested "
             "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50",
             requested(filters),
         )
         found = connection.execute(sql, values).fetchall()
-        for group, amount, requests in found:
-            yield [group, amount, plain(amount), requests]
+        for group, amount, requests, lower_bounds in found:
+            yield [group, amount, plain(amount), requests, "yes" if lower_bounds else None]
+
+
+def _words(name: str) -> str:
+    """`cost_lambda_duration` as a reader's word for it, `Charge: Lambda duration`."""
+    kind, _, rest = name.partition("_")
+    text = rest.replace("_", " ").replace("api gateway", "API Gateway")
+    return f"{'Charge' if kind == 'cost' else 'Of the duration'}: {text[:1].upper()}{text[1:]}"
 
 
 def _text(event: Mapping[str, Any], name: str) -> str | None:

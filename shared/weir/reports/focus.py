@@ -7,8 +7,10 @@ One statement in Trino's subset, which DuckDB runs from the same text. Decided h
 - The lines of a request add up to its total exactly. A component that is unknown has no line, since FOCUS has no null
   cost and unknown is not 0; `x_Unpriced` says on the request's other lines what is missing.
 - The charge period is the hour in which AWS and the ledger book the request; the request's own time is `x_AtUtc`.
-- The four costs are the same amount: what the price book says, contract prices included. The ledger keeps no unit
-  prices, so they are cost by quantity, rounded to the places that a price list has.
+- Billed, effective and contracted cost are the same amount: what the row was charged, contract prices included. The
+  ledger keeps no unit prices, so they are cost by quantity, rounded to the places that a price list has. A SkuPriceId
+  is the SKU with that price: the same SKU at another price (another day, tier or contract) has another.
+- List cost and list price are those by what the list asks for the same (list_prices.py).
 - Provider, publisher and issuer are one name for a charge: 1.2 demands BilledCost 0 where another party issues the
   invoice (BilledCost-C-005-C), and these charges are paid to whoever provides the service.
 - A correction of a closed month is billed in the month in which it was found (ChargeClass `Correction`), for the hour
@@ -28,6 +30,7 @@ from weir.reports.statements import selection
 NOT_RECORDED = "not recorded"
 
 _MODEL = "coalesce(model_returned, model)"
+_MODEL_OF_ROW = "coalesce(requested.model_returned, requested.model)"
 _GIB = "1073741824e0"
 _FREE_STREAMED_BYTES = 6 * 1024**2  # of a response: only what is beyond is charged
 _AT = "coalesce(corrects_at, at_utc)"
@@ -71,7 +74,7 @@ def _mtok(tokens: str) -> str:
 
 
 def _gib(count: str) -> str:
-    return f"round(CAST({count} AS double) / {_GIB}, 12)"
+    return f"round(CAST({count} AS double) / {_GIB}, 15)"
 
 
 _BILLED = "coalesce(architecture, 'unknown') || '/' || coalesce(initialization_type, 'on-demand')"
@@ -91,6 +94,7 @@ LINES = (
         "GiB",
         _gib(_BEYOND),
         "'lambda/streamed-bytes'",
+        places=8,
     ),
     Line(
         "lambda_ephemeral_storage",
@@ -102,7 +106,7 @@ LINES = (
     ),
     Line("lambda_restore", "SnapStart restore", _LAMBDA, "Requests", None, "'lambda/snapstart-restore'"),
     Line("api_gateway", "REST requests", _API_GATEWAY, "Requests", None, "'api-gateway/rest-request'"),
-    Line("logs", "Log ingestion", _LOGS, "GiB", _gib("log_bytes"), "'cloudwatch/logs-ingestion'"),
+    Line("logs", "Log ingestion", _LOGS, "GiB", _gib("log_bytes"), "'cloudwatch/logs-ingestion'", 8),
     *(
         Line(
             component,
@@ -125,17 +129,25 @@ LINES = (
 )
 
 
-def models_sql(filters: Filters) -> tuple[str, list[str]]:
-    """The models that answered in a range, for their providers; one column."""
+def charged_sql(filters: Filters) -> tuple[str, list[str]]:
+    """What tells the prices of a range apart: model, service tier, Region, architecture, UTC day."""
     return selection(
-        f"SELECT DISTINCT {_MODEL} FROM requested WHERE {_MODEL} IS NOT NULL", requested(filters)
+        f"SELECT DISTINCT {_MODEL}, service_tier, region, architecture, CAST({_AT} AS date) FROM requested",
+        requested(filters),
     )
+
+
+# Filled by whoever runs the statement.
+LIST_RATIO = (
+    "CREATE TEMP TABLE list_ratio (component varchar, model varchar, service_tier varchar, region varchar, "
+    f"architecture varchar, day date, ratio {MONEY})"
+)
 
 
 def focus_sql(
     filters: Filters, models: Iterable[str], provider_of: Callable[[str], str | None]
 ) -> tuple[str, list[str]]:
-    """The lines of a range as one statement, and its parameters; `models` are those of `models_sql`."""
+    """The lines of a range as one statement over `requested` and `list_ratio`, and its parameters."""
     known = {model: provider for model in sorted(models) if (provider := provider_of(model)) is not None}
     branches = [_branch(line, known) for line in LINES]
     return selection("\nUNION ALL\n".join(branches), requested(filters))
@@ -146,7 +158,14 @@ def _branch(line: Line, providers: dict[str, str]) -> str:
     selected = ", ".join(f'{value} AS "{name}"' for name, value in _columns(line, providers).items())
     cost = f"cost_{line.component}"
     return (
-        f"SELECT {selected} FROM (SELECT *, {cost} AS cost, {quantity} AS quantity FROM requested "
+        f"SELECT {selected} FROM (SELECT requested.*, {cost} AS cost, {quantity} AS quantity, "
+        f"coalesce(ratio, CAST(1 AS {MONEY})) AS ratio FROM requested "
+        f"LEFT JOIN list_ratio ON component = '{line.component}' "
+        f"AND list_ratio.model IS NOT DISTINCT FROM {_MODEL_OF_ROW} "
+        "AND list_ratio.service_tier IS NOT DISTINCT FROM requested.service_tier "
+        "AND list_ratio.region IS NOT DISTINCT FROM requested.region "
+        "AND list_ratio.architecture IS NOT DISTINCT FROM requested.architecture "
+        f"AND list_ratio.day = CAST({_AT} AS date) "
         f"WHERE {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
     )
 
@@ -161,6 +180,12 @@ def _columns(line: Line, providers: dict[str, str]) -> dict[str, str]:
     unit = f"CASE WHEN {known} THEN '{line.unit}' ELSE 'Requests' END"
     each = f"CAST(round(CAST(cost AS double) / CAST(quantity AS double), {line.places}) AS {MONEY})"
     price = f"CASE WHEN entry = 'correction' THEN NULL WHEN quantity <> 0 THEN {each} ELSE cost END"
+    written = f"regexp_replace(CAST({price} AS varchar), '\\.?0+$', '')"
+    asked = f"CAST(round(CAST({price} AS double) * CAST(ratio AS double), {line.places}) AS {MONEY})"
+    list_price = f"CASE WHEN ratio = 1 THEN {price} ELSE {asked} END"
+    list_cost = (
+        f"CASE WHEN ratio = 1 THEN cost ELSE CAST(round(cost * CAST(ratio AS double), 15) AS {MONEY}) END"
+    )
     on_lambda = line.component == "lambda_duration"
     return {
         "AvailabilityZone": _NO_TEXT,
@@ -185,13 +210,13 @@ def _columns(line: Line, providers: dict[str, str]) -> dict[str, str]:
         "EffectiveCost": "cost",
         "InvoiceId": _NO_TEXT,
         "InvoiceIssuerName": provider,
-        "ListCost": "cost",
-        "ListUnitPrice": price,
+        "ListCost": list_cost,
+        "ListUnitPrice": list_price,
         "PricingCategory": "'Standard'",
         "PricingCurrency": "'USD'",
         "PricingCurrencyContractedUnitPrice": price,
         "PricingCurrencyEffectiveCost": "cost",
-        "PricingCurrencyListUnitPrice": price,
+        "PricingCurrencyListUnitPrice": list_price,
         "PricingQuantity": quantity,
         "PricingUnit": unit,
         "ProviderName": provider,
@@ -207,7 +232,7 @@ def _columns(line: Line, providers: dict[str, str]) -> dict[str, str]:
         "SkuId": line.sku,
         "SkuMeter": f"'{line.meter}'",
         "SkuPriceDetails": _NO_TEXT,
-        "SkuPriceId": line.sku,
+        "SkuPriceId": f"{line.sku} || coalesce('/' || {written}, '')",
         "SubAccountId": _NO_TEXT,
         "SubAccountName": _NO_TEXT,
         "SubAccountType": _NO_TEXT,

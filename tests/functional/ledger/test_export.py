@@ -32,6 +32,7 @@ from weir.reports import queries, xlsx
 from weir.reports.engine import DuckEngine
 from weir.reports.export import ExportContext, ExportError, ExportRequest, export
 from weir.reports.export_files import FORMULA_STARTS
+from weir.reports.list_prices import ratios
 from weir.reports.params import EXPORT_FORMATS, ExportFormat
 from weir.reports.queries import Filters
 from weir.reports.time_buckets import Unit
@@ -40,11 +41,18 @@ COUNT = 600
 CORRECTIONS = 12
 EVER = Filters(start=datetime(2026, 10, 1, tzinfo=UTC), end=datetime(2026, 12, 1, tzinfo=UTC))
 BOOK = PriceBook.load()
+COMPLETENESS = {
+    "unreadable_objects": 1,
+    "unreadable_names": ["facts/x"],
+    "hours": {
+        "2026-10-31": {"hours": {"2026-10-31T20:00:00Z": {"reports_in_log": 20, "reports_stored": 18}}}
+    },
+}
 CONTEXT = ExportContext(
     price_book_version=BOOK.version,
     generated_at=datetime(2026, 11, 22, 12, 0, tzinfo=UTC),
     as_of=datetime(2026, 11, 22, 11, 45, tzinfo=UTC),
-    completeness={"complete": 540, "bill_only": 12},
+    completeness=COMPLETENESS,
     provider_of=BOOK.provider,
 )
 
@@ -94,7 +102,7 @@ def test_a_sidecar_says_what_the_file_is(files: list[Path], tmp_path: Path, kind
     assert about["filter"]["time_zone"] == "Europe/Berlin"
     assert about["filter"]["from"] == "2026-10-01T00:00:00.000Z"
     assert about["price_book"] == {"version": BOOK.version, "versions_in_rows": [BOOK.version]}
-    assert about["completeness"] == {"complete": 540, "bill_only": 12}
+    assert about["completeness"] == COMPLETENESS
     assert (about["ledger_rows"], about["correction_rows"]) == (COUNT + CORRECTIONS, CORRECTIONS)
     assert about["unpriced_rows"] > 0
     assert Decimal(about["total"]) == total_of(files)
@@ -247,7 +255,7 @@ def test_parquet_is_the_table_with_its_types_and_says_what_it_is(files: list[Pat
     assert [(name, kind) for name, kind, *_ in described] == [(c.name, duck_type(c.type)) for c in COLUMNS]
     assert json.loads(values[b"weir.filter"])["time_zone"] == "Europe/Berlin"
     assert json.loads(values[b"weir.price_book"])["version"] == BOOK.version
-    assert json.loads(values[b"weir.completeness"]) == {"complete": 540, "bill_only": 12}
+    assert json.loads(values[b"weir.completeness"]) == COMPLETENESS
     assert one(f"SELECT sum(total), count(*) FROM '{path}'") == (total_of(files), COUNT + CORRECTIONS)
     # An export is a ledger again.
     assert total_of([path]) == total_of(files)
@@ -262,10 +270,26 @@ def test_a_workbook_has_totals_rows_and_assumptions(files: list[Path], tmp_path:
     assert book.sheetnames == ["Summary", "Detail", "Assumptions"]
     summary = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
     total = total_of(files)
-    assert Decimal(summary["total"][1]) == total
-    assert summary["total"][0] == pytest.approx(float(total), rel=1e-15)
-    assert summary["time_zone"][0] == "Europe/Berlin"
-    assert summary["price_book_version"][0] == BOOK.version
+    assert Decimal(summary["Total"][1]) == total
+    assert summary["Total"][0] == pytest.approx(float(total), rel=1e-15)
+    assert summary["From"][0] == "2026-10-01 02:00 Europe/Berlin"
+    assert summary["To, not included"][0] == "2026-12-01 01:00 Europe/Berlin"
+    assert summary["Price book today"][0] == BOOK.version
+    assert (summary["Reports missing in them"][0], summary["Objects that cannot be read"][0]) == (2, 1)
+    assert "Charge: Lambda duration" in summary and "Of the duration: Waiting" in summary
+    raw = (
+        "cost_",
+        "phase_",
+        "price_",
+        "generated_",
+        "ledger_",
+        "unpriced_",
+        "correction_",
+        "time_",
+        "from",
+        "to",
+    )
+    assert not any(str(name).startswith(raw) for name in summary)
     rows = list(book["Detail"].iter_rows(values_only=True))
     assert len(rows) == 1 + COUNT + CORRECTIONS
     place = rows[0].index("total")
@@ -331,7 +355,12 @@ def focus_lines(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_lines_add_up_to_the_ledger_exactly(files: list[Path], focus_lines: Path, tmp_path: Path) -> None:
-    costs = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+    costs = (
+        "BilledCost",
+        "EffectiveCost",
+        "ListCost",
+        "ContractedCost",
+    )  # without a contract, the list's too
     sums = one(f"SELECT {', '.join(f'sum({name})' for name in costs)} FROM '{focus_lines}'")
     assert set(sums) == {total_of(files)}
     path, _ = export(files, asked("focus-csv"), tmp_path, CONTEXT)
@@ -380,6 +409,52 @@ def test_unit_prices_are_the_price_lists(focus_lines: Path) -> None:
     model = "gpt-4o-mini-2024-07-18"
     assert prices[f"input_tokens 1000000 Tokens model/{model}/input-tokens"] == [Decimal("0.15")]
     assert prices[f"output_tokens 1000000 Tokens model/{model}/output-tokens"] == [Decimal("0.6")]
+
+
+def test_a_sku_price_has_one_unit_price(focus_lines: Path) -> None:
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            "SELECT SkuPriceId, SkuId, count(DISTINCT ContractedUnitPrice), count(DISTINCT ListUnitPrice), "
+            f"any_value(ContractedUnitPrice) FROM '{focus_lines}' WHERE ChargeClass IS NULL GROUP BY 1, 2"
+        ).fetchall()
+    assert len(found) > 10
+    for price_id, sku, contracted, listed, price in found:
+        assert (contracted, listed) == (1, 1), price_id
+        assert Decimal(price_id.removeprefix(f"{sku}/")) == price
+    # The list's prices are few: rounding makes none of its own.
+    assert len({sku for _, sku, *_ in found}) == len(found)
+
+
+def test_a_contracts_price_stands_beside_the_lists(tmp_path: Path) -> None:
+    half = {
+        "records": [
+            {"item": "duration", "region": "us-east-1", "architecture": "arm64", "unit": "GB-second",
+             "valid_from": None, "valid_to": None, "tiers": [{"up_to": None, "price": "0.0000066667"}]},
+        ],
+        "models": [
+            {"model": "gpt-4o-mini", "prefixes": ["gpt-4o-mini"],
+             "records": [{"valid_from": None, "valid_to": None, "prices": {"output": [{"up_to": None, "price": "0.3"}]}}]},
+        ],
+    }  # fmt: skip
+    book = PriceBook.load(half)
+    files = write_days(tmp_path / "ledger", join(made_records(40), book))
+    context = replace(CONTEXT, list_ratios=lambda charged: ratios(charged, book, BOOK))
+    request = ExportRequest(format="focus", filters=EVER)
+    lines = export(files, request, tmp_path, context)[0]
+
+    def prices(component: str, more: str = "") -> tuple[Any, ...]:
+        found = one(
+            "SELECT min(ContractedUnitPrice), max(ContractedUnitPrice), min(ListUnitPrice), max(ListUnitPrice), "
+            f"sum(ContractedCost), sum(ListCost) FROM '{lines}' WHERE x_Component = '{component}' {more}"
+        )
+        assert found[0] == found[1] and found[2] == found[3]
+        return found[0], found[2], found[5] / found[4]
+
+    assert prices("lambda_duration")[:2] == (Decimal("0.0000066667"), Decimal("0.0000133334"))
+    assert prices("lambda_duration")[2] == pytest.approx(Decimal(2), rel=Decimal("1e-9"))
+    assert prices("output_tokens", "AND x_Model LIKE 'gpt-4o-mini%'")[:2] == (Decimal("0.3"), Decimal("0.6"))
+    assert prices("input_tokens", "AND x_Model LIKE 'gpt-4o-mini%'")[:2] == (Decimal("0.15"), Decimal("0.15"))
+    assert one(f"SELECT sum(BilledCost) FROM '{lines}'")[0] == total_of(files)
 
 
 def test_a_line_is_categorised_dated_and_attributed(focus_lines: Path) -> None:
