@@ -52,23 +52,32 @@ def app(tmp_path: Path) -> Path:
     return folder
 
 
+def environment(port: int, upstream: str, **more: str) -> dict[str, str]:
+    """What the platform sets, and nothing of whoever runs the tests."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "",
+        "WEIR_AUTHENTICATED_BY": "nobody",
+        "WEIR_UPSTREAM_BASE_URL": upstream,
+        "WEIR_UPSTREAM_MODEL": "sim-1",
+        **more,
+    }
+
+
 @contextmanager
 def started(app: Path, upstream: str) -> Iterator[Container]:
     """The Dockerfile's command on a free port, until the block ends."""
-    command = re.search(r"^CMD (.+)$", DOCKERFILE, re.M)
+    command = re.search(r"^CMD (\[.+\])$", DOCKERFILE, re.M)
     assert command
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        ["sh", "-c", command[1].replace("--host 0.0.0.0", "--host 127.0.0.1")],
+        json.loads(command[1]),
         cwd=app,
-        env={
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PORT": str(port),
-            "PYTHONUNBUFFERED": "1",
-            "WEIR_UPSTREAM_BASE_URL": upstream,
-            "WEIR_UPSTREAM_MODEL": "sim-1",
-        },
+        env=environment(port, upstream),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -133,6 +142,41 @@ def test_a_container_that_is_told_to_end_ends(app: Path) -> None:
     with Simulator() as simulator, started(app, simulator.base_url) as container:
         container.process.send_signal(signal.SIGTERM)
         assert container.process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_the_platform_is_told_that_it_lives_and_no_fact_comes_of_it(app: Path) -> None:
+    with Simulator() as simulator, started(app, simulator.base_url) as container:
+        connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=30)
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"ok\n")
+        connection.close()
+        connection = container.post(REQUEST)
+        connection.getresponse().read()
+        connection.close()
+        # The first fact is the document's.
+        assert completed(container)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"WEIR_AUTHENTICATED_BY": ""}, "WEIR_AUTHENTICATED_BY: expected platform or nobody, got ''"),
+        ({"WEIR_AUTHENTICATED_BY": "everybody"}, "expected platform or nobody, got 'everybody'"),
+        ({"PORT": "http"}, "PORT: expected a port, got 'http'"),
+    ],
+)
+def test_it_does_not_start_open_unless_told_to(app: Path, changed: dict[str, str], said: str) -> None:
+    done = subprocess.run(
+        ["python", "serve.py"],
+        cwd=app,
+        env=environment(1, "http://127.0.0.1:9/v1") | changed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2 and said in done.stderr
 
 
 def test_the_image_runs_as_nobody_and_from_the_lock_alone() -> None:

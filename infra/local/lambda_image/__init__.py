@@ -88,13 +88,17 @@ def _fill(archive: tarfile.TarFile, python: Path, runtime: Path) -> None:
     for name in ("bootstrap", "bootstrap.py"):
         _file(archive, HERE / name, f"/var/runtime/{name}")
     _file(archive, HERE / "lambda-entrypoint.sh", "/lambda-entrypoint.sh")
+    add_system(archive, python, *runtime.rglob("*.so"))
 
+
+def add_system(archive: tarfile.TarFile, python: Path, *users: Path) -> None:
+    """A shell, a few programs, and every shared library that they, CPython (by its prefix) and `users` need."""
     needed: dict[str, Path] = {}
     programs = [Path(path) for name in PROGRAMS if (path := shutil.which(name))]
     for program in programs:
         _file(archive, program.resolve(), f"/bin/{program.name}")
     modules = (python / "lib/python3.13/lib-dynload").glob("*.so")
-    for user in [*programs, binary, *modules, *runtime.rglob("*.so")]:
+    for user in [*programs, python / "bin/python3.13", *modules, *users]:
         needed.update(_libraries(user))
     libc = next(path for name, path in needed.items() if name.startswith("libc.so")).parent
     needed.update({name: libc / name for name in LIBRARIES if (libc / name).exists()})

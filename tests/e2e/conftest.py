@@ -1,0 +1,5 @@
+"""What the suites of containers share."""
+
+from tests.docker_engine import engine, simulator
+
+__all__ = ["engine", "simulator"]
