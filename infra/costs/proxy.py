@@ -84,6 +84,8 @@ class SigningProxy:
             answer = await self._client.send(outgoing, stream=True)
         except (NoCredentials, BotoCoreError) as error:
             return PlainTextResponse(f"costs dashboard: cannot sign: {error}\n", 502)
+        except (ValueError, httpx.InvalidURL) as error:
+            return PlainTextResponse(f"costs dashboard: {error}\n", 400)
         except httpx.HTTPError as error:
             reason = f"{self._target} did not answer: {type(error).__name__}: {error}"
             return PlainTextResponse(f"costs dashboard: {reason}\n", 502)
@@ -117,6 +119,9 @@ class SigningProxy:
         path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         query = _strict(request.scope["query_string"].decode("latin-1"))
         url = f"{self._target}{path}{f'?{query}' if query else ''}"
+        # A path that begins with anything but a slash would be part of the host's name, and be sent what is signed.
+        if not path.startswith("/") or httpx.URL(url).netloc != httpx.URL(self._target).netloc:
+            raise ValueError(f"expected a path, got {path[:100]!r}")
         headers = [(name, value) for name, value in request.headers.items() if name not in _NOT_PASSED_ON]
         outgoing = self._client.build_request(request.method, url, headers=headers, content=body or None)
         # What is signed is what goes over the wire: httpx may have written the URL in another way.

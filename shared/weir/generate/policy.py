@@ -32,7 +32,7 @@ class Caps(NamedTuple):
     """How much is taken, in bytes or characters, in every mode; what is over it ends the request."""
 
     read_bytes: int = 67_108_864
-    held_chars: int = 6_000_000
+    held_chars: int = 2_000_000
     sent_bytes: int = 50_000_000
     event_bytes: int = 1_048_576
     blank_chars: int = 10_000

@@ -100,6 +100,18 @@ async def test_a_request_arrives_signed_and_unchanged(target: str) -> None:
         assert echo["headers"]["accept"] == "application/json"
 
 
+@pytest.mark.parametrize("target", ["%2F@127.0.0.1:9/x", "@127.0.0.1:9/x", ".evil.example/x", "x"])
+async def test_a_target_that_would_lead_to_another_host_is_refused(target: str) -> None:
+    """Attack A16: a raw target that httpx and browsers would not send."""
+    async with proxied() as setting:
+        host, port = "127.0.0.1", int(setting.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+    assert answer.split(b" ")[1] in (b"400", b"404")
+
+
 async def test_a_body_is_part_of_the_signature() -> None:
     async with proxied() as setting:
         answer = await setting.client.post("/api/exports", json={"format": "xlsx", "tz": "Europe/Zürich"})
