@@ -52,7 +52,7 @@ def main(environment: Mapping[str, str]) -> int:
         print(said, file=sys.stderr)
         return 2
     import uvicorn
-    from app import app  # functions/generate/app.py, beside this file in the image
+    from app import app  # type: ignore[import-not-found]  # functions/generate/app.py, beside this file in the image
 
     # One process: the loop serves many streams, and the platform adds containers.
     uvicorn.run(
