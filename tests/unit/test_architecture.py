@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "weir.pricing": set(),
     "weir.schemas": set(),
     "weir.providers": {"weir.pricing"},
+    "weir.access": {"weir.providers", "weir.pricing"},
     "weir.ledger": {"weir.pricing"},
     "weir.reports": {"weir.pricing", "weir.ledger"},
     "weir.generate": {"weir.pricing", "weir.schemas", "weir.providers", "weir.ledger", "pydantic_streaming"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {
+    "weir.access.admission", "weir.access.dynamodb",
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # a contract's file

@@ -1,0 +1,9 @@
+"""Who asks, and how much they may spend: identity, own keys, limits and budgets, once-only requests, stored answers.
+
+identity.py, api_keys.py   who a caller is, and which tenant they belong to
+tenant_item.py             limits and budgets of a tenant as one DynamoDB item
+admission.py               who gets in: reserve before a call, settle after it
+settlement.py              what killed requests left, settled by the ledger
+answers.py                 a request that is asked once, and answers that are given again
+dynamodb.py                the table, by signed HTTP
+"""

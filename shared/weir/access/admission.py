@@ -1,0 +1,210 @@
+"""Who gets in: a caller is found, limits are read, money is reserved before the call and settled after it.
+
+Every read of the table is kept for a while in the process, also that a key is unknown; reserving never is. Where the
+table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used, or never
+saw any budget, gets in with a small cap on output; any other is refused. Nobody gets in by a key that was never read.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from weir.access import tenant_item
+from weir.access.api_keys import ApiKey
+from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
+from weir.access.identity import Caller
+from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
+
+KEPT = timedelta(seconds=60)
+MAX_KEPT = 4096  # names come from outside: what is kept must not grow for ever
+OPEN_BELOW = Decimal("0.8")
+SMALL_OUTPUT_TOKENS = 1024
+_TRIES = 5  # against others who begin the same minute
+
+
+class Unauthorized(Exception):
+    """Nobody is known by that key; the message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Money that is set aside for one request; `settled` without a table to settle it in."""
+
+    tenant: str
+    hold: str
+    nano_usd: int
+    at: datetime
+    settled: bool = False
+
+
+class Admission:
+    """What requests of one process share: the table, and what was read of it."""
+
+    def __init__(self, table: AccessTable, utc_now: Callable[[], datetime]) -> None:
+        self._table = table
+        self._utc_now = utc_now
+        self._kept: dict[tuple[str, str], tuple[datetime, Any]] = {}
+        self._used: dict[str, Decimal] = {}  # by tenant, the fullest of its budgets when last seen
+
+    async def caller(self, key_id: str, secret: str) -> Caller:
+        """Who an own key stands for. Raises Unauthorized; AccessStoreError, where nobody can say."""
+        key = await self._read("KEY", key_id, _key)
+        if key is None:
+            raise Unauthorized("authorization: expected a key that was made here")
+        if (reason := key.refusal(secret, self._utc_now())) is not None:
+            raise Unauthorized(f"authorization: {reason}")
+        return Caller(key.tenant, f"key:{key_id}", "key", key_id)
+
+    async def limits(self, tenant: str) -> TenantLimits:
+        """What a tenant may, or what the table's item `LIMITS#default` says of all others. Raises AccessStoreError."""
+        own, usual = await asyncio.gather(
+            self._read("LIMITS", tenant, _limits), self._read("LIMITS", "default", _limits)
+        )
+        return own or usual or TenantLimits()
+
+    async def reserve(
+        self, tenant: str, request_id: str, amount: Decimal, limits: TenantLimits
+    ) -> Reservation | Denied:
+        """Set `amount` (USD, rounded up to nano-USD) aside, if every limit has room for it.
+
+        Raises AccessStoreError, where nobody can say: `without_table` decides then.
+        """
+        at = self._utc_now()
+        nano = int((amount * NANO).to_integral_value(ROUND_CEILING))
+        reservation = Reservation(tenant, tenant_item.hold_of(request_id, at), nano, at)
+        if not limits.counted:
+            return replace(reservation, settled=True)
+        minute: int | None = None
+        for _ in range(_TRIES):
+            asked = tenant_item.reserve(tenant, reservation.hold, nano, limits, at, new_minute_after=minute)
+            try:
+                item = await self._table.update(asked)
+            except ConditionFailed as failed:
+                if "holds" not in failed.item:
+                    await self._table.update(tenant_item.begin(tenant, at))
+                    minute = 0
+                    continue
+                usage = Usage.read(failed.item)
+                self._note(tenant, usage, limits, at)
+                if (denied := usage.refusal(nano, limits, at)) is not None:
+                    return denied
+                minute = usage.minute if usage.minute != int(at.timestamp()) // 60 else None
+                continue
+            self._note(tenant, Usage.read(item), limits, at)
+            return reservation
+        return Denied("requests", "requests: expected a turn, got others' each time", 1)
+
+    async def settle(self, reservation: Reservation, spent: Decimal, tokens: int) -> None:
+        """Put what was spent in the place of what was set aside.
+
+        Raises AccessStoreError: the ledger settles it then.
+        """
+        if reservation.settled:
+            return
+        nano = int((spent * NANO).to_integral_value(ROUND_CEILING))
+        asked = tenant_item.settle(
+            reservation.tenant, reservation.hold, reservation.at, reservation.nano_usd, nano, tokens
+        )
+        try:
+            await self._table.update(asked)
+        except ConditionFailed:
+            pass  # the ledger was quicker
+
+    def without_table(self, tenant: str, limits: TenantLimits | None) -> TenantLimits | None:
+        """What a tenant may while the table does not answer; None is nothing."""
+        if self._used.get(tenant, Decimal(0)) >= OPEN_BELOW:
+            return None
+        known = limits or TenantLimits()
+        cap = min(known.max_output_tokens or SMALL_OUTPUT_TOKENS, SMALL_OUTPUT_TOKENS)
+        return TenantLimits(models=known.models, max_output_tokens=cap)
+
+    def _note(self, tenant: str, usage: Usage, limits: TenantLimits, at: datetime) -> None:
+        shares = [
+            Decimal(used) / limit if limit else Decimal(1)
+            for used, limit in (
+                (usage.month, limits.monthly_budget),
+                (usage.days.get(f"d{at.astimezone(UTC):%d}", 0), limits.daily_budget),
+            )
+            if limit is not None
+        ]
+        if len(self._used) >= MAX_KEPT:
+            self._used.clear()
+        self._used[tenant] = max(shares, default=Decimal(0))
+
+    async def _read[T](self, kind: str, name: str, read: Callable[[Mapping[str, Any]], T | None]) -> T | None:
+        now, place = self._utc_now(), (kind, name)
+        known = self._kept.get(place)
+        if known is not None and now - known[0] < KEPT:
+            return known[1]  # type: ignore[no-any-return]
+        try:
+            item = await self._table.get({"pk": {"S": f"{kind}#{name}"}, "sk": {"S": kind}})
+        except AccessStoreError:
+            if known is not None:
+                return known[1]  # type: ignore[no-any-return]
+            raise
+        value = None if item is None else read(item)
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[place] = (now, value)
+        return value
+
+
+def limits_item(tenant: str, limits: TenantLimits) -> dict[str, Any]:
+    """The table's item of a tenant's limits; members without a limit are left out."""
+    numbers = {name: getattr(limits, name) for name in _NUMBERS if getattr(limits, name) is not None}
+    item: dict[str, Any] = {"pk": {"S": f"LIMITS#{tenant}"}, "sk": {"S": "LIMITS"}}
+    item |= {name: {"N": str(value)} for name, value in numbers.items()}
+    if limits.models is not None:
+        item["models"] = {"L": [{"S": model} for model in sorted(limits.models)]}
+    return item
+
+
+def key_item(key: ApiKey) -> dict[str, Any]:
+    """The table's item of a key: never the key itself."""
+    item: dict[str, Any] = {"pk": {"S": f"KEY#{key.id}"}, "sk": {"S": "KEY"}}
+    item |= {name: {"S": getattr(key, name)} for name in ("id", "secret_sha256", "tenant", "name")}
+    for name in ("created_at", "expires_at", "revoked_at"):
+        if (at := getattr(key, name)) is not None:
+            item[name] = {"S": at.astimezone(UTC).isoformat()}
+    return item
+
+
+_NUMBERS = (
+    "max_output_tokens", "requests_per_minute", "tokens_per_minute", "concurrent_requests", "daily_budget",
+    "monthly_budget",
+)  # fmt: skip
+
+
+def _limits(item: Mapping[str, Any]) -> TenantLimits:
+    numbers = {name: _whole(item[name]) for name in _NUMBERS if name in item}
+    listed = item.get("models")
+    models = None if listed is None else frozenset(str(one.get("S")) for one in listed.get("L", ()))
+    return TenantLimits(models=models, **numbers)
+
+
+def _whole(value: Mapping[str, Any]) -> int:
+    try:
+        return max(0, int(value["N"]))
+    except (KeyError, TypeError, ValueError):
+        return 0  # a limit that cannot be read lets nobody in
+
+
+def _key(item: Mapping[str, Any]) -> ApiKey | None:
+    def text(name: str) -> str:
+        return str(item[name]["S"])
+
+    def instant(name: str) -> datetime | None:
+        return datetime.fromisoformat(text(name)) if name in item else None
+
+    try:
+        created = instant("created_at")
+        assert created is not None
+        return ApiKey(
+            text("id"), text("secret_sha256"), text("tenant"), text("name"), created,
+            instant("expires_at"), instant("revoked_at"),
+        )  # fmt: skip
+    except (AssertionError, KeyError, TypeError, ValueError):
+        return None  # a foreign item is no key

@@ -1,0 +1,103 @@
+"""The access table, by signed HTTP over the client that is there: no boto3 on a request's path.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from weir.errors import StorageError
+from weir.providers.sigv4 import Credentials, sign
+
+TIMEOUT_S = 2.0
+_TARGET = "DynamoDB_20120810."
+_TYPE = "application/x-amz-json-1.0"
+
+
+class AccessStoreError(StorageError):
+    """The table did not answer in time, or refused: nobody can say what it holds."""
+
+
+class ConditionFailed(AccessStoreError):
+    """A condition did not hold; `item` is what the table has, if it was asked to say."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        super().__init__("the table: expected a condition to hold, got another state")
+        self.item = item
+
+
+class AccessTable:
+    """One table; its client is shared with the process, its credentials are read for each call."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        *,
+        endpoint: str,
+        region: str,
+        table: str,
+        credentials: Callable[[], Credentials],
+        utc_now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._url = httpx.URL(endpoint)
+        self._region = region
+        self._table = table
+        self._credentials = credentials
+        self._utc_now = utc_now
+
+    async def update(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """UpdateItem; the item's attributes, if the request asks for them.
+
+        Raises ConditionFailed, AccessStoreError.
+        """
+        return _mapping((await self._call("UpdateItem", request)).get("Attributes"))
+
+    async def put(self, request: Mapping[str, Any]) -> None:
+        """PutItem. Raises ConditionFailed, AccessStoreError."""
+        await self._call("PutItem", request)
+
+    async def get(self, key: Mapping[str, Any], *, consistent: bool = False) -> Mapping[str, Any] | None:
+        """GetItem; None where there is none. Raises AccessStoreError."""
+        answer = await self._call("GetItem", {"Key": key, "ConsistentRead": consistent})
+        item = answer.get("Item")
+        return item if isinstance(item, Mapping) else None
+
+    async def delete(self, request: Mapping[str, Any]) -> None:
+        """DeleteItem. Raises ConditionFailed, AccessStoreError."""
+        await self._call("DeleteItem", request)
+
+    async def _call(self, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        body = json.dumps({"TableName": self._table, **request}, separators=(",", ":")).encode()
+        headers = {"content-type": _TYPE, "x-amz-target": _TARGET + operation}
+        host = self._url.netloc.decode("ascii")
+        try:
+            signed = sign(
+                "POST", host, "/", headers, body,
+                credentials=self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
+            )  # fmt: skip
+            response = await self._client.post(
+                self._url, content=body, headers={**headers, **signed}, timeout=TIMEOUT_S
+            )
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise AccessStoreError(
+                f"the table: expected an answer of DynamoDB, got {type(error).__name__}"
+            ) from error
+        if response.status_code == 200 and isinstance(answer, dict):
+            return answer
+        kind = str(_mapping(answer).get("__type", "")).rpartition("#")[2]
+        if kind == "ConditionalCheckFailedException":
+            raise ConditionFailed(_mapping(_mapping(answer).get("Item")))
+        message = str(_mapping(answer).get("message") or _mapping(answer).get("Message") or "")[:200]
+        raise AccessStoreError(
+            f"the table: expected 200, got {response.status_code} {kind} {message}".rstrip()
+        )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

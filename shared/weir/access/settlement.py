@@ -1,0 +1,43 @@
+"""What killed requests left set aside: the ledger knows what they cost, and settles it.
+
+A function settles what it reserved. One that was killed, or timed out, cannot. Its row comes later, and then its hold
+is settled by the row's cost; a hold of a request that the ledger never heard of is let go after a day.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+
+from weir.access.tenant_item import NANO, Usage, request_of
+
+ABANDONED_AFTER = timedelta(minutes=20)  # no function runs longer than fifteen
+FORGOTTEN_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A hold that can be settled: what was reserved, and what it cost, in nano-USD."""
+
+    hold: str
+    reserved_at: datetime
+    reserved: int
+    spent: int
+
+
+def settlements(
+    usage: Usage, cost_of: Callable[[str], Decimal | None], now: datetime
+) -> Iterator[Settlement]:
+    """The holds of a tenant's month that nobody else will settle.
+
+    `cost_of` gives the cost of a request's row, None while there is none.
+    """
+    for hold, (reserved, _, second) in usage.holds.items():
+        at = datetime.fromtimestamp(second, UTC)
+        if now - at < ABANDONED_AFTER:
+            continue
+        cost = cost_of(request_of(hold))
+        if cost is None and now - at < FORGOTTEN_AFTER:
+            continue
+        spent = int(((cost or Decimal(0)) * NANO).to_integral_value(ROUND_CEILING))
+        yield Settlement(hold, at, reserved, spent)

@@ -1,0 +1,61 @@
+"""A DynamoDB table of one test, on the shared moto, reached as generate reaches it."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from tests.buckets import enter_account
+from weir.access.dynamodb import AccessTable
+from weir.providers.sigv4 import credentials_from
+
+
+class Clock:
+    """A clock that stands until somebody moves it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 28, 12, 0, 30, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def environment(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    enter_account(moto_url, monkeypatch)
+    return dict(os.environ)
+
+
+@pytest.fixture
+def dynamodb(environment: dict[str, str], moto_url: str) -> Any:
+    client = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
+    client.create_table(
+        TableName="access",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    return client
+
+
+@pytest.fixture
+async def table(
+    dynamodb: Any, environment: dict[str, str], moto_url: str, clock: Callable[[], datetime]
+) -> AsyncIterator[AccessTable]:
+    async with httpx.AsyncClient() as client:
+        yield AccessTable(
+            client, endpoint=moto_url, region="us-east-1", table="access",
+            credentials=lambda: credentials_from(environment), utc_now=lambda: datetime.now(UTC),
+        )  # fmt: skip

@@ -1,0 +1,70 @@
+"""Own keys: what is kept opens nothing, and what is no key is none."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key, parse_authorization
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+TEXT, KEPT = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", NOW)
+
+
+def test_a_key_opens_by_its_secret_and_only_a_hash_of_it_is_kept() -> None:
+    parsed = parse_authorization(f"Bearer {TEXT}")
+    assert parsed is not None
+    key_id, secret = parsed
+    assert key_id == KEPT.id
+    assert KEPT.refusal(secret, NOW) is None
+    assert secret not in repr(KEPT) and TEXT not in repr(KEPT)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None, "", "Bearer", "Bearer ", TEXT, f"Basic {TEXT}", f"Bearer {TEXT}x", f"Bearer {TEXT[:-1]}", "Bearer sk-1",
+        f"Bearer {TEXT.upper()}", "Bearer weir__", f"Bearer {TEXT}, Bearer {TEXT}", "Bearer \x00",
+        f"AWS4-HMAC-SHA256 Credential={TEXT}",
+    ],
+)  # fmt: skip
+def test_a_header_of_another_shape_holds_no_key(header: str | None) -> None:
+    assert parse_authorization(header) is None
+
+
+def test_spaces_and_the_schemes_capitals_are_as_http_has_them() -> None:
+    assert parse_authorization(f"  bearer   {TEXT} ") == parse_authorization(f"Bearer {TEXT}")
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "says"),
+    [
+        ({"expires_at": NOW}, NOW, "expired"),
+        ({"expires_at": NOW + timedelta(seconds=1)}, NOW, None),
+        ({"revoked_at": NOW}, NOW, "revoked"),
+        ({"revoked_at": NOW + timedelta(days=1)}, NOW, None),
+        # A clock that jumps back opens nothing that a key's day closed.
+        ({"expires_at": NOW - timedelta(days=1)}, NOW, "expired"),
+    ],
+)
+def test_a_key_opens_until_it_expires_or_is_revoked(
+    change: dict[str, datetime], at: datetime, says: str | None
+) -> None:
+    parsed = parse_authorization(f"Bearer {TEXT}")
+    assert parsed is not None
+    reason = replace(KEPT, **change).refusal(parsed[1], at)
+    assert reason is None if says is None else says in str(reason)
+
+
+def test_a_wrong_secret_is_refused_without_saying_what_is_wrong() -> None:
+    revoked = replace(KEPT, revoked_at=NOW)
+    assert (
+        revoked.refusal("x" * 43, NOW) == KEPT.refusal("x" * 43, NOW) == "expected a key that was made here"
+    )
+
+
+def test_keys_are_made_from_all_of_their_random_bytes() -> None:
+    with pytest.raises(ValueError, match="expected 42 bytes, got 41"):
+        new_key(b"x" * 41, "acme", "n", NOW)
+    texts = {new_key(bytes([i] * 42), "acme", "n", NOW)[0] for i in range(256)}
+    assert len(texts) == 256
