@@ -7,17 +7,23 @@ Plain ASGI and no framework: every cold start pays for what is imported here, an
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from weir.embedded_metrics import stage_of
 from weir.generate.cors import cors_headers
+from weir.generate.events import dumps
 from weir.generate.policy import Clocks, Policy
 from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation
+from weir.generate.requests import GenerationRequest, parse_request
 from weir.generate.responses import (
     BufferedResponse,
+    ChatResponse,
+    ChatStreamResponse,
     Headers,
     Receive,
     Scope,
@@ -149,20 +155,31 @@ class App:
         )
         accept = received.get("accept", "")
         buffered = "application/json" in accept and "text/event-stream" not in accept
-        response = BufferedResponse(send, headers) if buffered else StreamResponse(send, headers)
+        response: StreamResponse | BufferedResponse = (
+            BufferedResponse(send, headers) if buffered else StreamResponse(send, headers)
+        )
+        content_type = received.get("content-type", "")
         try:
             match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
                 case "/v1/generations", "POST":
                     self._init_ms, self._restored = None, False  # this request has paid for it
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
+                    parse: Callable[[], GenerationRequest] = partial(parse_request, body, content_type)
+                case "/v1/chat/completions", "POST":
+                    self._init_ms, self._restored = None, False
+                    body = await read_body(receive, self._generate.policy.rhythm.body_s)
+                    parse, response = self._chat(body, content_type, request_id, send, headers)
+                case "/v1/models", "GET":
+                    self._generate.record_without_model(invocation, await self._models(send, headers()))
+                    return
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.record_without_model(invocation, await self._describe(send, headers()))
                     return
-                case "/v1/generations" | "/openapi.json", "OPTIONS" if cors:
+                case path, "OPTIONS" if cors and path in _METHODS:
                     await respond(send, 204, headers(), b"")
                     return
-                case "/v1/generations" | "/openapi.json" as path, method:
-                    allowed = "POST" if path == "/v1/generations" else "GET, HEAD"
+                case path, method if path in _METHODS:
+                    allowed = _METHODS[path]
                     raise Problem(
                         Outcome.BAD_REQUEST,
                         f"{path}: expected {allowed}, got {method}",
@@ -173,7 +190,7 @@ class App:
                 case path, _:
                     raise Problem(
                         Outcome.BAD_REQUEST,
-                        f"path: expected /v1/generations or /openapi.json, got {path[:200]!r}",
+                        f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}",
                         status=404,
                         title="Not found",
                     )
@@ -191,9 +208,33 @@ class App:
         watching = asyncio.create_task(disconnected(receive))
         watching.add_done_callback(hang_up)
         try:
-            await self._generate(body, received.get("content-type", ""), invocation, response)
+            await self._generate(parse, invocation, response)
         finally:
             watching.cancel()
+
+    def _chat(
+        self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]
+    ) -> tuple[Callable[[], GenerationRequest], StreamResponse | BufferedResponse]:
+        """How a chat completion is read and answered; what is wrong with it is raised when it is read."""
+        from weir.generate.chat_api import ChatWire, parse_chat_request
+
+        created, default = int(time.time()), self._settings.routes.default
+        try:
+            chat = parse_chat_request(body, content_type)
+        except Problem as problem:
+            return partial(_raise, problem), ChatResponse(send, headers, request_id, created, default)
+        model = chat.request.model or default
+        if not chat.streams:
+            return lambda: chat.request, ChatResponse(send, headers, request_id, created, model)
+        wire = ChatWire(request_id, created, model, chat.include_usage)
+        return lambda: chat.request, ChatStreamResponse(send, headers, request_id, wire)
+
+    async def _models(self, send: Send, headers: Headers) -> int:
+        from weir.generate.chat_api import models_json
+
+        body = dumps(models_json(self._settings.routes.names, int(time.time())))
+        await respond(send, 200, [("content-type", "application/json"), *headers], body)
+        return len(body)
 
     async def _describe(self, send: Send, headers: Headers) -> int:
         # It builds a dozen models: nobody but its readers pays for them.
@@ -202,6 +243,19 @@ class App:
         document = openapi_json()
         await respond(send, 200, [("content-type", "application/json"), *headers], document)
         return len(document)
+
+
+# The methods of each path.
+_METHODS = {
+    "/v1/generations": "POST",
+    "/v1/chat/completions": "POST",
+    "/v1/models": "GET",
+    "/openapi.json": "GET, HEAD",
+}
+
+
+def _raise(problem: Problem) -> GenerationRequest:
+    raise problem
 
 
 def _deadline(context: Any) -> datetime | None:

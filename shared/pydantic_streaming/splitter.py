@@ -106,6 +106,9 @@ class Splitter:
         self._at = 0
         # How many containers are around one that Pydantic has refused as a whole; 0 if none is.
         self._refused = 0
+        # How many characters came, and how many of them are parts that have validated: of any depth, of the root.
+        self._taken = 0
+        self.validated_chars = self.member_chars = 0
 
     @property
     def between(self) -> bool:
@@ -121,8 +124,14 @@ class Splitter:
         """Take the next piece of the text."""
         self._text = self._text[self._at :] + text if self._scanner is None else text
         self._at = 0
+        self._taken += len(text)
+        known = len(self.out)
         while self._step():
-            pass
+            if len(self.out) != known:
+                known = len(self.out)
+                self.validated_chars = self._taken - len(self.rest)
+                if not self._outer:
+                    self.member_chars = self.validated_chars
         if self._scanner is None and len(self._text) - self._at > MAX_GLUE:
             raise CannotSplit(f"more than {MAX_GLUE} characters between two values")
         self._expect()

@@ -123,6 +123,16 @@ class StreamedValidator:
         self._late: list[Value] = []
 
     @property
+    def validated_chars(self) -> int:
+        """How many characters, from the beginning, hold values that were handed out and what is between them."""
+        return 0 if self._splitter is None else self._splitter.validated_chars
+
+    @property
+    def member_chars(self) -> int:
+        """The same for whole members of the document: an open list counts only when it closes."""
+        return 0 if self._splitter is None else self._splitter.member_chars
+
+    @property
     def chars(self) -> int:
         """The number of characters fed."""
         return self._text.chars + self._fresh_chars

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
-from weir.generate import events
+from weir.generate.events import Wire
 from weir.generate.policy import Caps
+from weir.generate.release import ValidatedRelease
 from weir.generate.result import Verdict
 from weir.generate.retry import Retry, Splice
 from weir.generate.timing import RequestTiming
@@ -72,6 +73,9 @@ class Attempt:
         decoder: Decoder,
         *,
         include: frozenset[str],
+        wire: Wire,
+        validated_release: bool,
+        released: str,
         stop_at_violation: bool,
         keep: bool,
         caps: Caps,
@@ -82,6 +86,7 @@ class Attempt:
         self.asked = asked
         self.decoder = decoder
         self.include = include
+        self._wire = wire
         self.model_returned: str | None = None
         self.service_tier: str | None = None
         self.served_region: str | None = None
@@ -108,6 +113,11 @@ class Attempt:
         self._splice = Splice(retry.prefix if retry else "", retry.kept if retry else frozenset())
         self._kept_paths = retry.kept_paths if retry else frozenset()
         self._absent = _null_as_absent(asked)
+        self._release = (
+            ValidatedRelease(self.validator, whole_members=keep, released=released)
+            if self.validator is not None and validated_release
+            else None
+        )
         self._by_tool = asked.structured is not None and asked.structured.mode == "tool"
         self._tool_index: int | None = None
 
@@ -215,8 +225,8 @@ class Attempt:
             return  # beyond the cap: not the caller's any more
         if self._texts is not None:
             self._texts.append(text)
-        if "delta" in self.include:
-            out.append(events.delta(self.number, text))
+        if "delta" in self.include and self._release is None:
+            out.append(self._wire.delta(self.number, text))
         self._unseen.append(text)
 
     def _hold(self, text: str) -> None:
@@ -245,6 +255,8 @@ class Attempt:
     def _check(self, text: str, out: list[bytes]) -> None:
         assert self.validator is not None
         started_ns = self._clock()
+        if self._release is not None:
+            self._release.hold(text)
         found = self.validator.feed(text)
         self._timing.validate_ns += self._clock() - started_ns
         for item in found:
@@ -255,6 +267,24 @@ class Attempt:
                 self.over = self.over or self._stop_at_violation
             else:
                 self._value(item, out)
+        if self._release is not None:
+            if self._splice.whole and self._release.released:
+                self.fail(
+                    Problem(
+                        Outcome.INVALID_OUTPUT, "retry: expected the fields that were missing, got all again"
+                    )
+                )
+                return
+            self._send_text(self._release.due(), out)
+
+    def _send_text(self, text: str, out: list[bytes]) -> None:
+        if text and "delta" in self.include:
+            out.append(self._wire.delta(self.number, text))
+
+    @property
+    def released(self) -> str:
+        """The text that has left because it was validated."""
+        return self._release.released if self._release is not None else ""
 
     def _value(self, value: Value, out: list[bytes]) -> None:
         if value.path in self._kept_paths and not self._splice.whole:
@@ -263,7 +293,7 @@ class Attempt:
         if self._texts is not None:
             self.values.append(value)
         if "value" in self.include:
-            out.append(events.value(self.number, value.path, value.json))
+            out.append(self._wire.value(self.number, value.path, value.json))
 
     def fail(self, problem: Problem) -> None:
         """End the attempt with a failure of the provider, the connection or the caller."""
@@ -334,6 +364,8 @@ class Attempt:
         out: list[bytes] = []
         for value in document.values:
             self._value(value, out)
+        if self._release is not None:
+            self._send_text(self._release.rest(), out)
         return b"".join(out)
 
     def refuse(self, error: InvalidDocument) -> None:

@@ -6,11 +6,25 @@ validator, and is joined and not parsed again. Every stream ends with exactly on
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.sse import encode_event
+
+
+class Wire(Protocol):
+    """How events are written for a caller; this module is one, for those of `/v1/generations`."""
+
+    def delta(self, attempt: int, text: str, /) -> bytes:
+        """Text of the model."""
+
+    def value(self, attempt: int, path: str, json_bytes: bytes, /) -> bytes:
+        """A validated part of the document."""
+
+    def retry(self, attempt: int, reason: str, discarded_paths: Iterable[str], /) -> bytes:
+        """A new attempt begins."""
+
 
 RESULT_PART_BYTES = 32_000
 """Half of the 64 KB that an event may have: as a JSON string within the event, its quotes are escaped."""

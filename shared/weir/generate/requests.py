@@ -18,12 +18,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.call import ImagePart, Message, TextPart
-from weir.schemas import schema_names
+from weir.schemas import is_registered, schema_names
 
 MAX_BODY_BYTES = 1_048_576
 MAX_VALUES = 2_500
@@ -37,7 +37,7 @@ type Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/@-]{1,64}$"
 
 
 def _known(name: str) -> str:
-    if name not in schema_names():
+    if name not in schema_names() and not is_registered(name):
         raise ValueError(f"expected one of {', '.join(schema_names())}, got {name[:64]!r}")
     return name
 
@@ -135,6 +135,12 @@ class GenerationRequest(BaseModel):
     include: Annotated[
         list[Include], FailFast(), Field(max_length=3, description="Which events to stream.")
     ] = ["delta", "value"]
+    release: Annotated[
+        Literal["raw", "validated"],
+        Field(
+            description="When text leaves: the moment it comes, or once the value that holds it has validated."
+        ),
+    ] = "raw"
     on_violation: Annotated[
         Literal["stop", "finish", "retry"],
         Field(description="At the first violation: stop the model, let it finish, or ask once more."),
@@ -163,6 +169,12 @@ def parse_request(body: bytes, content_type: str) -> GenerationRequest:
         Problem: 415 for another media type, 413 over MAX_BODY_BYTES, 400 for what is not JSON, 422 for a wrong
             field, with `errors: [{pointer, detail}]`.
     """
+    check_body(body, content_type)
+    return parse_body(body)
+
+
+def check_body(body: bytes, content_type: str) -> None:
+    """Refuse what is too large, too deep or of another media type, before anything is made of it. Raises Problem."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in ("application/json", ""):
         raise Problem(
@@ -174,6 +186,19 @@ def parse_request(body: bytes, content_type: str) -> GenerationRequest:
     if len(body) > MAX_BODY_BYTES:
         raise body_too_large()
     _count_values(body)
+
+
+def parse_json(body: bytes, content_type: str) -> Any:
+    """The value of a body that has been checked. Raises Problem."""
+    check_body(body, content_type)
+    try:
+        return from_json(body)
+    except ValueError as error:
+        raise Problem(Outcome.BAD_REQUEST, f"body: {error}", status=400) from None
+
+
+def parse_body(body: bytes) -> GenerationRequest:
+    """Read a body that has been checked. Raises Problem."""
     try:
         return GenerationRequest.model_validate_json(body)
     except ValidationError as error:

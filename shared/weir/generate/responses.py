@@ -5,13 +5,17 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.generate import events
+from weir.generate.events import Wire
 from weir.generate.requests import MAX_BODY_BYTES, body_too_large
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import CONTENT_TYPE, Problem
+
+if TYPE_CHECKING:
+    from weir.generate.chat_api import ChatWire
 
 type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -23,6 +27,7 @@ class StreamResponse:
     """Server-sent events. `headers` is asked when they go out, since they tell how long that took."""
 
     streams = True
+    wire: Wire = events
 
     def __init__(self, send: Send, headers: Callable[[], Headers]) -> None:
         self.finished = False  # from then on it does not matter whether the caller is still there
@@ -66,6 +71,7 @@ class BufferedResponse:
     """One JSON object: the document or text with its account, or the problem."""
 
     streams = False
+    wire: Wire = events
 
     def __init__(self, send: Send, headers: Callable[[], Headers]) -> None:
         self.finished = False
@@ -97,6 +103,82 @@ class BufferedResponse:
             await respond(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
         else:
             await _refuse(self._send, problem, data, self._headers())
+
+
+class ChatStreamResponse(StreamResponse):
+    """A chat completion in chunks, as OpenAI's SDKs read it."""
+
+    def __init__(self, send: Send, headers: Callable[[], Headers], request_id: str, wire: "ChatWire") -> None:
+        super().__init__(send, headers)
+        self.wire = wire
+        self._chat = wire
+        self._request_id = request_id
+
+    async def open(self) -> None:
+        """Send the status and headers, and the chunk that names the role, once."""
+        if not self._opened:
+            await super().open()
+            await self.send(self._chat.begin())
+
+    def encode(self, result: Result) -> bytes:
+        """The last chunks; where no stream began, the error's envelope."""
+        from weir.generate.chat_api import error_envelope, is_answer
+
+        problem = result.verdict.problem
+        if self._opened or problem is None or is_answer(result):
+            return self._chat.end(self._request_id, result)
+        return events.dumps(error_envelope(problem))
+
+    async def finish(self, result: Result, data: bytes) -> None:
+        """Send the last bytes and end the response."""
+        from weir.generate.chat_api import is_answer
+
+        self.finished = True
+        problem = result.verdict.problem
+        if self._opened or problem is None or is_answer(result):
+            await self.open()
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        else:
+            await _refuse_chat(self._send, problem, data, self._headers())
+
+
+class ChatResponse(BufferedResponse):
+    """A chat completion as one object."""
+
+    def __init__(
+        self, send: Send, headers: Callable[[], Headers], request_id: str, created: int, model: str
+    ) -> None:
+        super().__init__(send, headers)
+        self._about = request_id, created, model
+
+    def encode(self, result: Result) -> bytes:
+        """The one object, or the error's envelope."""
+        from weir.generate.chat_api import completion, error_envelope, is_answer
+
+        if is_answer(result):
+            return events.dumps(completion(*self._about, result))
+        assert result.verdict.problem is not None
+        return events.dumps(error_envelope(result.verdict.problem))
+
+    async def finish(self, result: Result, data: bytes) -> None:
+        """Send it, with the status of the outcome."""
+        from weir.generate.chat_api import is_answer
+
+        self.finished = True
+        problem = result.verdict.problem
+        if problem is None or is_answer(result):
+            await respond(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
+        else:
+            await _refuse_chat(self._send, problem, data, self._headers())
+
+
+async def _refuse_chat(send: Send, problem: Problem, body: bytes, more: Headers) -> None:
+    from weir.generate.chat_api import should_retry
+
+    retry = ("x-should-retry", "true" if should_retry(problem) else "false")
+    # OpenAI's SDKs know 400 for what is wrong in a body.
+    status = 400 if problem.status == 422 else problem.status
+    await respond(send, status, [("content-type", "application/json"), retry, *problem.headers, *more], body)
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -45,11 +45,13 @@ def plan_retry(
     violations: Sequence[Violation],
     sent_paths: Sequence[str],
     properties: Collection[str],
+    released: str = "",
 ) -> Retry:
     """Decide what to keep of a first answer `text` that broke `model`, whose values `sent_paths` went out.
 
     `properties` are the fields that may be asked for apart: none where the document is no object, or where the provider
-    would compile a grammar for them, which takes longer than the tokens that it spares.
+    would compile a grammar for them, which takes longer than the tokens that it spares. `released` is text that has
+    left and is not taken back: the kept text begins with it.
     """
     reason = "; ".join(
         f"{'/'.join(map(str, item.loc)) or 'document'}: {item.message}" for item in violations[:5]
@@ -62,7 +64,9 @@ def plan_retry(
     if not kept or not missing or not kept.keys() <= set(properties):
         ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
         return Retry(reason, [_said("user", ask)], None, "", frozenset(), frozenset(), list(sent_paths))
-    prefix = "{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in kept.items())
+    gone = completed_members(released + "}") if released else {}
+    more = [f"{json.dumps(name)}:{raw}" for name, raw in kept.items() if name not in gone]
+    prefix = ",".join([released, *more]) if gone else "{" + ",".join(more)
     kept_paths = frozenset(path for path in sent_paths if _first(path) in kept)
     ask = (
         f"The document above is right as far as it goes; what followed broke its schema ({reason}). "

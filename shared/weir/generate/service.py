@@ -22,10 +22,11 @@ from weir.errors import ConfigurationError
 from weir.generate import events
 from weir.generate.attempt import Asked, Attempt
 from weir.generate.documents import Documents, document_schema, root_of
+from weir.generate.events import Wire
 from weir.generate.loop_gap import LoopGap
 from weir.generate.policy import Cooldown, Policy, next_step
 from weir.generate.request_record import Invocation, RequestRecord
-from weir.generate.requests import GenerationRequest, invalid_fields, parse_request
+from weir.generate.requests import GenerationRequest, invalid_fields
 from weir.generate.result import Result, Verdict
 from weir.generate.retry import Retry, plan_retry
 from weir.generate.telemetry import Telemetry
@@ -49,9 +50,13 @@ if TYPE_CHECKING:
 
 
 class Response(Protocol):
-    """The way back to whoever asked; `streams` tells whether it carries events, or only the result."""
+    """The way back to whoever asked; `streams` tells whether it carries events, or only the result.
+
+    `wire` writes events as this caller reads them.
+    """
 
     streams: bool
+    wire: Wire
 
     async def open(self) -> None:
         """Send status 200 and the headers, if that has not been done; from now on errors are events."""
@@ -92,14 +97,14 @@ class Generate:
         self.cooldown = Cooldown(lambda: self.monotonic_ns() / 1e9)
 
     async def __call__(
-        self, body: bytes, content_type: str, invocation: Invocation, response: Response
+        self, parse: Callable[[], GenerationRequest], invocation: Invocation, response: Response
     ) -> None:
-        """Serve one request to its end, whatever that is.
+        """Serve one request to its end, whatever that is; `parse` reads it, or raises what is wrong with it.
 
         Being cancelled ends the request as `invocation.interrupted` says, with its final event; being cancelled
         once more, while that is sent, gives up.
         """
-        await _Run(self, invocation, response).serve(lambda: parse_request(body, content_type))
+        await _Run(self, invocation, response).serve(parse)
 
     async def refuse(self, problem: Problem, invocation: Invocation, response: Response) -> None:
         """Account for a request that the endpoint itself refused, for its size or its address."""
@@ -206,14 +211,24 @@ class _Run:
         properties = (
             root_of(document_schema(request.schema_name or "")).get("properties", {}) if apart else {}
         )
-        retry = plan_retry(schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties)
-        await self._send(events.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
-        attempt = await self._ask(request, route, schema, retry)
+        released = attempt.released
+        retry = plan_retry(
+            schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties, released
+        )
+        if not retry.prefix.startswith(released):
+            return verdict  # what has left cannot be gone on with
+        await self._send(self.response.wire.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
+        attempt = await self._ask(request, route, schema, retry, released)
         assert attempt.verdict is not None, "an attempt that has ended has a verdict"
         return attempt.verdict
 
     async def _ask(
-        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
+        self,
+        request: GenerationRequest,
+        route: Route,
+        schema: type[BaseModel] | None,
+        retry: Retry | None,
+        released: str = "",
     ) -> Attempt:
         """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
         generate = self.generate
@@ -221,7 +236,7 @@ class _Run:
         route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
         asked, made, fresh = {route.name}, 0, False
         while True:
-            attempt = await self._attempt(request, route, schema, retry, fresh)
+            attempt = await self._attempt(request, route, schema, retry, fresh, released)
             failed = attempt.failed
             if failed is None or attempt.deltas:
                 generate.cooldown.note(route, None)
@@ -239,7 +254,7 @@ class _Run:
             if step is None:
                 return attempt
             if self.record.opened:
-                await self._send(events.retry(attempt.number + 1, failed.message, []))
+                await self._send(self.response.wire.retry(attempt.number + 1, failed.message, []))
             if step.wait_s:
                 await asyncio.sleep(step.wait_s)
             fresh = True
@@ -261,6 +276,7 @@ class _Run:
         schema: type[BaseModel] | None,
         retry: Retry | None,
         fresh: bool,
+        released: str,
     ) -> Attempt:
         """One upstream call, to its verdict."""
         generate, record = self.generate, self.record
@@ -271,6 +287,9 @@ class _Run:
             asked,
             make_decoder(route, generate.policy.caps.event_bytes),
             include=frozenset(request.include) if streams else frozenset(),
+            wire=self.response.wire,
+            validated_release=request.release == "validated",
+            released=released,
             stop_at_violation=request.on_violation != "finish",
             keep=not streams or request.on_violation == "retry",
             caps=generate.policy.caps,

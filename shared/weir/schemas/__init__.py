@@ -26,13 +26,34 @@ def schema_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py")))
 
 
-@cache
+MAX_REGISTERED = 200
+_registered: dict[str, type[BaseModel]] = {}
+
+
+def register_schema(name: str, model: type[BaseModel]) -> None:
+    """Let a model that a caller brought be asked for by `name`, which no file has; the oldest of many are forgotten."""
+    assert "~" in name, f"schema: expected a name that no file can have, got {name!r}"
+    if name not in _registered and len(_registered) >= MAX_REGISTERED:
+        del _registered[next(iter(_registered))]
+    _registered[name] = model
+
+
+def is_registered(name: str) -> bool:
+    """Whether a caller brought a model of that name to this process."""
+    return name in _registered
+
+
 def load_schema(name: str) -> type[BaseModel]:
-    """The model of that name: class `BlogPost` in `blog_post.py` for `blog_post`.
+    """The model of that name: class `BlogPost` in `blog_post.py` for `blog_post`, or a registered one.
 
     Raises:
-        UnknownSchema: no such file here.
+        UnknownSchema: neither a file nor registered.
     """
+    return _registered[name] if name in _registered else _of_file(name)
+
+
+@cache
+def _of_file(name: str) -> type[BaseModel]:
     if name not in schema_names():
         raise UnknownSchema(f"schema: expected one of {', '.join(schema_names())}, got {name[:64]!r}")
     model = getattr(import_module(f"{__name__}.{name}"), "".join(map(str.capitalize, name.split("_"))))

@@ -1,5 +1,6 @@
 """A DynamoDB table of one test, on the shared moto, reached as generate reaches it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -50,11 +51,30 @@ def dynamodb(environment: dict[str, str], moto_url: str) -> Any:
     return client
 
 
+class OneAtATime(httpx.AsyncHTTPTransport):
+    """DynamoDB checks a condition and writes in one step; moto's threads do not, so it is asked one question at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with self._turn:
+            response = await super().handle_async_request(request)
+            await response.aread()
+            return response
+
+
 @pytest.fixture
 async def table(
-    dynamodb: Any, environment: dict[str, str], moto_url: str, clock: Callable[[], datetime]
+    dynamodb: Any,
+    environment: dict[str, str],
+    moto_url: str,
+    clock: Callable[[], datetime],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[AccessTable]:
-    async with httpx.AsyncClient() as client:
+    monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)  # of a machine that is busy with other tests
+    async with httpx.AsyncClient(transport=OneAtATime()) as client:
         yield AccessTable(
             client, endpoint=moto_url, region="us-east-1", table="access",
             credentials=lambda: credentials_from(environment), utc_now=lambda: datetime.now(UTC),

@@ -1,0 +1,291 @@
+"""A document's schema that a caller brings: a JSON Schema becomes a Pydantic model, with the same verdicts.
+
+Taken is the subset that structured output knows: objects whose members are declared, arrays, strings, numbers,
+booleans, null, enums and constants of them, anyOf, and references into `$defs`, recursive ones too. What a keyword
+forbids is refused; a keyword that is not known is refused by name, since ignoring it would accept what it forbids.
+https://json-schema.org/draft/2020-12
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    create_model,
+)
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticCustomError, SchemaError
+
+from weir.errors import CallerError
+
+MAX_NODES, MAX_DEPTH, MAX_SCHEMA_CHARS, MAX_ENUM = 500, 20, 60_000, 500
+_SAYS_NOTHING = frozenset({
+    "title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly", "writeOnly",
+    "format", "strict", "propertyOrdering",
+})  # fmt: skip
+_BY_TYPE = {
+    "string": frozenset({"minLength", "maxLength", "pattern"}),
+    "integer": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+    "number": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+    "array": frozenset({"items", "minItems", "maxItems"}),
+    "object": frozenset({"properties", "required", "additionalProperties"}),
+    "boolean": frozenset(),
+    "null": frozenset(),
+}
+
+
+class SchemaRefused(CallerError, ValueError):
+    """A schema says what cannot be held here; `pointer` is the place in it."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(f"{pointer or '/'}: {detail}")
+        self.pointer = pointer
+        self.detail = detail
+
+
+def compile_schema(name: str, schema: Mapping[str, Any]) -> tuple[str, type[BaseModel]]:
+    """A name that only this schema has, and its model. Raises SchemaRefused."""
+    text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+    if len(text) > MAX_SCHEMA_CHARS:
+        raise SchemaRefused("", f"expected at most {MAX_SCHEMA_CHARS} characters, got {len(text)}")
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40] or "document"
+    digest = sha256(text.encode()).hexdigest()[:12]
+    compiler = _Compiler(schema, f"{plain}_{digest}")
+    try:
+        model = compiler.root()
+        model.model_rebuild(_types_namespace=compiler.models)
+        model.__pydantic_core_schema__  # noqa: B018 - a pattern that the engine does not know is found here
+    except (SchemaError, PydanticUserError, re.error) as error:
+        raise SchemaRefused("", f"expected patterns of the Rust engine, got {str(error)[:200]}") from error
+    # As the provider is told: the caller's own words, and not what Pydantic would make of them.
+    model.model_json_schema = classmethod(lambda cls, *_, **__: json.loads(text))  # type: ignore[assignment,method-assign]
+    return f"{plain}~{digest}", model
+
+
+class _Compiler:
+    def __init__(self, schema: Mapping[str, Any], prefix: str) -> None:
+        self.models: dict[str, Any] = {}
+        self._schema = schema
+        self._prefix = prefix
+        self._definitions = schema.get("$defs", schema.get("definitions", {}))
+        self._nodes = 0
+        self._made: dict[str, str] = {}
+
+    def root(self) -> type[BaseModel]:
+        schema, pointer = self._schema, ""
+        while isinstance(schema.get("$ref"), str):
+            pointer = self._target(schema["$ref"], pointer)[1]
+            schema = self._target(schema["$ref"], pointer)[0]
+            if pointer in self._made:
+                raise SchemaRefused(pointer, "expected an object, got a reference to itself")
+            self._made[pointer] = ""
+        if schema.get("type") != "object":
+            raise SchemaRefused(
+                f"{pointer}/type", f"expected object at the root, got {schema.get('type')!r:.40}"
+            )
+        self._made.clear()
+        name = self._object(schema, pointer, 0)
+        model: type[BaseModel] = self.models[name]
+        return model
+
+    def _type(self, schema: object, pointer: str, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise SchemaRefused(
+                pointer, f"expected at most {MAX_NODES} parts and {MAX_DEPTH} levels, got more"
+            )
+        if not isinstance(schema, Mapping):
+            raise SchemaRefused(pointer, f"expected a schema, got {type(schema).__name__}")
+        said = {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
+        if "$ref" in said:
+            self._only(said, {"$ref"}, pointer)
+            target, where = self._target(schema["$ref"], pointer)
+            if target.get("type") == "object" and "enum" not in target:
+                return self._object(target, where, depth + 1)
+            return self._type(target, where, depth + 1)
+        if "anyOf" in said:
+            self._only(said, {"anyOf"}, pointer)
+            parts = schema["anyOf"]
+            if not isinstance(parts, list) or not parts:
+                raise SchemaRefused(f"{pointer}/anyOf", "expected a list of schemas")
+            kinds = [self._type(part, f"{pointer}/anyOf/{n}", depth + 1) for n, part in enumerate(parts)]
+            return Union[tuple(kinds)]  # noqa: UP007 - of a list whose length is not known
+        if "enum" in said or "const" in said:
+            self._only(said, {"enum", "const", "type"}, pointer)
+            return self._enum(
+                [schema["const"]] if "const" in said else schema["enum"], schema.get("type"), pointer
+            )
+        kinds_named = schema.get("type")
+        if isinstance(kinds_named, list):
+            of_each = [
+                {
+                    key: value
+                    for key, value in schema.items()
+                    if key == "type" or key in _BY_TYPE.get(str(one), ())
+                }
+                | {"type": one}
+                for one in kinds_named
+            ]
+            allowed = {"type"}.union(*(_BY_TYPE.get(str(one), frozenset()) for one in kinds_named))
+            self._only(said, allowed, pointer)
+            return Union[tuple(self._type(one, pointer, depth + 1) for one in of_each)]  # noqa: UP007
+        if kinds_named not in _BY_TYPE:
+            raise SchemaRefused(
+                f"{pointer}/type", f"expected one of {sorted(_BY_TYPE)}, got {kinds_named!r:.40}"
+            )
+        self._only(said, {"type", *_BY_TYPE[kinds_named]}, pointer)
+        return self._simple(kinds_named, schema, pointer, depth)
+
+    def _simple(self, kind: str, schema: Mapping[str, Any], pointer: str, depth: int) -> Any:
+        match kind:
+            case "object":
+                return self._object(schema, pointer, depth)
+            case "array":
+                if "items" not in schema:
+                    raise SchemaRefused(f"{pointer}/items", "expected a schema of the elements, got none")
+                items: Any = self._type(schema["items"], f"{pointer}/items", depth + 1)
+                return Annotated[
+                    list[items],
+                    Field(
+                        min_length=_count(schema, "minItems", pointer),
+                        max_length=_count(schema, "maxItems", pointer),
+                    ),
+                ]
+            case "string":
+                pattern = schema.get("pattern")
+                return Annotated[
+                    StrictStr,
+                    Field(
+                        min_length=_count(schema, "minLength", pointer),
+                        max_length=_count(schema, "maxLength", pointer),
+                        pattern=pattern if isinstance(pattern, str) else None,
+                    ),
+                ]
+            case "boolean":
+                return StrictBool
+            case "null":
+                return None
+        number: Any = (
+            StrictInt | Annotated[StrictFloat, AfterValidator(_whole)]
+            if kind == "integer"
+            else StrictInt | StrictFloat
+        )
+        bounds = {name: schema[name] for name in sorted(_BY_TYPE["number"]) if name in schema}
+        for name, bound in bounds.items():
+            if isinstance(bound, bool) or not isinstance(bound, int | float):
+                raise SchemaRefused(f"{pointer}/{name}", f"expected a number, got {bound!r:.40}")
+        return Annotated[number, AfterValidator(_bounded(bounds))] if bounds else number
+
+    def _object(self, schema: Mapping[str, Any], pointer: str, depth: int) -> str:
+        if pointer in self._made:
+            return self._made[pointer]
+        said = {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
+        self._only(said, {"type", *_BY_TYPE["object"]}, pointer)
+        name = self._made[pointer] = f"{self._prefix}_{len(self._made)}"
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if not isinstance(properties, Mapping) or not isinstance(required, list):
+            raise SchemaRefused(pointer, "expected properties by name, and a list of those that are required")
+        if unknown := [key for key in required if key not in properties]:
+            raise SchemaRefused(
+                f"{pointer}/required", f"expected declared properties, got {unknown[0]!r:.60}"
+            )
+        more = schema.get("additionalProperties", True)
+        if more not in (True, False):
+            raise SchemaRefused(f"{pointer}/additionalProperties", "expected true or false, got a schema")
+        fields: dict[str, Any] = {}
+        for number, (key, part) in enumerate(properties.items()):
+            kind = self._type(part, f"{pointer}/properties/{_token(key)}", depth + 1)
+            default = ... if key in required else None
+            fields[f"f{number}"] = (kind, Field(default, alias=key))
+        config = ConfigDict(extra="allow" if more else "forbid", defer_build=True, protected_namespaces=())
+        self.models[name] = create_model(name, __config__=config, **fields)
+        return name
+
+    def _enum(self, values: object, kind: object, pointer: str) -> Any:
+        if not isinstance(values, list) or not 0 < len(values) <= MAX_ENUM:
+            raise SchemaRefused(f"{pointer}/enum", f"expected a list of 1 to {MAX_ENUM} values")
+        if not all(value is None or isinstance(value, str | bool | int) for value in values):
+            raise SchemaRefused(f"{pointer}/enum", "expected strings, whole numbers, booleans or null")
+        if kind is not None and (kind not in _BY_TYPE or not all(_is(value, str(kind)) for value in values)):
+            raise SchemaRefused(f"{pointer}/enum", f"expected values of type {kind!r:.40}")
+        return Literal[tuple(values)]
+
+    def _target(self, reference: object, pointer: str) -> tuple[Mapping[str, Any], str]:
+        if reference == "#":
+            return self._schema, ""
+        found = re.fullmatch(r"#/(\$defs|definitions)/([^/]+)", str(reference))
+        key = found[2].replace("~1", "/").replace("~0", "~") if found else ""
+        target = self._definitions.get(key) if found and isinstance(self._definitions, Mapping) else None
+        if not isinstance(target, Mapping):
+            raise SchemaRefused(
+                f"{pointer}/$ref", f"expected a reference into $defs, got {str(reference)[:60]!r}"
+            )
+        return target, f"/{found[1] if found else ''}/{_token(key)}"
+
+    def _only(self, said: set[str], allowed: set[str], pointer: str) -> None:
+        if more := sorted(said - allowed):
+            raise SchemaRefused(
+                f"{pointer}/{_token(more[0])}", f"expected one of {sorted(allowed)}, got {more[0]!r:.60}"
+            )
+
+
+def _token(key: object) -> str:
+    return str(key)[:60].replace("~", "~0").replace("/", "~1")
+
+
+def _count(schema: Mapping[str, Any], name: str, pointer: str) -> int | None:
+    value = schema.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise SchemaRefused(f"{pointer}/{name}", f"expected a whole number from 0 on, got {value!r:.40}")
+    return value
+
+
+def _is(value: object, kind: str) -> bool:
+    return {
+        "string": isinstance(value, str),
+        "boolean": isinstance(value, bool),
+        "integer": isinstance(value, int) and not isinstance(value, bool),
+        "number": isinstance(value, int) and not isinstance(value, bool),
+        "null": value is None,
+    }.get(kind, False)
+
+
+def _whole(value: float) -> float:
+    if not value.is_integer():
+        raise PydanticCustomError("int_from_float", "Input should be a whole number")
+    return value
+
+
+def _bounded(bounds: Mapping[str, float]) -> Any:
+    def check(value: float) -> float:
+        for name, bound in bounds.items():
+            held = {
+                "minimum": value >= bound,
+                "maximum": value <= bound,
+                "exclusiveMinimum": value > bound,
+                "exclusiveMaximum": value < bound,
+            }.get(name)
+            if held is None:
+                held = _multiple(value, bound)
+            if not held:
+                raise PydanticCustomError("bound", f"Input should hold {name} {bound}")
+        return value
+
+    return check
+
+
+def _multiple(value: float, of: float) -> bool:
+    if isinstance(value, int) and isinstance(of, int):
+        return of != 0 and value % of == 0
+    quotient = value / of if of else float("nan")
+    return quotient == int(quotient) if abs(quotient) < 1e300 else False

@@ -1,0 +1,254 @@
+"""`/v1/chat/completions` as OpenAI's own SDK speaks it, over real sockets, with a provider made of bytes behind."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+
+from infra.local.endpoints.http_server import HttpServer
+from weir.schemas.blog_post import BlogPost
+
+from .door import BLOG_POST, door
+from .scripted import DONE, END, HEAD, Provider, Step, chunk, completion, provider, status, text
+
+DOCUMENT = json.dumps(BLOG_POST)
+
+
+class Recipe(BaseModel):
+    """A schema that no file here has."""
+
+    title: str
+    steps: list[str]
+    minutes: int
+    parent: "Recipe | None"
+
+
+@asynccontextmanager
+async def sdk(
+    monkeypatch: pytest.MonkeyPatch, *answers: list[Step]
+) -> AsyncIterator[tuple[AsyncOpenAI, Provider]]:
+    async with (
+        provider(*(answers or (completion("unused"),))) as asked,
+        door(asked.base_url, monkeypatch) as opened,
+    ):
+        server = HttpServer(opened.app)  # type: ignore[arg-type]
+        server.start()
+        client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+        try:
+            yield client, asked
+        finally:
+            await client.close()
+            await server.close()
+
+
+def pieces(document: str, size: int = 7) -> list[str]:
+    return [document[at : at + size] for at in range(0, len(document), size)]
+
+
+ASK: list[Any] = [{"role": "user", "content": "Write."}]
+SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "blog_post"}}
+
+
+async def test_the_sdks_parse_and_stream_helpers_give_the_model_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with sdk(monkeypatch, completion(*pieces(DOCUMENT)), completion(*pieces(DOCUMENT))) as (client, _):
+        parsed = await client.chat.completions.parse(
+            model="test-model", messages=ASK, response_format=BlogPost
+        )
+        assert parsed.choices[0].message.parsed == BlogPost.model_validate(BLOG_POST)
+        assert parsed.usage is not None and parsed.usage.prompt_tokens == 12
+        async with client.chat.completions.stream(
+            model="test-model", messages=ASK, response_format=BlogPost
+        ) as stream:
+            async for _event in stream:
+                pass
+            final = await stream.get_final_completion()
+        assert final.choices[0].message.parsed == BlogPost.model_validate(BLOG_POST)
+
+
+async def test_a_schema_of_the_callers_own_is_compiled_and_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"title": "Bread", "steps": ["mix", "bake"], "minutes": 90, "parent": None}
+    async with sdk(monkeypatch, completion(*pieces(json.dumps(good)))) as (client, asked):
+        parsed = await client.chat.completions.parse(model="test-model", messages=ASK, response_format=Recipe)
+        assert parsed.choices[0].message.parsed == Recipe.model_validate(good)
+        sent = asked.requests[0]["response_format"]["json_schema"]["schema"]
+        assert "steps" in json.dumps(sent)
+
+
+async def test_only_text_whose_values_have_validated_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = asyncio.Event()
+    first, rest = DOCUMENT[: DOCUMENT.index('"summary"') + 20], DOCUMENT[DOCUMENT.index('"summary"') + 20 :]
+    steps: list[Step] = [HEAD, text(first), gate, text(rest), chunk(finish="stop"), DONE, END]
+    async with sdk(monkeypatch, steps) as (client, _):
+        stream = await client.chat.completions.create(
+            model="test-model", messages=ASK, stream=True, response_format=SCHEMA
+        )
+        received = ""
+        async for part in stream:
+            received += part.choices[0].delta.content or "" if part.choices else ""
+            if received and not gate.is_set():
+                assert received == DOCUMENT[: DOCUMENT.index('"slug"') + len('"slug": "on-streams"')]
+                gate.set()
+        assert received == DOCUMENT
+
+
+async def test_raw_release_is_for_those_who_want_the_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sdk(monkeypatch, completion(*pieces(DOCUMENT, 5))) as (client, _):
+        stream = await client.chat.completions.create(
+            model="test-model", messages=ASK, stream=True, response_format=SCHEMA,
+            extra_body={"release": "raw", "on_violation": "stop"},
+        )  # fmt: skip
+        parts = [part.choices[0].delta.content async for part in stream if part.choices]
+        assert [part for part in parts if part][:2] == pieces(DOCUMENT, 5)[:2]
+
+
+async def test_a_violation_is_retried_behind_what_has_left_and_the_caller_sees_one_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = dict(BLOG_POST, tags="none")
+    missing = {name: BLOG_POST[name] for name in list(BLOG_POST)[3:]}
+    answers = completion(*pieces(json.dumps(wrong))), completion(*pieces(json.dumps(missing)))
+    async with sdk(monkeypatch, *answers) as (client, asked):
+        stream = await client.chat.completions.create(
+            model="test-model", messages=ASK, stream=True, response_format=SCHEMA,
+            stream_options={"include_usage": True},
+        )  # fmt: skip
+        received, finish, usage = "", None, None
+        async for part in stream:
+            usage = part.usage or usage
+            for choice in part.choices:
+                received += choice.delta.content or ""
+                finish = choice.finish_reason or finish
+        assert BlogPost.model_validate_json(received) == BlogPost.model_validate(BLOG_POST)
+        assert (finish, len(asked.requests)) == ("stop", 2)
+        assert usage is not None and usage.prompt_tokens >= 12
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_document_that_stays_wrong_is_an_error_and_never_a_retraction(
+    streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = completion(*pieces(json.dumps(dict(BLOG_POST, tags="none"))))
+    async with sdk(monkeypatch, wrong, wrong) as (client, _):
+        received = ""
+        with pytest.raises(openai.APIError) as caught:
+            answer = await client.chat.completions.create(
+                model="test-model", messages=ASK, stream=streams, response_format=SCHEMA
+            )  # type: ignore[call-overload]
+            async for part in answer:
+                received += part.choices[0].delta.content or ""
+        assert caught.value.code == "invalid_output"
+        assert json.dumps(BLOG_POST).startswith(received)
+
+
+async def test_plain_text_leaves_the_moment_it_comes_and_costs_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with sdk(monkeypatch, completion("Hel", "lo"), completion("Hello")) as (client, _):
+        stream = await client.chat.completions.create(
+            model="test-model", messages=ASK, stream=True, stream_options={"include_usage": True}
+        )
+        parts = [part async for part in stream]
+        assert [part.choices[0].delta.content for part in parts if part.choices] == ["", "Hel", "lo", None]
+        assert parts[-1].choices == [] and parts[-1].usage is not None
+        assert "cost" in parts[-1].usage.model_dump() and parts[-1].model_dump()["weir"]["outcome"] == "ok"
+        whole = await client.chat.completions.create(model="test-model", messages=ASK)
+        assert whole.choices[0].message.content == "Hello"
+        assert whole.choices[0].finish_reason == "stop"
+        assert whole.id == f"chatcmpl-{whole.model_dump()['weir']['request_id']}"
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"temperature": 3}, "temperature"),
+        ({"max_completion_tokens": 0}, "max_output_tokens"),
+        ({"extra_body": {"surprise": 1}}, "surprise"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "nobody"}}}, "response_format.json_schema.name"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+                "type": "object", "properties": {"a": {"type": "string", "contains": 1}}}}}},
+            "response_format.json_schema.schema.properties.a.contains",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type"),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages.0.role"),
+    ],
+)  # fmt: skip
+async def test_what_changes_the_question_is_refused_by_the_members_name(
+    members: dict[str, Any], param: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sdk(monkeypatch) as (client, asked):
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.chat.completions.create(**{"model": "test-model", "messages": ASK, **members})
+        assert caught.value.param == param
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        assert not asked.requests
+
+
+async def test_members_that_change_nothing_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sdk(monkeypatch, completion("ok")) as (client, _):
+        whole = await client.chat.completions.create(
+            model="test-model",
+            messages=ASK,
+            user="u",
+            metadata={"a": "b"},
+            store=False,
+            parallel_tool_calls=False,
+        )
+        assert whole.choices[0].message.content == "ok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "retried"),
+    [
+        (status(429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, "retry-after: 700"), openai.RateLimitError, "true"),
+        (status(400, {"error": {"message": "bad"}}), openai.BadRequestError, "false"),
+        (status(401, {"error": {"message": "who"}}), openai.InternalServerError, "false"),
+    ],
+)  # fmt: skip
+async def test_a_providers_refusal_is_the_sdks_own_error_and_says_whether_to_ask_again(
+    answer: list[Step], kind: type[openai.APIStatusError], retried: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sdk(monkeypatch, answer, answer, answer) as (client, _):
+        with pytest.raises(kind) as caught:
+            await client.chat.completions.create(model="test-model", messages=ASK)
+        assert caught.value.response.headers["x-should-retry"] == retried
+        assert caught.value.request_id
+
+
+async def test_a_failure_in_the_middle_is_an_error_of_the_stream_and_no_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with sdk(monkeypatch, [HEAD, text("half"), "reset"]) as (client, _):
+        received = ""
+        with pytest.raises(openai.APIError) as caught:
+            stream = await client.chat.completions.create(model="test-model", messages=ASK, stream=True)
+            async for part in stream:
+                received += part.choices[0].delta.content or ""
+        assert (received, caught.value.code) == ("half", "upstream_error")
+
+
+async def test_a_document_that_the_limit_cut_is_the_sdks_length_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = completion(*pieces(DOCUMENT)[:9], finish="length")
+    async with sdk(monkeypatch, cut) as (client, _):
+        with pytest.raises(openai.LengthFinishReasonError):
+            await client.chat.completions.parse(model="test-model", messages=ASK, response_format=BlogPost)
+
+
+async def test_the_models_are_those_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sdk(monkeypatch) as (client, _):
+        assert [model.id async for model in client.models.list()] == ["test-model"]
