@@ -125,7 +125,7 @@ async def test_a_provider_that_is_down_is_an_upstream_error(monkeypatch: pytest.
         ([HEAD, text("a"), "reset"], "upstream_error", "provider: "),
         ([HEAD, text("a"), b"zz\r\n", "close"], "upstream_error", "RemoteProtocolError"),
         ([HEAD, text("a"), framed(b"data: {oops\n\n"), DONE, END], "upstream_error", "expected a JSON object"),
-        ([HEAD, text("a"), framed(b"data: 3\n\n"), DONE, END], "upstream_error", "expected a JSON object, got int"),
+        ([HEAD, text("a"), framed(b"data: 3\n\n"), DONE, END], "incomplete_stream", "got the end of the stream"),
         ([HEAD, text("a"), framed(b"event: error\ndata: {\"message\":\"overloaded\"}\n\n"), END], "upstream_error",
          "overloaded"),
         ([HEAD, text("a"), chunk(error={"message": "died", "code": 500}), END], "upstream_error", "died"),
