@@ -153,6 +153,7 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
             self._unreadable(f"content part: expected an object, got {type(part).__name__}")
             return
         kind = part.get("type")
+        kind = kind if isinstance(kind, str) or kind is None else str(kind)
         if kind in _THOUGHTS:
             self._reasoning(_texts(part.get(kind) or part.get("text") or part.get("content")))
         elif kind == "refusal":

@@ -85,7 +85,7 @@ class ConverseReader(AnswerDecoder):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._our_tools: set[object] = set()
+        self._our_tools: set[int] = set()
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
         match event:
@@ -95,7 +95,7 @@ class ConverseReader(AnswerDecoder):
                 start = document.get("start")
                 tool = start.get("toolUse") if isinstance(start, dict) else None
                 if isinstance(tool, dict) and tool.get("type") != "server_tool_use":
-                    self._our_tools.add(document.get("contentBlockIndex"))
+                    self._our_tools.add(_index(document))
                     self._tool(_index(document), tool.get("toolUseId"), tool.get("name"))
             case "messageStop" if reason := document.get("stopReason"):
                 self._finished(_FINISHES.get(str(reason), "other"), reason)
@@ -115,10 +115,7 @@ class ConverseReader(AnswerDecoder):
         elif isinstance(thought := delta.get("reasoningContent"), dict):
             if isinstance(text := thought.get("text"), str):
                 self._reasoning(text)
-        elif (
-            isinstance(tool := delta.get("toolUse"), dict)
-            and document.get("contentBlockIndex") in self._our_tools
-        ):
+        elif isinstance(tool := delta.get("toolUse"), dict) and _index(document) in self._our_tools:
             self._tool(_index(document), arguments=tool.get("input"))
 
     def _metadata(self, document: Mapping[str, Any]) -> None:
@@ -185,11 +182,12 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
 
     fresh, read = count("inputTokens"), count("cacheReadInputTokens", "cacheReadInputTokenCount")
     written = count("cacheWriteInputTokens", "cacheWriteInputTokenCount")
-    by_duration: dict[object, int] = {}
+    by_duration: dict[str, int] = {}
     details = usage.get("cacheDetails")
     for entry in details if isinstance(details, list) else ():
         if isinstance(entry, dict) and (tokens := read_count(entry.get("inputTokens"))) is not None:
-            by_duration[entry.get("ttl")] = by_duration.get(entry.get("ttl"), 0) + tokens
+            duration = str(entry.get("ttl"))
+            by_duration[duration] = by_duration.get(duration, 0) + tokens
     if written is None and by_duration:
         written = sum(by_duration.values())
     return Usage(

@@ -120,11 +120,13 @@ class AnswerDecoder:
 
     def _refusal(self, text: str, category: str | None = None) -> None:
         self._continued()
-        self._out.append(Refusal(_whole(text), category))
+        self._out.append(Refusal(_whole(text), _whole(category) if category else None))
 
     def _tool(self, index: int, id_: object = None, name: object = None, arguments: object = "") -> None:
         self._continued()
-        call_id, call_name = (text if isinstance(text, str) and text else None for text in (id_, name))
+        call_id, call_name = (
+            _whole(text) if isinstance(text, str) and text else None for text in (id_, name)
+        )
         if isinstance(arguments, dict):  # whole, and not as text
             arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
         self._out.append(
@@ -133,7 +135,7 @@ class AnswerDecoder:
 
     def _finished(self, normal: FinishReason, raw: object) -> None:
         self._release()
-        self.finish = Finished(normal, str(raw)[:64])
+        self.finish = Finished(normal, _whole(str(raw)[:64]))
         self._out.append(self.finish)
         self._counts_stand()
 
@@ -162,7 +164,7 @@ class AnswerDecoder:
     def _serves(self, model: object = None, tier: object = None, region: object = None) -> None:
         known = self._served
         named = [
-            name[:size] if isinstance(name, str) and name else before
+            _whole(name[:size]) if isinstance(name, str) and name else before
             for name, before, size in (
                 (model, known.model, _MAX_NAME),
                 (tier, known.tier, 64),

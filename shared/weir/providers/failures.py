@@ -98,7 +98,7 @@ def classify(error: object, *, status: int | None = None, headers: Mapping[str, 
 def error_members(error: object) -> tuple[str, str | None]:
     """The message and code of a provider's error, cut to a length."""
     message, code = _members(error, 0)
-    return message[:MAX_MESSAGE] if message else NO_MESSAGE, code[:100] if code else None
+    return message[:MAX_MESSAGE] if message else NO_MESSAGE, _plain(code[:100]) if code else None
 
 
 def _members(error: object, depth: int) -> tuple[str | None, str | None]:
@@ -137,7 +137,7 @@ def _of_list(errors: list[Any], depth: int) -> tuple[str | None, str | None]:
 def _plain(text: str) -> str:
     """A text as one line: of HTML what it says, of JSON in a string what it holds."""
     if text.lstrip()[:1] == "<":
-        text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:65_536], flags=re.DOTALL | re.IGNORECASE)
+        text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:4_096], flags=re.DOTALL | re.IGNORECASE)
     return " ".join(text[:65_536].split()).encode("utf-8", "replace").decode()
 
 

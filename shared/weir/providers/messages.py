@@ -30,7 +30,7 @@ class MessagesReader(AnswerDecoder):
         super().__init__(**options)
         self._counts: dict[str, int] = {}
         self._output_is_placeholder = False
-        self._tools: set[object] = set()  # indices of the blocks that call a tool of ours
+        self._tools: set[int] = set()  # indices of the blocks that call a tool of ours
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
         match document.get("type"):
@@ -67,7 +67,7 @@ class MessagesReader(AnswerDecoder):
             case "thinking":
                 self._reasoning(_str(block.get("thinking")))
             case "tool_use":
-                self._tools.add(index)
+                self._tools.add(_index(index))
                 self._tool(_index(index), block.get("id"), block.get("name"), block.get("input") or "")
             case "fallback":
                 before, after = (_model(block.get(name)) for name in ("from", "to"))
@@ -81,7 +81,7 @@ class MessagesReader(AnswerDecoder):
         match delta.get("type"):
             case "text_delta":
                 self._text_of("text_delta", delta.get("text"))
-            case "input_json_delta" if index in self._tools:
+            case "input_json_delta" if _index(index) in self._tools:
                 self._tool(_index(index), arguments=delta.get("partial_json"))
             case "thinking_delta":
                 self._reasoning(_str(delta.get("thinking")))

@@ -31,15 +31,16 @@ class ResponsesDecoder(JSONEventsDecoder):
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes=max_event_bytes)
-        self._items: dict[object, str] = {}  # what the item at each output index is: its type, or its phase
-        self._streamed: set[tuple[object, object]] = set()  # parts whose text came in deltas
+        self._items: dict[int, str] = {}  # what the item at each output index is: its type, or its phase
+        self._streamed: set[tuple[int, int]] = set()  # parts whose text came in deltas
         self._refused = False
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
-        kind = document.get("type") or event
+        kind = document.get("type")
+        kind = kind if isinstance(kind, str) and kind else event
         if kind == "response.output_text.delta":
             self._streamed.add(_part_of(document))
-            self._say(document.get("output_index"), document.get("delta"))
+            self._say(_index(document), document.get("delta"))
         elif kind in _THOUGHTS:
             self._reasoning(_str(document.get("delta")))
         elif kind == "response.function_call_arguments.delta":
@@ -62,7 +63,7 @@ class ResponsesDecoder(JSONEventsDecoder):
         elif document.get("choices"):
             self._unreadable("stream event: expected an event of a response, got choices")
 
-    def _say(self, index: object, text: object) -> None:
+    def _say(self, index: int, text: object) -> None:
         if not isinstance(text, str):
             self._unreadable(f"output text: expected text, got {type(text).__name__}")
         elif self._items.get(index) == "commentary":
@@ -79,7 +80,7 @@ class ResponsesDecoder(JSONEventsDecoder):
         if not isinstance(item, dict):
             return
         kind = "commentary" if item.get("phase") == "commentary" else _str(item.get("type"))
-        self._items[document.get("output_index")] = kind
+        self._items[_index(document)] = kind
         if kind == "function_call":
             self._tool(_index(document), item.get("call_id") or item.get("id"), item.get("name"))
 
@@ -89,7 +90,7 @@ class ResponsesDecoder(JSONEventsDecoder):
         is_text = isinstance(part, dict) and part.get("type") in ("output_text", "response.output_text.done")
         if is_text and _part_of(document) not in self._streamed and (text := part.get("text")):
             self._streamed.add(_part_of(document))
-            self._say(document.get("output_index"), text)
+            self._say(_index(document), text)
 
     def _response_ends(self, response: object) -> None:
         if not isinstance(response, dict):
@@ -116,13 +117,13 @@ class ResponsesDecoder(JSONEventsDecoder):
 
     def _whole_output(self, output: object) -> None:
         """The text of a response of which nothing was streamed."""
-        for index, item in enumerate(output if isinstance(output, list) else ()):
+        for index, item in enumerate(_list(output)):
             if not isinstance(item, dict):
                 continue
             if item.get("type") == "function_call" and index not in self._items:
                 self._items[index] = "function_call"
                 self._tool(index, item.get("call_id"), item.get("name"), _str(item.get("arguments")))
-            for part in item.get("content") or () if item.get("type") == "message" else ():
+            for part in _list(item.get("content")) if item.get("type") == "message" else ():
                 if isinstance(part, dict) and part.get("type") == "output_text":
                     self._items.setdefault(index, _str(item.get("phase")))
                     self._say(index, part.get("text"))
@@ -130,14 +131,18 @@ class ResponsesDecoder(JSONEventsDecoder):
                     self._refuse(part.get("refusal"))
 
 
-def _part_of(document: Mapping[str, Any]) -> tuple[object, object]:
-    return document.get("output_index"), document.get("content_index")
+def _part_of(document: Mapping[str, Any]) -> tuple[int, int]:
+    return _index(document), _index(document, "content_index")
 
 
-def _index(document: Mapping[str, Any]) -> int:
-    index = document.get("output_index")
+def _index(document: Mapping[str, Any], name: str = "output_index") -> int:
+    index = document.get(name)
     return index if isinstance(index, int) else 0
 
 
 def _str(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
