@@ -175,10 +175,12 @@ async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: st
     inbox.put_nowait({"type": "lifespan.startup"})
     assert (await outbox.get())["type"] == "lifespan.startup.complete"
     app._generate.jitter = float  # no test waits at random
-    yield Door(app)
-    inbox.put_nowait({"type": "lifespan.shutdown"})
-    assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
-    await lifespan
+    try:
+        yield Door(app)
+    finally:  # also after a failure: whoever serves the app's connections waits for their end
+        inbox.put_nowait({"type": "lifespan.shutdown"})
+        assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+        await lifespan
 
 
 def facts(output: str) -> list[dict[str, Any]]:
