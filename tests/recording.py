@@ -20,16 +20,18 @@ from infra.local.endpoints.http_server import HttpServer
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[\w-]+/([\w-]+)/aws4_request")
 _TARGET = re.compile(r"[\w.]+\.(\w+)")
 _RPC = re.compile(r"/service/\w+/operation/(\w+)")
+# Where IAM's name of a service is not the one that requests are signed for.
+_PREFIXES = {"monitoring": "cloudwatch"}
 # Of one connection; the length is written anew.
 _NOT_PASSED_ON = {"host", "connection", "content-length", "transfer-encoding", "expect", "content-encoding"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Permission:
-    """An action, and for S3 the folder that it touched (two parts of the key; empty for the bucket itself)."""
+    """An action, and for S3 the key that it touched (empty for the bucket itself)."""
 
     action: str
-    folder: str = ""
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Recorder:
 
 def permissions(service: str, request: Request) -> set[Permission]:
     """What a request needs. Raises ValueError for a form that is not known here."""
+    service = _PREFIXES.get(service, service)
     if service == "s3":
         return _of_s3(request)
     if target := _TARGET.fullmatch(request.headers.get("x-amz-target", "")):
@@ -94,12 +97,11 @@ def _of_s3(request: Request) -> set[Permission]:
         if request.method in ("GET", "HEAD"):
             return {Permission("s3:ListBucket")}
         raise ValueError(f"expected a listing, got {request.method} of a bucket")
-    folder = "/".join(key.split("/")[:2])
     action = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "POST": "s3:PutObject",
               "DELETE": "s3:DeleteObject"}[request.method]  # fmt: skip
     if request.method == "DELETE" and "uploadId" in request.query_params:
         action = "s3:AbortMultipartUpload"
-    found = {Permission(action, folder)}
+    found = {Permission(action, unquote(key))}
     if source := request.headers.get("x-amz-copy-source"):
-        found.add(Permission("s3:GetObject", "/".join(unquote(source).lstrip("/").split("/")[1:3])))
+        found.add(Permission("s3:GetObject", unquote(source).lstrip("/").partition("/")[2]))
     return found
