@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import boto3
 import certifi
 import trustme
 
+from infra.local.simulator.event_stream import encode_message
 from tests.bench.artifacts import Artifacts, built, interpreter, sources
 from tests.bench.ends import TIMEOUT_S, Ends, Invocation
 from tests.bench.script import REQUEST, blog_post, deltas, sse_events
@@ -32,6 +35,14 @@ RUNS = 12
 # Without bytecode a start takes seconds and nobody is held to it.
 RUNS_WITHOUT_BYTECODE = 4
 PEER, OURS = "awslambdaric, Mangum, FastAPI, httpx", "ours"
+BEDROCK, BOTO3 = "ours, Bedrock Converse by the role", "awslambdaric, boto3's bedrock-runtime client"
+BEDROCK_BOUND_MS = 10.0
+# What boto3 takes for the client alone: it asks nobody.
+BOTO3_APP = """import boto3
+client = boto3.client("bedrock-runtime", region_name="us-east-1")
+def handler(event, context):
+    return {}
+"""
 COLD_PATH_BOUND = 0.7
 PEAK_MB_BOUND = 64.0
 
@@ -46,6 +57,7 @@ class Variant:
     task: Path
     http_port: int | None = None
     calls_provider: bool = True
+    bedrock: bool = False
 
 
 @dataclass
@@ -85,7 +97,8 @@ async def _measure(
 ) -> Table:
     ends, secure_ends = Ends(), Ends()
     stream = b"".join(sse_events(deltas(blog_post())))
-    servers = await ends.listen(stream) + await secure_ends.listen(stream, certificates.server)
+    servers = await ends.listen(stream, bedrock_stream=_bedrock_stream())
+    servers += await secure_ends.listen(stream, certificates.server)
     plain = {variant.name: Measured() for variant in _variants(kind, python)}
     secure = {name: Measured() for name in (PEER, OURS)}
     try:
@@ -137,6 +150,8 @@ def _ratio(measured: dict[str, Measured], of: Callable[[list[float]], float]) ->
 def _bounds(plain: dict[str, Measured], secure: dict[str, Measured]) -> Iterator[Bound]:
     yield Bound("cold path, ours / peer", _ratio(plain, min), COLD_PATH_BOUND)
     yield Bound("cold path over TLS, ours / peer", _ratio(secure, min), COLD_PATH_BOUND)
+    extra_ms = min(plain[BEDROCK].cold_ms) - min(plain[OURS].cold_ms)
+    yield Bound("cold path with Bedrock Converse, above Chat Completions", extra_ms, BEDROCK_BOUND_MS, "ms")
     yield Bound("peak memory at one request", median(plain[OURS].peak_mb), PEAK_MB_BOUND, "MB")
     yield Bound("peak memory at one request, TLS", median(secure[OURS].peak_mb), PEAK_MB_BOUND, "MB")
 
@@ -169,7 +184,44 @@ def _variants(kind: Artifacts, python: str) -> list[Variant]:
         Variant(
             OURS, [str(kind.generate / "bootstrap"), python, "bootstrap.py"], [kind.layer], kind.generate
         ),
+        Variant(
+            BEDROCK,
+            [str(kind.generate / "bootstrap"), python, "bootstrap.py"],
+            [kind.layer],
+            kind.generate,
+            bedrock=True,
+        ),
+        Variant(
+            BOTO3,
+            [python, "-m", "awslambdaric", "app.handler"],
+            [_boto3_app(kind), kind.runtime, Path(boto3.__file__).parents[1]],
+            _boto3_app(kind),
+            calls_provider=False,
+        ),
     ]
+
+
+def _boto3_app(kind: Artifacts) -> Path:
+    folder = kind.empty.with_name("boto3-client")
+    folder.mkdir(exist_ok=True)
+    (folder / "app.py").write_text(BOTO3_APP)
+    return folder
+
+
+def _bedrock_stream() -> bytes:
+    """The same document as ConverseStream has it."""
+
+    def message(kind: str, members: dict[str, Any]) -> bytes:
+        headers = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
+        return encode_message(headers, json.dumps(members).encode())
+
+    texts = [
+        message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}})
+        for text in deltas(blog_post())
+    ]
+    usage = {"usage": {"inputTokens": 12, "outputTokens": len(texts), "totalTokens": 12 + len(texts)}}
+    end = message("messageStop", {"stopReason": "end_turn"}) + message("metadata", usage)
+    return b"".join(texts) + end
 
 
 async def _start(
@@ -193,6 +245,15 @@ async def _start(
         "WEIR_UPSTREAM_BASE_URL": ends.provider,
         "WEIR_UPSTREAM_MODEL": "test-model",
     }
+    if variant.bedrock:
+        environment |= {
+            "WEIR_UPSTREAM_BASE_URL": ends.provider.removesuffix("/v1"),
+            "WEIR_UPSTREAM_PROVIDER": "bedrock",
+            "WEIR_UPSTREAM_KEY": "role",
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_SESSION_TOKEN": "token",
+        }
     with tempfile.TemporaryFile() as output:
         began_s = time.monotonic()
         process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's own would add its work to the time

@@ -129,9 +129,10 @@ class RuntimeApi(_Server):
 
 
 class Provider(_Server):
-    """Answers every request with the same short stream, all of it at once."""
+    """Answers every request with the same short stream, all of it at once: Chat Completions, or Bedrock's."""
 
     stream = b"".join(sse_events([]))
+    bedrock_stream = b""
 
     def __init__(self, current: Callable[[], Invocation]) -> None:
         self.current = current
@@ -141,8 +142,10 @@ class Provider(_Server):
         if invocation.at_provider_s is None:
             invocation.at_provider_s = time.monotonic()
             invocation.cpu_s = cpu_s(invocation.pid)
-        length = ("content-length", str(len(self.stream)))
-        self.answer(200, [("content-type", "text/event-stream"), length], self.stream)
+        bedrock = request.target.startswith(b"/model/")
+        stream = self.bedrock_stream if bedrock else self.stream
+        kind = "application/vnd.amazon.eventstream" if bedrock else "text/event-stream"
+        self.answer(200, [("content-type", kind), ("content-length", str(len(stream)))], stream)
 
 
 def cpu_s(pid: int) -> float:
@@ -159,8 +162,11 @@ class Ends:
     runtime_api: str = ""
     provider: str = ""
 
-    async def listen(self, stream: bytes, tls: ssl.SSLContext | None = None) -> list[asyncio.Server]:
+    async def listen(
+        self, stream: bytes, tls: ssl.SSLContext | None = None, *, bedrock_stream: bytes = b""
+    ) -> list[asyncio.Server]:
         """Open both, the provider with TLS if a context is given; the caller closes them."""
+        Provider.bedrock_stream = bedrock_stream or Provider.bedrock_stream
         loop = asyncio.get_running_loop()
         Provider.stream = stream
         front = await loop.create_server(lambda: RuntimeApi(lambda: self.current), "127.0.0.1", 0)
