@@ -16,6 +16,9 @@
     ├── ConfigurationError    what we were set up with cannot be used
     │   ├── SettingsError         an environment variable (generate/settings.py)
     │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)
+    │   ├── RoutesError           the models' file (providers/routes.py)
+    │   ├── SchemaNotExpressible  a schema that a provider has no words for (providers/structured_output.py)
+    │   ├── CredentialsError      the role's credentials (providers/role_credentials.py)
     │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)
     ├── DataError             bytes that came, or were stored, are not what they should be
     │   ├── BatchError            a log subscription's batch (ledger/log_subscription.py)

@@ -32,6 +32,7 @@ ADAPTERS = {
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # a contract's file
     "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream", "weir.providers.role",
+    "weir.providers.role_credentials",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",
     "weir.ledger.close", "weir.ledger.reprice", "weir.ledger.fact_files", "weir.ledger.row_hash", "weir.ledger.ingest",
     "weir.ledger.completeness",

@@ -3,8 +3,6 @@
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html. A signature is a chain of
 HMACs over a canonical form of the request. Its path is encoded once more than it goes out (only S3 is an exception),
 so that the `:` of a model's id, sent as `%3A`, is signed as `%253A`. Nothing is signed that a proxy may touch.
-
-Credentials are read anew for each request: Lambda rotates them under a running process, and a snapshot's are old.
 """
 
 import hashlib
@@ -16,8 +14,6 @@ from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from weir.errors import ConfigurationError
-
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SAFE = "-_.~"
 # What connections and proxies add or change on the way; the signature would not hold.
@@ -26,10 +22,6 @@ _UNSIGNED = frozenset({
     "transfer-encoding", "upgrade", "user-agent", "x-amzn-trace-id", "authorization", "content-length",
     "accept-encoding",
 })  # fmt: skip
-
-
-class CredentialsError(ConfigurationError):
-    """The environment holds no credentials of a role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +34,6 @@ class Credentials:
 
     def __repr__(self) -> str:
         return f"Credentials(access_key={self.access_key!r})"
-
-
-def credentials_from(environment: Mapping[str, str]) -> Credentials:
-    """The role's credentials, where Lambda puts them. Raises CredentialsError, naming what is missing."""
-    found = [environment.get(name, "").strip() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if not all(found):
-        raise CredentialsError(
-            "credentials: expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, as Lambda sets them "
-            "for the function's role"
-        )
-    return Credentials(found[0], found[1], environment.get("AWS_SESSION_TOKEN", "").strip() or None)
 
 
 def sign(

@@ -164,7 +164,7 @@ class Upstream:
         if route.key == "role":
             from weir.providers.role import role_headers
 
-            signed = role_headers(route, url, headers, body)
+            signed = await role_headers(route, url, headers, body)
             bearer = signed["authorization"].removeprefix("Bearer ")
             return await self._answer(
                 await self._send(url, {**headers, **signed}, body, fresh), (bearer.encode(),)
