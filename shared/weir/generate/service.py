@@ -15,35 +15,24 @@ from datetime import datetime
 from random import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel
-
-from pydantic_streaming import InvalidDocument
 from weir.errors import ConfigurationError
-from weir.generate import events
-from weir.generate.attempt import Asked, Attempt
-from weir.generate.documents import Documents, document_schema, root_of
+from weir.generate.documents import Documents
 from weir.generate.events import Wire
 from weir.generate.loop_gap import LoopGap
-from weir.generate.policy import Cooldown, Policy, next_step
+from weir.generate.policy import Cooldown, Policy
+from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
-from weir.generate.requests import GenerationRequest, invalid_fields
+from weir.generate.requests import GenerationRequest
 from weir.generate.result import Result, Verdict
-from weir.generate.retry import Retry, plan_retry
 from weir.generate.telemetry import Telemetry
-from weir.generate.token_timer import TokenTimer
 from weir.generate.usage_estimator import UsageEstimator
-from weir.generate.validator_process import ValidatorProcess, close
+from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
-from weir.pricing.usage import NOTHING_BOUGHT
 from weir.problems import Problem
-from weir.providers.call import ModelCall, NotPassed, ProviderRequest
-from weir.providers.events import Failed
-from weir.providers.protocols import build_request, make_decoder
-from weir.providers.routes import Route, Routes
+from weir.providers.routes import Routes
 from weir.providers.sse import HEARTBEAT
-from weir.providers.upstream import CallFailed, Upstream, UpstreamResponse
-from weir.schemas import load_schema
+from weir.providers.upstream import Upstream, UpstreamResponse
 
 if TYPE_CHECKING:
     from weir.pricing.price_book import PriceBook
@@ -104,7 +93,7 @@ class Generate:
         Being cancelled ends the request as `invocation.interrupted` says, with its final event; being cancelled
         once more, while that is sent, gives up.
         """
-        await _Run(self, invocation, response).serve(parse)
+        await Run(self, invocation, response).serve(parse)
 
     async def refuse(self, problem: Problem, invocation: Invocation, response: Response) -> None:
         """Account for a request that the endpoint itself refused, for its size or its address."""
@@ -112,7 +101,7 @@ class Generate:
         def refused() -> GenerationRequest:
             raise problem
 
-        await _Run(self, invocation, response).serve(refused)
+        await Run(self, invocation, response).serve(refused)
 
     def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
         """Account for a request that the endpoint served itself, without the model."""
@@ -123,7 +112,7 @@ class Generate:
         self.telemetry.fact(record.completed(at, summary, Verdict(Outcome.OK)))
 
 
-class _Run:
+class Run:
     """One request: what is done about it, from the first byte to the final event; its record keeps what happened."""
 
     def __init__(self, generate: Generate, invocation: Invocation, response: Response) -> None:
@@ -132,6 +121,7 @@ class _Run:
         self.record = RequestRecord(
             invocation, generate.function, generate.routes.default, generate.estimator, response.streams
         )
+        self.ends_ns = 0  # when its time is up, by the monotonic clock
         self.loop_gap = LoopGap()
         self.cut: Problem | None = None  # why we ended the request ourselves, before its task was cancelled
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
@@ -146,7 +136,7 @@ class _Run:
                 deadline = self._set_deadline(request, asyncio.current_task())
                 self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
                 pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
-                verdict = await self._attempts(request)
+                verdict = await Question(self).run(request)
         except Problem as problem:
             verdict = Verdict.failed(problem)
         except asyncio.CancelledError:
@@ -156,7 +146,7 @@ class _Run:
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         except Exception as error:
-            self._failure(error)
+            self.failure(error)
             detail = "an error of our own; the log has it under the request's id"
             verdict = Verdict.failed(Problem(Outcome.INTERNAL_ERROR, detail))
         finally:
@@ -190,263 +180,16 @@ class _Run:
 
         return asyncio.get_running_loop().call_later(max(0.0, limit_s - spent_s), expire)
 
-    async def _attempts(self, request: GenerationRequest) -> Verdict:
-        """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
-        generate = self.generate
-        route = generate.routes.find(request.model)
-        if route is None:
-            names = ", ".join(generate.routes.names)
-            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
-        schema = load_schema(request.schema_name) if request.schema_name else None
-        attempt = await self._ask(request, route, schema, None)
-        verdict = attempt.verdict
-        assert verdict is not None, "an attempt that has ended has a verdict"
-        if schema is None or request.on_violation != "retry" or verdict.outcome is not Outcome.INVALID_OUTPUT:
-            return verdict
-        route = attempt.asked.route
-        # A grammar that is compiled is not thrown away for a smaller one.
-        apart = not (
-            route.profile.compiles and attempt.asked.structured and attempt.asked.structured.mode == "native"
-        )
-        properties = (
-            root_of(document_schema(request.schema_name or "")).get("properties", {}) if apart else {}
-        )
-        released = attempt.released
-        retry = plan_retry(
-            schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties, released
-        )
-        if not retry.prefix.startswith(released):
-            return verdict  # what has left cannot be gone on with
-        await self._send(self.response.wire.retry(attempt.number + 1, retry.reason, retry.discarded_paths))
-        attempt = await self._ask(request, route, schema, retry, released)
-        assert attempt.verdict is not None, "an attempt that has ended has a verdict"
-        return attempt.verdict
-
-    async def _ask(
-        self,
-        request: GenerationRequest,
-        route: Route,
-        schema: type[BaseModel] | None,
-        retry: Retry | None,
-        released: str = "",
-    ) -> Attempt:
-        """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
-        generate = self.generate
-        chain = generate.routes.chain(route)
-        route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
-        asked, made, fresh = {route.name}, 0, False
-        while True:
-            attempt = await self._attempt(request, route, schema, retry, fresh, released)
-            failed = attempt.failed
-            if failed is None or attempt.deltas:
-                generate.cooldown.note(route, None)
-                return attempt
-            if failed.kind == "request" and self._lowered(failed, request, route):
-                continue
-            generate.cooldown.note(route, failed)
-            others = [
-                each for each in chain if each.name not in asked and not generate.cooldown.cooling(each)
-            ]
-            left_s = (self.ends_ns - generate.monotonic_ns()) / 1e9
-            if (until := self.record.invocation.deadline) is not None:
-                left_s = min(left_s, (until - generate.utc_now()).total_seconds())
-            step = next_step(failed, route, others, made, left_s, generate.policy, generate.jitter)
-            if step is None:
-                return attempt
-            if self.record.opened:
-                await self._send(self.response.wire.retry(attempt.number + 1, failed.message, []))
-            if step.wait_s:
-                await asyncio.sleep(step.wait_s)
-            fresh = True
-            made = made + 1 if step.route.name == route.name else 0
-            route = step.route
-            asked.add(route.name)
-
-    def _lowered(self, failed: Failed, request: GenerationRequest, route: Route) -> bool:
-        """Whether the provider refused the schema, and can be asked in another way, from now on."""
-        words = ("schema", "response_format", "output_config", "textformat", "tool_choice", "grammar")
-        if request.schema_name is None or not any(word in failed.message.lower() for word in words):
-            return False
-        return self.generate.documents.lower(request.schema_name, route)
-
-    async def _attempt(
-        self,
-        request: GenerationRequest,
-        route: Route,
-        schema: type[BaseModel] | None,
-        retry: Retry | None,
-        fresh: bool,
-        released: str,
-    ) -> Attempt:
-        """One upstream call, to its verdict."""
-        generate, record = self.generate, self.record
-        asked, provider_request, body = self._build(request, route, schema, retry)
-        streams = self.response.streams
-        attempt = Attempt(
-            len(record.attempts) + 1,
-            asked,
-            make_decoder(route, generate.policy.caps.event_bytes),
-            include=frozenset(request.include) if streams else frozenset(),
-            wire=self.response.wire,
-            validated_release=request.release == "validated",
-            released=released,
-            stop_at_violation=request.on_violation != "finish",
-            keep=not streams or request.on_violation == "retry",
-            caps=generate.policy.caps,
-            timing=record.timing,
-            clock=generate.monotonic_ns,
-        )
-        record.attempts.append(attempt)
-        try:
-            await self._stream(attempt, provider_request, body, fresh)
-            await self._conclude(attempt)
-        except CallFailed as error:
-            attempt.failed = attempt.failed or error.failed
-            attempt.fail(error)
-        except Problem as problem:
-            attempt.fail(problem)
-        return attempt
-
-    def _build(
-        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
-    ) -> tuple[Asked, ProviderRequest, bytes]:
-        name = request.schema_name
-        structured = None
-        if name is not None:
-            structured = self.generate.documents.request(name, route, retry.properties if retry else None)
-        cap = self.generate.routes.cap_for(route, name, request.max_output_tokens)
-        call = ModelCall(
-            [*request.conversation(), *(retry.messages if retry else ())],
-            cap,
-            structured,
-            request.temperature,
-            request.top_p,
-            request.seed,
-            tuple(request.stop),
-            request.reasoning_effort,
-            request.service_tier,
-            request.extra_body,
-            self.record.invocation.request_id,
-        )
-        try:
-            provider_request = build_request(call, route)
-        except NotPassed as error:
-            raise invalid_fields([(error.pointer, error.detail)]) from error
-        body = provider_request.encoded()
-        # A provider counts the schema as input, too; the bytes of an image it does not count as text.
-        chars = len(body) - sum(message.data_chars for message in call.messages)
-        document = document_schema(name) if name and structured and structured.null_is_absent else None
-        return Asked(route, chars, cap, structured, schema, retry, document), provider_request, body
-
-    async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
-        """The call, from its start to the end of its body, or to the point where it is ended."""
-        self.record.timing.called(self.generate.monotonic_ns())
-        try:
-            try:
-                response = await self._call(attempt.asked.route, asked, body, fresh)
-            except CallFailed as error:
-                # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
-                # when it was taken from the pool, which only the attempt's line marks.
-                if not error.failed.maybe_served or not error.connected:
-                    attempt.usage = NOTHING_BOUGHT
-                raise
-            try:
-                await self._open()
-                await self._forward(attempt, response)
-                await self._send(attempt.end_body())
-            finally:
-                if attempt.decoder.terminated:
-                    self.terminated.append(response)
-                else:
-                    await response.close(drain=False)
-        finally:
-            self.record.timing.ended(self.generate.monotonic_ns())
-            self.record.finalize_usage(attempt)
-
-    async def _call(self, route: Route, asked: ProviderRequest, body: bytes, fresh: bool) -> UpstreamResponse:
-        """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
-        headers_s = self.generate.policy.clocks.headers_s
-        prelude_s = min(self.generate.policy.rhythm.prelude_s, headers_s)
-        call = asyncio.ensure_future(self.generate.upstream.call(route, asked, body, fresh=fresh))
-        try:
-            done, _ = await asyncio.wait({call}, timeout=prelude_s)
-            if not done and prelude_s < headers_s:
-                await self._open()
-                done, _ = await asyncio.wait({call}, timeout=headers_s - prelude_s)
-            if not done:
-                message = f"expected a status within {headers_s:g} s"
-                raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True))
-            return call.result()
-        except BaseException:
-            # Cancelled as the status came: then there is a response that nobody will read.
-            if not call.cancel() and not call.cancelled() and call.exception() is None:
-                await call.result().close(drain=False)
-            raise
-
-    async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
-        policy = self.generate.policy
-        limit_s = policy.clocks.first_token_s
-        try:
-            with TokenTimer(limit_s) as timer:
-                async for chunk in response:
-                    # A slow reader holds us here, and through us the provider: that is no fault of the provider.
-                    timer.paused = True
-                    await self._send(attempt.absorb(chunk))
-                    await self._send(attempt.validate())
-                    timer.paused = False
-                    if attempt.over:
-                        return
-                    if attempt.decoder.finish is not None:
-                        if limit_s != policy.rhythm.usage_s:  # only its counts are still due
-                            timer.limit(limit_s := policy.rhythm.usage_s)
-                    elif attempt.progressed:
-                        if limit_s != policy.clocks.between_tokens_s:
-                            timer.limit(limit_s := policy.clocks.between_tokens_s)
-                        timer.reset()
-        except (TimeoutError, CallFailed) as error:
-            if attempt.decoder.complete:
-                return  # after a finish reason any end is the end
-            if isinstance(error, CallFailed):
-                raise
-            which = "a token" if attempt.deltas else "the first token"
-            message = f"expected {which} within {limit_s:g} s"
-            raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
-
-    async def _conclude(self, attempt: Attempt) -> None:
-        """Give the attempt its verdict; send what only the whole of the text could tell."""
-        validator = attempt.conclude()
-        if validator is None:
-            return
-        started_ns = self.generate.monotonic_ns()
-        try:
-            document = await close(validator, self.generate.validator_process)
-        except InvalidDocument as error:
-            attempt.refuse(error)
-            return
-        except Exception as error:
-            # A validator, a computed field or a serializer of the schema's own that raises: no error of ours.
-            self._failure(error)
-            detail = f"schema {attempt.asked.structured.name if attempt.asked.structured else ''}: "
-            detail += (
-                f"expected a document that it can validate and write, got {type(error).__name__}: {error}"
-            )
-            attempt.fail(Problem(Outcome.INVALID_OUTPUT, detail[:500], title="The schema raised an error"))
-            return
-        finally:
-            self.record.timing.validate_ns += self.generate.monotonic_ns() - started_ns
-        await self._send(attempt.accept(document))
-        if "result" in attempt.include:
-            for event in events.result(attempt.number, document.json_parts(events.RESULT_PART_BYTES)):
-                await self._send(event)
-
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Let the caller have its status; from now on errors are events. Raises Problem where nobody is there."""
         self.record.opened = self.response.streams  # a buffered response still has its status to give
         try:
             await self.response.open()
         except OSError as error:
             raise _gone() from error
 
-    async def _send(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
+        """Send the bytes of whole events, to a caller who streams. Raises Problem: nobody is there, or too much."""
         if data and self.response.streams:
             self.record.sent_bytes += len(data)
             if self.record.sent_bytes > self.generate.policy.caps.sent_bytes:
@@ -467,7 +210,7 @@ class _Run:
             await asyncio.sleep(self.generate.policy.rhythm.pulse_s)
             if self.record.opened and self.record.sent_bytes == sent_before:
                 try:
-                    await self._send(HEARTBEAT)
+                    await self.send(HEARTBEAT)
                 except Problem as problem:
                     self.cut = problem
                     if serving is not None:
@@ -500,7 +243,7 @@ class _Run:
         try:
             self.generate.telemetry.metrics(verdict.outcome, record.invocation.init_ms is not None, summary)
         except Exception as error:  # the caller's final event does not hang on a metric
-            self._failure(error)
+            self.failure(error)
         with suppress(OSError):  # nobody is there any more; the request is on record
             await self.response.finish(result, data)
 
@@ -508,10 +251,11 @@ class _Run:
         try:
             return self.generate.price_book()
         except ConfigurationError as error:  # then there is no estimate; the ledger prices the request later
-            self._failure(error)
+            self.failure(error)
             return None
 
-    def _failure(self, error: Exception) -> None:
+    def failure(self, error: Exception) -> None:
+        """Log an error of our own."""
         at, request_id = format_timestamp(self.generate.utc_now()), self.record.invocation.request_id
         self.generate.telemetry.failure(at, request_id, error)
 

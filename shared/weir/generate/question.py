@@ -1,0 +1,293 @@
+"""Ask the model: one question of one request, as often and to as many routes as the policy says, to one verdict.
+
+A question is put to a route; what fails before its first token is asked again or of another route, by the one policy
+table. A violation under `retry` puts a second question. Each call is an attempt of its own on the record.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from pydantic_streaming import InvalidDocument
+from weir.generate import events
+from weir.generate.attempt import Asked, Attempt
+from weir.generate.documents import document_schema, root_of
+from weir.generate.policy import next_step
+from weir.generate.requests import GenerationRequest, invalid_fields
+from weir.generate.result import Verdict
+from weir.generate.retry import Retry, plan_retry
+from weir.generate.token_timer import TokenTimer
+from weir.generate.validator_process import close
+from weir.outcomes import Outcome
+from weir.pricing.usage import NOTHING_BOUGHT
+from weir.problems import Problem
+from weir.providers.call import ModelCall, NotPassed, ProviderRequest
+from weir.providers.events import Failed
+from weir.providers.protocols import build_request, make_decoder
+from weir.providers.routes import Route
+from weir.providers.upstream import CallFailed, UpstreamResponse
+from weir.schemas import load_schema
+
+if TYPE_CHECKING:
+    from weir.generate.service import Run
+
+
+class Question:
+    """What a request asks, and its attempts; `run` is the request that it belongs to."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+
+    async def run(self, request: GenerationRequest) -> Verdict:
+        """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
+        generate = self._run.generate
+        route = generate.routes.find(request.model)
+        if route is None:
+            names = ", ".join(generate.routes.names)
+            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
+        schema = load_schema(request.schema_name) if request.schema_name else None
+        attempt = await self._ask(request, route, schema, None)
+        verdict = attempt.verdict
+        assert verdict is not None, "an attempt that has ended has a verdict"
+        if schema is None or request.on_violation != "retry" or verdict.outcome is not Outcome.INVALID_OUTPUT:
+            return verdict
+        route = attempt.asked.route
+        # A grammar that is compiled is not thrown away for a smaller one.
+        apart = not (
+            route.profile.compiles and attempt.asked.structured and attempt.asked.structured.mode == "native"
+        )
+        properties = (
+            root_of(document_schema(request.schema_name or "")).get("properties", {}) if apart else {}
+        )
+        released = attempt.released
+        retry = plan_retry(
+            schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties, released
+        )
+        if not retry.prefix.startswith(released):
+            return verdict  # what has left cannot be gone on with
+        await self._run.send(
+            self._run.response.wire.retry(attempt.number + 1, retry.reason, retry.discarded_paths)
+        )
+        attempt = await self._ask(request, route, schema, retry, released)
+        assert attempt.verdict is not None, "an attempt that has ended has a verdict"
+        return attempt.verdict
+
+    async def _ask(
+        self,
+        request: GenerationRequest,
+        route: Route,
+        schema: type[BaseModel] | None,
+        retry: Retry | None,
+        released: str = "",
+    ) -> Attempt:
+        """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
+        generate = self._run.generate
+        chain = generate.routes.chain(route)
+        route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
+        asked, made, fresh = {route.name}, 0, False
+        while True:
+            attempt = await self._attempt(request, route, schema, retry, fresh, released)
+            failed = attempt.failed
+            if failed is None or attempt.deltas:
+                generate.cooldown.note(route, None)
+                return attempt
+            if failed.kind == "request" and self._lowered(failed, request, route):
+                continue
+            generate.cooldown.note(route, failed)
+            others = [
+                each for each in chain if each.name not in asked and not generate.cooldown.cooling(each)
+            ]
+            left_s = (self._run.ends_ns - generate.monotonic_ns()) / 1e9
+            if (until := self._run.record.invocation.deadline) is not None:
+                left_s = min(left_s, (until - generate.utc_now()).total_seconds())
+            step = next_step(failed, route, others, made, left_s, generate.policy, generate.jitter)
+            if step is None:
+                return attempt
+            if self._run.record.opened:
+                await self._run.send(self._run.response.wire.retry(attempt.number + 1, failed.message, []))
+            if step.wait_s:
+                await asyncio.sleep(step.wait_s)
+            fresh = True
+            made = made + 1 if step.route.name == route.name else 0
+            route = step.route
+            asked.add(route.name)
+
+    def _lowered(self, failed: Failed, request: GenerationRequest, route: Route) -> bool:
+        """Whether the provider refused the schema, and can be asked in another way, from now on."""
+        words = ("schema", "response_format", "output_config", "textformat", "tool_choice", "grammar")
+        if request.schema_name is None or not any(word in failed.message.lower() for word in words):
+            return False
+        return self._run.generate.documents.lower(request.schema_name, route)
+
+    async def _attempt(
+        self,
+        request: GenerationRequest,
+        route: Route,
+        schema: type[BaseModel] | None,
+        retry: Retry | None,
+        fresh: bool,
+        released: str,
+    ) -> Attempt:
+        """One upstream call, to its verdict."""
+        generate, record = self._run.generate, self._run.record
+        asked, provider_request, body = self._build(request, route, schema, retry)
+        streams = self._run.response.streams
+        attempt = Attempt(
+            len(record.attempts) + 1,
+            asked,
+            make_decoder(route, generate.policy.caps.event_bytes),
+            include=frozenset(request.include) if streams else frozenset(),
+            wire=self._run.response.wire,
+            validated_release=request.release == "validated",
+            released=released,
+            stop_at_violation=request.on_violation != "finish",
+            keep=not streams or request.on_violation == "retry",
+            caps=generate.policy.caps,
+            timing=record.timing,
+            clock=generate.monotonic_ns,
+        )
+        record.attempts.append(attempt)
+        try:
+            await self._stream(attempt, provider_request, body, fresh)
+            await self._conclude(attempt)
+        except CallFailed as error:
+            attempt.failed = attempt.failed or error.failed
+            attempt.fail(error)
+        except Problem as problem:
+            attempt.fail(problem)
+        return attempt
+
+    def _build(
+        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
+    ) -> tuple[Asked, ProviderRequest, bytes]:
+        name = request.schema_name
+        structured = None
+        if name is not None:
+            structured = self._run.generate.documents.request(
+                name, route, retry.properties if retry else None
+            )
+        cap = self._run.generate.routes.cap_for(route, name, request.max_output_tokens)
+        call = ModelCall(
+            [*request.conversation(), *(retry.messages if retry else ())],
+            cap,
+            structured,
+            request.temperature,
+            request.top_p,
+            request.seed,
+            tuple(request.stop),
+            request.reasoning_effort,
+            request.service_tier,
+            request.extra_body,
+            self._run.record.invocation.request_id,
+        )
+        try:
+            provider_request = build_request(call, route)
+        except NotPassed as error:
+            raise invalid_fields([(error.pointer, error.detail)]) from error
+        body = provider_request.encoded()
+        # A provider counts the schema as input, too; the bytes of an image it does not count as text.
+        chars = len(body) - sum(message.data_chars for message in call.messages)
+        document = document_schema(name) if name and structured and structured.null_is_absent else None
+        return Asked(route, chars, cap, structured, schema, retry, document), provider_request, body
+
+    async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
+        """The call, from its start to the end of its body, or to the point where it is ended."""
+        self._run.record.timing.called(self._run.generate.monotonic_ns())
+        try:
+            try:
+                response = await self._call(attempt.asked.route, asked, body, fresh)
+            except CallFailed as error:
+                # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
+                # when it was taken from the pool, which only the attempt's line marks.
+                if not error.failed.maybe_served or not error.connected:
+                    attempt.usage = NOTHING_BOUGHT
+                raise
+            try:
+                await self._run.open()
+                await self._forward(attempt, response)
+                await self._run.send(attempt.end_body())
+            finally:
+                if attempt.decoder.terminated:
+                    self._run.terminated.append(response)
+                else:
+                    await response.close(drain=False)
+        finally:
+            self._run.record.timing.ended(self._run.generate.monotonic_ns())
+            self._run.record.finalize_usage(attempt)
+
+    async def _call(self, route: Route, asked: ProviderRequest, body: bytes, fresh: bool) -> UpstreamResponse:
+        """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
+        headers_s = self._run.generate.policy.clocks.headers_s
+        prelude_s = min(self._run.generate.policy.rhythm.prelude_s, headers_s)
+        call = asyncio.ensure_future(self._run.generate.upstream.call(route, asked, body, fresh=fresh))
+        try:
+            done, _ = await asyncio.wait({call}, timeout=prelude_s)
+            if not done and prelude_s < headers_s:
+                await self._run.open()
+                done, _ = await asyncio.wait({call}, timeout=headers_s - prelude_s)
+            if not done:
+                message = f"expected a status within {headers_s:g} s"
+                raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True))
+            return call.result()
+        except BaseException:
+            # Cancelled as the status came: then there is a response that nobody will read.
+            if not call.cancel() and not call.cancelled() and call.exception() is None:
+                await call.result().close(drain=False)
+            raise
+
+    async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
+        policy = self._run.generate.policy
+        limit_s = policy.clocks.first_token_s
+        try:
+            with TokenTimer(limit_s) as timer:
+                async for chunk in response:
+                    # A slow reader holds us here, and through us the provider: that is no fault of the provider.
+                    timer.paused = True
+                    await self._run.send(attempt.absorb(chunk))
+                    await self._run.send(attempt.validate())
+                    timer.paused = False
+                    if attempt.over:
+                        return
+                    if attempt.decoder.finish is not None:
+                        if limit_s != policy.rhythm.usage_s:  # only its counts are still due
+                            timer.limit(limit_s := policy.rhythm.usage_s)
+                    elif attempt.progressed:
+                        if limit_s != policy.clocks.between_tokens_s:
+                            timer.limit(limit_s := policy.clocks.between_tokens_s)
+                        timer.reset()
+        except (TimeoutError, CallFailed) as error:
+            if attempt.decoder.complete:
+                return  # after a finish reason any end is the end
+            if isinstance(error, CallFailed):
+                raise
+            which = "a token" if attempt.deltas else "the first token"
+            message = f"expected {which} within {limit_s:g} s"
+            raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
+
+    async def _conclude(self, attempt: Attempt) -> None:
+        """Give the attempt its verdict; send what only the whole of the text could tell."""
+        validator = attempt.conclude()
+        if validator is None:
+            return
+        started_ns = self._run.generate.monotonic_ns()
+        try:
+            document = await close(validator, self._run.generate.validator_process)
+        except InvalidDocument as error:
+            attempt.refuse(error)
+            return
+        except Exception as error:
+            # A validator, a computed field or a serializer of the schema's own that raises: no error of ours.
+            self._run.failure(error)
+            detail = f"schema {attempt.asked.structured.name if attempt.asked.structured else ''}: "
+            detail += (
+                f"expected a document that it can validate and write, got {type(error).__name__}: {error}"
+            )
+            attempt.fail(Problem(Outcome.INVALID_OUTPUT, detail[:500], title="The schema raised an error"))
+            return
+        finally:
+            self._run.record.timing.validate_ns += self._run.generate.monotonic_ns() - started_ns
+        await self._run.send(attempt.accept(document))
+        if "result" in attempt.include:
+            for event in events.result(attempt.number, document.json_parts(events.RESULT_PART_BYTES)):
+                await self._run.send(event)
