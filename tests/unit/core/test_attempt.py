@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from weir.generate import events
 from weir.generate.attempt import Asked, Attempt
 from weir.generate.policy import Caps
 from weir.generate.timing import RequestTiming
@@ -29,7 +30,7 @@ def attempt(provider: str = "openai") -> Attempt:
     ticks = count()
     return Attempt(
         1, asked, ChatCompletionsDecoder(), include=frozenset({"delta", "value"}), stop_at_violation=True, keep=True,
-        caps=Caps(), timing=RequestTiming(0), clock=lambda: next(ticks),
+        caps=Caps(), timing=RequestTiming(0), clock=lambda: next(ticks), wire=events, validated_release=False, released="",
     )  # fmt: skip
 
 
