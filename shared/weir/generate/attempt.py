@@ -110,7 +110,7 @@ class Attempt:
         self._timing = timing
         self._clock = clock
         retry = asked.retry
-        self._splice = Splice(retry.prefix if retry else "", retry.kept if retry else frozenset())
+        self._splice = Splice(retry.prefix, retry.kept, retry.open_list) if retry else Splice("", frozenset())
         self._kept_paths = retry.kept_paths if retry else frozenset()
         self._absent = _null_as_absent(asked)
         self._release = (

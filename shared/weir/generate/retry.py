@@ -1,14 +1,16 @@
 """Asking once more after a violation: what of the first answer is kept, and what is asked for again.
 
-The members of the top-level object that were complete and valid are kept as the text that they were, and the second
-answer is spliced on behind them. What is validated is one text again, by the whole model from its first character,
-so a retry is as exact as a first answer. Where nothing can be told apart (a model that is not split, a violation of
-the document as a whole, a text too large to be looked at again without stopping the loop) everything is asked again.
+The members of the top-level object that were complete and valid are kept as the text that they were, and so are the
+elements before the wrong one of a list; the second answer is spliced on behind them. What is validated is one text
+again, by the whole model from its first character, so a retry is as exact as a first answer. Where nothing can be told
+apart (a model that is not split, a violation of the document as a whole, a text too large to be looked at again without
+stopping the loop) everything is asked again.
 """
 
 import json
 import re
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -18,7 +20,11 @@ from weir.providers.call import Message, Role, TextPart
 
 MAX_KEPT_CHARS = 100_000
 _decode = json.JSONDecoder().raw_decode
-_SPACE = re.compile(r"[ \t\n\r]*")
+_BLANKS = " \t\n\r"
+_SPACE = re.compile(rf"[{_BLANKS}]*")
+# Behind a member's name: a list and what is first in it, or less than that.
+_LIST_BEGUN = re.compile(rf"[{_BLANKS}]*:[{_BLANKS}]*\[[{_BLANKS}]*(?=[^{_BLANKS}])")
+_LIST_TO_BEGIN = re.compile(rf"[{_BLANKS}]*:?[{_BLANKS}]*\[?[{_BLANKS}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,9 @@ class Retry:
     """The second question.
 
     `messages` follow the conversation; `properties` names the fields to ask for, None for all of them; `prefix` is
-    the kept text, an object without its closing brace, or empty, and `kept` the names in it; `kept_paths` are the
-    values sent that hold, and `discarded_paths` those that do not.
+    the kept text, an object without its closing brace, or empty, and `kept` the names in it; `open_list` is the name of
+    a list at its end that goes on, "" if there is none; `kept_paths` are the values sent that hold, and
+    `discarded_paths` those that do not.
     """
 
     reason: str
@@ -35,6 +42,7 @@ class Retry:
     properties: frozenset[str] | None
     prefix: str
     kept: frozenset[str]
+    open_list: str
     kept_paths: frozenset[str]
     discarded_paths: list[str]
 
@@ -49,46 +57,96 @@ def plan_retry(
 ) -> Retry:
     """Decide what to keep of a first answer `text` that broke `model`, whose values `sent_paths` went out.
 
-    `properties` are the fields that may be asked for apart: none where the document is no object, or where the provider
-    would compile a grammar for them, which takes longer than the tokens that it spares. `released` is text that has
-    left and is not taken back: the kept text begins with it.
+    `properties` are the fields that may be asked for apart, in their order: none where the document is no object, or
+    where the provider would compile a grammar for them, which takes longer than the tokens that it spares. `released`
+    is text that has left and is not taken back: the kept text begins with it.
     """
     reason = "; ".join(
         f"{'/'.join(map(str, item.loc)) or 'document'}: {item.message}" for item in violations[:5]
     )
     wrong = {str(item.loc[0]) if item.loc else None for item in violations}
     kept: dict[str, str] = {}
-    if plan_for(model).split and None not in wrong and len(text) <= MAX_KEPT_CHARS:
+    if _apart(model, text) and None not in wrong:
         kept = {name: raw for name, raw in completed_members(text).items() if name not in wrong}
-    missing = frozenset(properties) - frozenset(kept)
-    if not kept or not missing or not kept.keys() <= set(properties):
-        ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
-        return Retry(reason, [_said("user", ask)], None, "", frozenset(), frozenset(), list(sent_paths))
+    missing = [name for name in properties if name not in kept]
+    if not missing or not kept.keys() <= set(properties):
+        return _everything(reason, sent_paths)
+    # The list must come first in what is asked for, to be gone on with where it ended.
+    elements = _elements_before(model, text, violations, missing[0])
+    if not kept and not elements:
+        return _everything(reason, sent_paths)
     gone = completed_members(released + "}") if released else {}
     more = [f"{json.dumps(name)}:{raw}" for name, raw in kept.items() if name not in gone]
+    closing = "}"
+    which = f"Give a JSON object of the missing fields alone: {', '.join(sorted(missing))}."
+    if elements:
+        more.append(f"{json.dumps(missing[0])}:[{','.join(elements)}")
+        closing = "]}"
+        which += f" Begin with {missing[0]}: give only the elements that follow the {len(elements)} above."
     prefix = ",".join([released, *more]) if gone else "{" + ",".join(more)
-    kept_paths = frozenset(path for path in sent_paths if _first(path) in kept)
-    ask = (
-        f"The document above is right as far as it goes; what followed broke its schema ({reason}). "
-        f"Give a JSON object of the missing fields alone: {', '.join(sorted(missing))}."
+    kept_paths = frozenset(
+        path for path in sent_paths if _first(path) in kept or _index(path, missing[0]) < len(elements)
     )
+    ask = f"The document above is right as far as it goes; what followed broke its schema ({reason}). {which}"
     return Retry(
         reason,
-        [_said("assistant", prefix + "}"), _said("user", ask)],
-        missing,
+        [_said("assistant", prefix + closing), _said("user", ask)],
+        frozenset(missing),
         prefix,
         frozenset(kept),
+        missing[0] if elements else "",
         kept_paths,
         [path for path in sent_paths if path not in kept_paths],
     )
+
+
+def _everything(reason: str, sent_paths: Sequence[str]) -> Retry:
+    ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
+    return Retry(reason, [_said("user", ask)], None, "", frozenset(), "", frozenset(), list(sent_paths))
+
+
+def _apart(model: type[BaseModel], text: str) -> bool:
+    """Whether parts of the text can be kept."""
+    return plan_for(model).split and len(text) <= MAX_KEPT_CHARS
+
+
+def _elements_before(
+    model: type[BaseModel], text: str, violations: Sequence[Violation], name: str
+) -> list[str]:
+    """The elements of the list `name` before its first wrong one, as raw JSON; none where it is no such list."""
+    if not _apart(model, text) or plan_for(model).describe().get(name) != "elements":
+        return []
+    first = sys.maxsize
+    for item in violations:
+        match item.loc:
+            case (member, int() as index, *_) if member == name:
+                first = min(first, index)
+            case (member, *_) if member != name:
+                pass
+            case _:
+                return []  # of the list, or of the document, as a whole
+    return completed_elements(text, name)[:first]
 
 
 def _said(role: Role, text: str) -> Message:
     return Message(role, (TextPart(text),))
 
 
+def _tokens(path: str) -> list[str]:
+    return [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
+
+
 def _first(path: str) -> str:
-    return path.split("/")[1].replace("~1", "/").replace("~0", "~") if path else ""
+    return next(iter(_tokens(path)), "")
+
+
+def _index(path: str, name: str) -> int:
+    """The index of the element of the list `name` that `path` is in, beyond every list where it is in none."""
+    match _tokens(path):
+        case [first, index, *_] if first == name and index.isdigit():
+            return int(index)
+        case _:
+            return sys.maxsize
 
 
 def completed_members(text: str) -> dict[str, str]:
@@ -98,27 +156,54 @@ def completed_members(text: str) -> dict[str, str]:
     """
     members: dict[str, str] = {}
     repeated: set[str] = set()
-    at = _skip(text, 0)
-    if text[at : at + 1] != "{":
-        return {}
+    for name, start, end in _members(text):
+        if end is not None:
+            repeated.update({name} & members.keys())
+            members[name] = text[start:end]
+    return {name: raw for name, raw in members.items() if name not in repeated}
+
+
+def completed_elements(text: str, name: str) -> list[str]:
+    """The elements of the top-level list `name` that are complete, as raw JSON; none if the name comes twice."""
+    starts = [start for member, start, _ in _members(text) if member == name]
+    if len(starts) != 1 or text[starts[0] : starts[0] + 1] != "[":
+        return []
+    elements: list[str] = []
+    at = starts[0]
     try:
-        while True:
-            name, at = _decode(text, _skip(text, at + 1))
-            at = _skip(text, at)
-            if not isinstance(name, str) or text[at : at + 1] != ":":
-                break
+        while text[at : at + 1] in ("[", ","):
             start = _skip(text, at + 1)
             _, end = _decode(text, start)
             at = _skip(text, end)
-            if text[at : at + 1] not in (",", "}"):
-                break  # a number may go on where the text breaks off
-            repeated.update({name} & members.keys())
-            members[name] = text[start:end]
-            if text[at] == "}":
-                break
+            if text[at : at + 1] in (",", "]"):  # a number may go on where the text breaks off
+                elements.append(text[start:end])
     except (ValueError, RecursionError):
-        pass  # here the text broke off, or was wrong: what came before is what is complete
-    return {name: raw for name, raw in members.items() if name not in repeated}
+        pass
+    return elements
+
+
+def _members(text: str) -> Iterator[tuple[str, int, int | None]]:
+    """Each member of a top-level object: its name, and where its value begins and ends, None if it may go on."""
+    at = _skip(text, 0)
+    if text[at : at + 1] != "{":
+        return
+    following = ","
+    while following == ",":
+        try:
+            name, at = _decode(text, _skip(text, at + 1))
+        except (ValueError, RecursionError):
+            return  # here the text broke off, or was wrong: what came before is what is complete
+        at = _skip(text, at)
+        if not isinstance(name, str) or text[at : at + 1] != ":":
+            return
+        start = _skip(text, at + 1)
+        try:
+            _, end = _decode(text, start)
+        except (ValueError, RecursionError):
+            end = len(text)
+        at = _skip(text, end)
+        following = text[at : at + 1]
+        yield name, start, end if following and following in ",}" else None
 
 
 def _skip(text: str, at: int) -> int:
@@ -129,14 +214,16 @@ def _skip(text: str, at: int) -> int:
 class Splice:
     """Joins the second answer to the kept text: `{"a":1` and ` {"b":2}` become one object.
 
-    An answer that does not begin with a brace is passed on as it is, and so is refused for what it is. One whose
+    With an open list, `{"a":1,"b":[2` and `{"b":[3],"c":4}` do; an answer that does not begin with the list is taken
+    alone. An answer that does not begin with a brace is passed on as it is, and so is refused for what it is. One whose
     first member was kept gives the whole document again, asked or not: it is taken alone, and `whole` says so.
     """
 
-    def __init__(self, prefix: str, kept: frozenset[str]) -> None:
+    def __init__(self, prefix: str, kept: frozenset[str], open_list: str = "") -> None:
         self.whole = False
         self._prefix = prefix
         self._kept = kept
+        self._open_list = open_list
         self._held = ""
 
     def feed(self, text: str) -> str:
@@ -144,22 +231,30 @@ class Splice:
         if not self._prefix:
             return text
         self._held += text
-        opened = self._held.lstrip(" \t\n\r")
-        if opened and opened[0] != "{":
+        opened = self._held.lstrip(_BLANKS)
+        joined = opened if opened and opened[0] != "{" else self._join(opened)
+        if joined:
             self._prefix = ""
-            return opened
-        inner = opened[1:].lstrip(" \t\n\r")
+        return joined
+
+    def _join(self, opened: str) -> str:
+        """The joined text, empty as long as it cannot be told."""
+        inner = opened[1:].lstrip(_BLANKS)
         if not inner:
             return ""
-        first = None
+        name, end = None, 0
         if inner[0] == '"':
             try:
-                first, _ = _decode(inner)
+                name, end = _decode(inner)
             except ValueError:
                 return ""  # its name is not complete
-        joined = self._prefix + ("" if inner[0] == "}" else ",") + inner
-        self._prefix = ""
-        if first in self._kept:
+        if self._open_list and name == self._open_list:
+            if begun := _LIST_BEGUN.match(inner, end):
+                rest = inner[begun.end() :]
+                return self._prefix + ("" if rest[0] == "]" else ",") + rest
+            if _LIST_TO_BEGIN.fullmatch(inner, end):
+                return ""
+        if self._open_list or name in self._kept:
             self.whole = True
             return opened
-        return joined
+        return self._prefix + ("" if inner[0] == "}" else ",") + inner

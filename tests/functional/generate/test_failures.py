@@ -213,6 +213,32 @@ async def test_under_retry_only_the_bad_and_the_missing_part_is_asked_for_again(
     assert completed["outcome"] == "ok" and completed["violations"] == 1
 
 
+async def test_under_retry_a_list_goes_on_behind_the_elements_that_were_valid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = ({"heading": name, "content": "c", "keywords": ["k"]} for name in ("one", "two"))
+    whole = {**BLOG_POST, "sections": [first, second]}
+    broken = json.dumps({**whole, "sections": [first, {**second, "heading": ""}]})
+    rest = json.dumps({**dict(list(whole.items())[list(whole).index("sections") :]), "sections": [second]})
+    cut = broken.index('"conclusion"')
+    async with provider([HEAD, text(broken[:cut]), "stall"], completion(rest[:20], rest[20:])) as upstream:
+        async with door(upstream.base_url, monkeypatch) as app:
+            answer = await app.request(
+                {
+                    "prompt": "x",
+                    "schema": "blog_post",
+                    "on_violation": "retry",
+                    "include": ["value", "result"],
+                }
+            )
+    assert answer.of("retry")[0]["discarded_paths"] == []
+    assert answer.final[0] == "done"
+    assert json.loads("".join(part["json"] for part in answer.of("result"))) == whole
+    paths = [(event["attempt"], event["path"]) for event in answer.of("value")]
+    assert (1, "/sections/0") in paths and (2, "/sections/0") not in paths and (2, "/sections/1") in paths
+    assert "the elements that follow the 1 above" in upstream.requests[1]["messages"][-1]["content"]
+
+
 async def test_a_second_answer_that_gives_the_whole_document_again_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

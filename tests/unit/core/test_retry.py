@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, model_validator
 
 from pydantic_streaming import StreamedValidator, Violation
-from weir.generate.retry import Splice, completed_members, plan_retry
+from weir.generate.retry import Splice, completed_elements, completed_members, plan_retry
 from weir.schemas import load_schema
 
 JSON = st.recursive(
@@ -18,6 +18,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     st.dictionaries(st.text(max_size=4), JSON, max_size=5), st.integers(0, 200), st.sampled_from([None, 2])
 )
@@ -38,6 +39,7 @@ def test_nothing_is_kept_of_what_is_not_complete_or_not_clear(text: str) -> None
     assert completed_members(text) == {}
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     st.dictionaries(st.text(max_size=3), JSON, min_size=1, max_size=3),
     st.dictionaries(st.text(max_size=3), JSON, max_size=3),
@@ -70,7 +72,7 @@ def test_an_answer_that_gives_everything_again_is_taken_alone(size: int) -> None
 
 
 MODEL = load_schema("blog_post")
-FIELDS = frozenset(MODEL.model_fields)
+FIELDS = tuple(MODEL.model_fields)
 TEXT = '{"title": "T", "slug": "Not A Slug", "summary": "S"'
 
 
@@ -88,10 +90,69 @@ def test_only_the_bad_and_the_missing_fields_are_asked_for_again() -> None:
     assert "slug: String should match pattern" in retry.messages[1].text
 
 
-def test_elements_of_a_list_that_is_asked_for_again_are_discarded() -> None:
-    text = '{"title": "T", "tags": ["a", 3]'
-    retry = plan_retry(MODEL, text, [violation(text)], ["/title", "/tags/0"], FIELDS)
-    assert retry.discarded_paths == ["/tags/0"]
+def test_the_elements_before_a_wrong_one_are_kept_and_those_that_follow_are_asked_for() -> None:
+    text = '{"title": "T", "slug": "s", "summary": "S", "tags": ["a", "b", 3]'
+    sent = ["/title", "/slug", "/summary", "/tags/0", "/tags/1"]
+    retry = plan_retry(MODEL, text, [violation(text)], sent, FIELDS)
+    assert retry.prefix == '{"title":"T","slug":"s","summary":"S","tags":["a","b"'
+    assert (retry.open_list, retry.discarded_paths) == ("tags", [])
+    assert retry.kept_paths == set(sent)
+    assert retry.properties == {"tags", "author", "sections", "conclusion", "references"}
+    assert retry.messages[0].text.endswith('"tags":["a","b"]}')
+    assert "Begin with tags: give only the elements that follow the 2 above." in retry.messages[1].text
+
+
+def test_values_inside_a_wrong_element_are_discarded() -> None:
+    text = '{"title": "T", "slug": "s", "summary": "S", "tags": ["a", 3, "b"], "author": {"name": "A"}}'
+    sent = ["/title", "/slug", "/summary", "/tags/0"]
+    wrong = Violation("/tags/1", ("tags", 1), "string_type", "wrong")
+    retry = plan_retry(MODEL, text, [wrong], [*sent, "/tags/1/x", "/tags/2", "/author"], FIELDS)
+    assert set(sent) < retry.kept_paths
+    assert retry.discarded_paths == ["/tags/1/x", "/tags/2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "loc"),
+    [
+        ('{"title": "T", "slug": "s", "summary": "S", "tags": [3, "a"]', ("tags", 0)),
+        ('{"title": "T", "slug": "s", "summary": "S", "tags": ["a", "a"]', ("tags",)),
+        ('{"title": "T", "slug": "s", "tags": ["a", 3]', ("tags", 1)),  # the summary would be asked for first
+    ],
+)
+def test_no_elements_are_kept_where_none_is_before_the_wrong_one_or_the_list_would_not_come_first(
+    text: str, loc: tuple[str | int, ...]
+) -> None:
+    retry = plan_retry(MODEL, text, [Violation(None, loc, "x", "wrong")], ["/title", "/tags/0"], FIELDS)
+    assert (retry.open_list, retry.discarded_paths) == ("", ["/tags/0"])
+
+
+@settings(deadline=None)  # a busy machine is no mistake
+@given(st.lists(JSON, max_size=4), st.integers(0, 80), st.sampled_from([None, 1]))
+def test_elements_are_complete_wherever_the_text_breaks_off(
+    values: list[object], cut: int, indent: int | None
+) -> None:
+    text = json.dumps({"a": 1, "list": values, "z": 2}, indent=indent, ensure_ascii=False)
+    found = completed_elements(text[:cut], "list")
+    assert [json.loads(raw) for raw in found] == values[: len(found)]
+    assert len(completed_elements(text, "list")) == len(values)
+
+
+@pytest.mark.parametrize("rest", [[], [3], ["x", {"y": [4]}]])
+@pytest.mark.parametrize("space", ["", " ", "\n\t "])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_list_goes_on_where_it_ended(rest: list[object], space: str, size: int) -> None:
+    answer = f'{space}{{{space}"list"{space}:{space}[{space}{json.dumps(rest)[1:-1]}], "z": 5}}'
+    splice = Splice('{"a":1,"list":[1,2', frozenset("a"), "list")
+    joined = "".join(splice.feed(answer[at : at + size]) for at in range(0, len(answer), size))
+    assert json.loads(joined) == {"a": 1, "list": [1, 2, *rest], "z": 5}
+    assert not splice.whole
+
+
+@pytest.mark.parametrize("answer", ['{"z": 5}', "{}", '{"list": 3}', '{"a": 1, "list": [1, 2], "z": 5}'])
+def test_an_answer_that_does_not_go_on_with_the_list_is_taken_alone(answer: str) -> None:
+    splice = Splice('{"a":1,"list":[1,2', frozenset("a"), "list")
+    assert "".join(map(splice.feed, answer)) == answer
+    assert splice.whole
 
 
 class Checked(BaseModel):
