@@ -88,16 +88,28 @@ class UpstreamResponse:
             self._body = _inflated(response.stream, encoding)
         binary = response.headers.get("content-type", "").startswith("application/vnd.amazon.eventstream")
         self._secrets = () if binary else secrets  # its frames have checksums, and Bedrock is sent no key
+        self._held = b""  # the end of what came, where it may be the beginning of a key
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            data = await anext(self._body)
-        except httpx.HTTPError as error:
-            raise CallFailed(_transport_failure(error)) from error
-        return mask(data, self._secrets) if self._secrets else data
+        while True:
+            try:
+                data = await anext(self._body)
+            except StopAsyncIteration:
+                if not self._held:
+                    raise
+                data, self._held = self._held, b""
+                return data
+            except httpx.HTTPError as error:
+                raise CallFailed(_transport_failure(error)) from error
+            if self._secrets:
+                data = mask(self._held + data, self._secrets)
+                kept = len(data) - _begun(data, self._secrets)
+                data, self._held = data[:kept], data[kept:]
+            if data:
+                return data
 
     async def close(self, *, drain: bool) -> None:
         """Close; with `drain` the last bytes are read first, so that the connection can be used again."""
@@ -234,6 +246,17 @@ def mask(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
         if secret in data:
             data = data.replace(secret, _MASK)
     return data
+
+
+def _begun(data: bytes, secrets: tuple[bytes, ...]) -> int:
+    """How many bytes at the end of `data` may be the beginning of a key whose rest is in the next piece."""
+    longest = 0
+    for secret in secrets:
+        start = data.find(secret[:1], max(0, len(data) - len(secret) + 1))
+        while start >= 0 and not secret.startswith(data[start:]):
+            start = data.find(secret[:1], start + 1)
+        longest = max(longest, len(data) - start if start >= 0 else 0)
+    return longest
 
 
 def _transport_failure(error: httpx.HTTPError) -> Failed:

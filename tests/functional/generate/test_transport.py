@@ -22,6 +22,7 @@ from tests.functional.generate.scripted import (
     text,
 )  # fmt: skip
 from weir.providers.transport import IDLE_S, StreamTransport, make_transport
+from weir.providers.upstream import UpstreamResponse
 
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
@@ -336,3 +337,31 @@ async def test_what_came_before_a_broken_frame_is_read_before_the_error() -> Non
             assert await anext(parts) == b"ab"
             with pytest.raises(httpx.RemoteProtocolError):
                 await anext(parts)
+
+
+SPLIT_KEY = "sk-abcabcabd-0123456789"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 10_000])
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"the key {SPLIT_KEY} is wrong",
+        SPLIT_KEY * 2,
+        f"sk-abc{SPLIT_KEY}",
+        "sk-abc, which begins like one",
+        "nothing",
+        "sk-",
+    ],
+)
+async def test_a_key_is_masked_wherever_the_network_cuts_it(said: str, size: int) -> None:
+    body = said.encode()
+
+    class Pieces(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for start in range(0, len(body), size):
+                yield body[start : start + size]
+
+    response = UpstreamResponse(httpx.Response(200, stream=Pieces()), (SPLIT_KEY.encode(),))
+    received = b"".join([data async for data in response]).decode()
+    assert received == said.replace(SPLIT_KEY, "[key]")
