@@ -96,3 +96,16 @@ async def test_one_environment_takes_as_many_at_a_time_as_it_may(
 
 async def opened(stack: AsyncExitStack):
     return await stack.enter_async_context(gate())
+
+
+async def test_an_environment_starts_with_as_many_pollers_as_lambda_allows(
+    start: Start, function: Callable[..., FunctionConfig]
+):
+    aws = await start(function("echo", max_concurrency=512), layer=ROOT / "shared")
+    async with httpx.AsyncClient(timeout=30) as client:
+        url = aws.function_url("Asgi")
+        await client.post(url, content="the first")
+        answers = await asyncio.gather(*(client.post(url, content=str(number)) for number in range(64)))
+    assert [answer.text for answer in answers] == [str(number) for number in range(64)]
+    [environment] = aws.functions["Asgi"].environments
+    assert environment.api.refusals == []
