@@ -34,6 +34,7 @@ from tests.bench.tables import Bound, Table, spread
 RUNS = 12
 # Without bytecode a start takes seconds and nobody is held to it.
 RUNS_WITHOUT_BYTECODE = 4
+EMPTY = "awslambdaric, empty handler"
 PEER, OURS = "awslambdaric, Mangum, FastAPI, httpx", "ours"
 BEDROCK, BOTO3 = "ours, Bedrock Converse by the role", "awslambdaric, boto3's bedrock-runtime client"
 BEDROCK_BOUND_MS = 10.0
@@ -122,6 +123,8 @@ async def _measure(
         ratios = f"{_ratio(measured, min):.2f} ({_ratio(measured, median):.2f})"
         cpu = min(measured[OURS].cpu_ms) / min(measured[PEER].cpu_ms)
         notes.append(f"Cold path, ours / peer, {scheme}: {ratios}; of its CPU: {cpu:.2f}.")
+    init = [of(plain[OURS].init_ms) / of(plain[EMPTY].init_ms) for of in (min, median)]
+    notes.append(f"INIT, ours / {EMPTY}: {init[0]:.2f} ({init[1]:.2f}).")
     return Table(
         f"Cold start, {kind.name}",
         ("variant", "provider", "INIT ms", "cold path ms", "its CPU ms", "first byte ms", "peak MB"),
@@ -161,7 +164,7 @@ def _variants(kind: Artifacts, python: str) -> list[Variant]:
     uvicorn = ["-m", "uvicorn", "app:app", "--port", str(port), "--log-level", "error", "--lifespan", "off"]
     return [
         Variant(
-            "awslambdaric, empty handler",
+            EMPTY,
             [python, "-m", "awslambdaric", "app.handler"],
             [kind.empty, kind.runtime],
             kind.empty,
