@@ -116,7 +116,7 @@ class OnLaptop:
         """The template's, over the log lines so far; a compaction is run, as the schedule would by then."""
         await self._aws.settled()
         invocation = self._aws.functions["LedgerJobsFunction"].invoke(Invocation(b'{"task": "compact"}'))
-        await invocation.answer.body()
+        await invocation.response.body()
         await self._aws.settled()
         observability = Template(ROOT / "template.yaml", region=self._aws.config.region).nested(
             "ObservabilityStack"

@@ -64,7 +64,7 @@ class Runtime:
         if self._settings.snap_start:
             from asgiric import snapstart  # most functions are not snapshots
 
-            status = await snapstart.cross(api)
+            status = await snapstart.snapshot_and_restore(api)
             if status:
                 return status
         gc.enable()

@@ -28,7 +28,7 @@ BEFORE_SNAPSHOT_STATUS = 64
 AFTER_RESTORE_STATUS = 65
 
 
-async def cross(api: RuntimeApi) -> int:
+async def snapshot_and_restore(api: RuntimeApi) -> int:
     """Run the hooks, wait for the restore, run the others; 0, or the status to exit with."""
     before, after = _registries()
     try:

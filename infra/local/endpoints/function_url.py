@@ -1,6 +1,6 @@
 """A function's URL: HTTP in front of one function, streamed (RESPONSE_STREAM) or whole (BUFFERED).
 
-Decided here, as AWS does it: a prelude or proxy answer becomes status, headers and cookies; bytes are passed on as
+Decided here, as AWS does it: a prelude or proxy response becomes status, headers and cookies; bytes are passed on as
 they come; a failure before the first byte is 502, afterwards the connection breaks off; a caller that hangs up does
 not reach the function, which runs on and is billed. Not as AWS does it: AuthType AWS_IAM is not enforced, since
 signatures are not checked. https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..execution.invocation import Invocation
 from ..execution.lambda_function import LambdaFunction, Throttled
-from ..execution.prelude import CONTENT_TYPE, Prelude, PreludeError, PreludeReader, answer
+from ..execution.prelude import CONTENT_TYPE, Prelude, PreludeError, PreludeReader, proxy_response
 from .cors import cors_headers, preflight
 from .url_event import event_of
 
@@ -36,7 +36,7 @@ _NOT_PASSED_ON = {
 
 
 class BrokenOff(Exception):
-    """The answer failed in its middle: the server closes the connection without the body's proper end."""
+    """The response failed in its middle: the server closes the connection without the body's proper end."""
 
 
 class _TooLarge(Exception):
@@ -103,37 +103,37 @@ class FunctionUrlEndpoint:
                 task.cancel()
             await asyncio.gather(work, hang_up, return_exceptions=True)
             # The caller may have gone: the function does not notice.
-            invocation.answer.abandon()
+            invocation.response.abandon()
 
 
 async def _stream(invocation: Invocation, send: Send, own: list[tuple[str, str]]) -> None:
-    answer = invocation.answer
-    await answer.began.wait()
-    if answer.content_type != CONTENT_TYPE:
-        if answer.error is not None and not answer.produced_bytes:
+    response = invocation.response
+    await response.began.wait()
+    if response.content_type != CONTENT_TYPE:
+        if response.error is not None and not response.produced_bytes:
             return await _send_error(send, 502, "Internal Server Error", own)
         prelude, reader = (
-            Prelude(200, (("content-type", answer.content_type or "application/octet-stream"),)),
+            Prelude(200, (("content-type", response.content_type or "application/octet-stream"),)),
             None,
         )
     else:
-        await answer.prelude_known.wait()
-        if answer.prelude is None:
+        await response.prelude_known.wait()
+        if response.prelude is None:
             return await _send_error(send, 502, "Internal Server Error", own)
-        prelude, reader = answer.prelude, PreludeReader()
+        prelude, reader = response.prelude, PreludeReader()
     await _send_start(send, prelude, own)
-    async for part in answer.parts():
+    async for part in response.parts():
         data = part if reader is None else reader.feed(part)
         if data:
             await send({"type": "http.response.body", "body": data, "more_body": True})
-    if answer.error is not None:
-        raise BrokenOff(answer.error.kind)
+    if response.error is not None:
+        raise BrokenOff(response.error.kind)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _buffer(invocation: Invocation, send: Send, own: list[tuple[str, str]]) -> None:
-    body = await invocation.answer.body()
-    if invocation.answer.error is not None:
+    body = await invocation.response.body()
+    if invocation.response.error is not None:
         return await _send_error(send, 502, "Internal Server Error", own)
     try:
         given = json.loads(body)
@@ -141,7 +141,7 @@ async def _buffer(invocation: Invocation, send: Send, own: list[tuple[str, str]]
             # Anything else is an answer in itself: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
             prelude, data = Prelude(200, (("content-type", "application/json"),)), body
         else:
-            prelude, text = answer(given), given.get("body") or ""
+            prelude, text = proxy_response(given), given.get("body") or ""
             if not isinstance(text, str):
                 raise PreludeError(f"body: expected text, got {type(text).__name__}")
             data = base64.b64decode(text, validate=True) if given.get("isBase64Encoded") else text.encode()

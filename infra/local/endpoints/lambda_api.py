@@ -65,9 +65,9 @@ class _LambdaApi:
         if kind != "RequestResponse":
             raise ApiError(400, "InvalidParameterValueException", f"invocation type: got {kind!r}")
         invocation = _begin(function, request, payload)
-        body = await invocation.answer.body()
+        body = await invocation.response.body()
         await invocation.finished.wait()
-        error = invocation.answer.error
+        error = invocation.response.error
         if error is None and len(body) > MAX_BUFFERED_BYTES:
             size = MAX_BUFFERED_BYTES
             text = f"Response payload size exceeded maximum allowed payload size ({size} bytes)."
@@ -83,10 +83,10 @@ class _LambdaApi:
     async def stream(self, request: Request) -> Response:
         function, payload = self._function(request), await _payload(request)
         invocation = _begin(function, request, payload)
-        await invocation.answer.began.wait()
+        await invocation.response.began.wait()
         headers = {"x-amzn-requestid": invocation.request_id, "x-amz-executed-version": "$LATEST"}
-        if invocation.answer.content_type:
-            headers["x-amzn-remapped-content-type"] = invocation.answer.content_type
+        if invocation.response.content_type:
+            headers["x-amzn-remapped-content-type"] = invocation.response.content_type
         tail = request.headers.get("x-amz-log-type") == "Tail"
         return StreamingResponse(
             _events(invocation, tail), headers=headers, media_type=eventstream.CONTENT_TYPE
@@ -136,20 +136,20 @@ async def _payload(request: Request) -> bytes:
 
 async def _events(invocation: Invocation, tail: bool) -> AsyncIterator[bytes]:
     try:
-        async for part in invocation.answer.parts():
+        async for part in invocation.response.parts():
             for at in range(0, len(part), eventstream.MAX_PAYLOAD_BYTES):
                 data = part[at : at + eventstream.MAX_PAYLOAD_BYTES]
                 yield eventstream.encode_event("PayloadChunk", data, "application/octet-stream")
         await invocation.finished.wait()
         end: dict[str, str] = {}
-        if (error := invocation.answer.error) is not None:
+        if (error := invocation.response.error) is not None:
             end |= {"ErrorCode": error.kind, "ErrorDetails": error.details}
         if tail:
             end["LogResult"] = _tail(invocation)
         yield eventstream.encode_event("InvokeComplete", json.dumps(end).encode(), "application/json")
     except (asyncio.CancelledError, GeneratorExit):
         # The caller has gone; the function does not notice, and runs on.
-        invocation.answer.abandon()
+        invocation.response.abandon()
         raise
 
 

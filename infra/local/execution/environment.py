@@ -166,11 +166,11 @@ class Environment:
         if error is not None and status == "success":
             status = "error"
         self._finish(invocation, status, error, times, wall_s)
-        invocation.answer.end(error)
+        invocation.response.end(error)
         invocation.finished.set()
 
     async def _outcome(self, invocation: Invocation, done: asyncio.Event) -> tuple[FunctionError | None, str]:
-        """Wait until it is done, too late or dead: the error, if it is not the answer's own, and the status."""
+        """Wait until it is done, too late or dead: the error, if it is not the response's own, and the status."""
         assert self._exit is not None and self._process is not None
         finished = asyncio.ensure_future(done.wait())
         try:
@@ -180,7 +180,7 @@ class Environment:
         finally:
             finished.cancel()
         if done.is_set():
-            own = invocation.answer.error
+            own = invocation.response.error
             return None, "success" if own is None or own.trailing else "error"
         if not self._exit.done():
             self._process.kill()
@@ -193,11 +193,11 @@ class Environment:
         return FunctionError.of_exit(await self._exit, invocation.request_id), "error"
 
     async def _watch(self, invocation: Invocation, times: Timeline) -> None:
-        """Note when the answer's first and last byte came."""
+        """Note when the response's first and last byte came."""
         loop = asyncio.get_running_loop()
-        await invocation.answer.began.wait()
+        await invocation.response.began.wait()
         times.first_byte_s = loop.time()
-        await invocation.answer.ended.wait()
+        await invocation.response.ended.wait()
         times.last_byte_s = loop.time()
 
     def _finish(
@@ -205,13 +205,13 @@ class Environment:
     ) -> None:
         assert self._process is not None
         self._process.read_lines()
-        error = error or invocation.answer.error
+        error = error or invocation.response.error
         kind = error.kind if error is not None and status != "success" else None
         del self._active[invocation.request_id], self._done[invocation.request_id]
         memory_mb = self._process.peak_memory_mb()
         self._freeze()
         done = platform_log.runtime_done(
-            invocation.request_id, status, kind, times, wall_s, invocation.answer.produced_bytes
+            invocation.request_id, status, kind, times, wall_s, invocation.response.produced_bytes
         )
         self._log.platform("runtimeDone", time.time(), done, invocation)
         init_ms = None if self._init_reported else self.init_ms
@@ -242,7 +242,7 @@ class Environment:
         if self.function.max_concurrency == 1:
             # Asking for the next one says that the last one is over, and how it ended is known or about to be.
             for request_id, done in list(self._done.items()):
-                await self._active[request_id].answer.ended.wait()
+                await self._active[request_id].response.ended.wait()
                 done.set()
         return await self._queue.get()
 
@@ -259,7 +259,7 @@ class Environment:
         await asyncio.wait((self._exit,), timeout=0.5)
         if not self._exit.done():
             text = "the runtime hung up in the middle of its response"
-            invocation.answer.end(FunctionError.of("Runtime.TruncatedResponse", text))
+            invocation.response.end(FunctionError.of("Runtime.TruncatedResponse", text))
             self.answered(invocation)
 
     def init_failed(self, error: FunctionError) -> None:

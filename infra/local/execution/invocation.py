@@ -46,7 +46,7 @@ class FunctionError:
         return self.payload.decode(errors="replace")
 
 
-class Answer:
+class Response:
     """The body as it comes: written by the Runtime API, read once by the caller."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Answer:
         self.content_type: str | None = None
         self.prelude: Prelude | None = None
         self.error: FunctionError | None = None
-        self.began = asyncio.Event()  # the mode is known, or there will be no answer
+        self.began = asyncio.Event()  # the mode is known, or there will be no response
         self.prelude_known = asyncio.Event()
         self.ended = asyncio.Event()
         self.produced_bytes = 0
@@ -65,7 +65,7 @@ class Answer:
         self._abandoned = False
 
     def begin(self, mode: str, content_type: str | None) -> None:
-        """The runtime has begun to answer."""
+        """The runtime has begun to respond."""
         self.mode, self.content_type = mode, content_type
         self.began.set()
 
@@ -128,7 +128,7 @@ class Invocation:
     trace_id: str | None = None
     request_id: str = field(default_factory=lambda: str(uuid4()))
     invocation_id: str = field(default_factory=lambda: str(uuid4()))
-    answer: Answer = field(default_factory=Answer)
+    response: Response = field(default_factory=Response)
     log_tail: deque[str] = field(default_factory=lambda: deque(maxlen=200))
     finished: asyncio.Event = field(default_factory=asyncio.Event)  # billed and reported
     report: dict[str, Any] = field(default_factory=dict)  # platform.report's record, once finished

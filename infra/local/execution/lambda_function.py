@@ -56,7 +56,7 @@ class LambdaFunction:
         self._closed = False
 
     def invoke(self, invocation: Invocation) -> Invocation:
-        """Begin; the answer comes in `invocation.answer`, whatever becomes of the caller. Raises Throttled."""
+        """Begin; what comes back is in `invocation.response`, whatever becomes of the caller. Raises Throttled."""
         environment, cold = self._reserve(invocation)
         self._spawn(self._run(environment, invocation, cold))
         return invocation
@@ -116,7 +116,7 @@ class LambdaFunction:
             error = await environment.start() if cold else None
             await environment.run(invocation, error)
         finally:
-            invocation.answer.end(FunctionError.of("ServiceException", "the local stack was shut down"))
+            invocation.response.end(FunctionError.of("ServiceException", "the local stack was shut down"))
             invocation.finished.set()
             if environment in self._old and not environment.busy and not self._closed:
                 self._old.remove(environment)
@@ -129,9 +129,9 @@ class LambdaFunction:
     async def _deliver(self, payload: bytes, request_id: str) -> None:
         for delay_s in (*self._retry_delays_s, None):
             invocation = await self._begin_when_free(payload, request_id)
-            invocation.answer.abandon()
+            invocation.response.abandon()
             await invocation.finished.wait()
-            error = invocation.answer.error
+            error = invocation.response.error
             if error is None:
                 return
             if delay_s is None:

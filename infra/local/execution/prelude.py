@@ -1,4 +1,4 @@
-"""What a function says before the first byte of an HTTP answer: JSON, then eight NUL bytes.
+"""What a function says before the first byte of an HTTP response: JSON, then eight NUL bytes.
 
 `{"statusCode": 200, "headers": {...}, "cookies": [...]}`; Lambda's endpoints cut it off and apply it. Decided here:
 how strict that is. https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
@@ -16,12 +16,12 @@ _MEMBERS = {"statusCode", "headers", "multiValueHeaders", "cookies", "body", "is
 
 
 class PreludeError(Exception):
-    """The answer does not begin with a prelude (the runtime's fault)."""
+    """The response does not begin with a prelude (the runtime's fault)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prelude:
-    """Status and headers of an HTTP answer."""
+    """Status and headers of an HTTP response."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -70,11 +70,11 @@ def parse(data: bytes) -> Prelude:
         raise PreludeError(f"expected a JSON object as prelude, got {type(given).__name__}")
     if unknown := given.keys() - _MEMBERS:
         raise PreludeError(f"expected members {sorted(_MEMBERS)}, got also {sorted(unknown)}")
-    return answer(given)
+    return proxy_response(given)
 
 
-def answer(given: Mapping[str, Any]) -> Prelude:
-    """Status and headers of a proxy answer, streamed or not. Raises PreludeError."""
+def proxy_response(given: Mapping[str, Any]) -> Prelude:
+    """Status and headers of a proxy response, streamed or not. Raises PreludeError."""
     status = given.get("statusCode", 200)
     if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
         raise PreludeError(f"statusCode: expected a whole number from 100 to 599, got {status!r}")

@@ -45,11 +45,11 @@ class Host(Protocol):
         ...
 
     def answered(self, invocation: Invocation) -> None:
-        """The answer is whole."""
+        """The response is whole."""
         ...
 
     async def broke_off(self, invocation: Invocation) -> None:
-        """The runtime hung up in the middle of its answer."""
+        """The runtime hung up in the middle of its response."""
         ...
 
     def init_failed(self, error: FunctionError) -> None:
@@ -143,14 +143,14 @@ class RuntimeApi:
             gone.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
         self._protocol.deliver(invocation.request_id, invocation.invocation_id)
-        return await call.answer(200, invocation.payload, about(invocation))
+        return await call.respond(200, invocation.payload, about(invocation))
 
     async def _init_error(self, call: RuntimeCall) -> None:
         refusal = self._protocol.init_error()
         if refusal is not None:
             return await self._refuse(call, refusal)
         self._host.init_failed(failure(call.headers.get(ERROR_TYPE), await call.whole()))
-        return await call.answer(202, _ACCEPTED)
+        return await call.respond(202, _ACCEPTED)
 
     async def _error(self, call: RuntimeCall, request_id: str) -> None:
         refusal = self._protocol.error(request_id, call.headers)
@@ -161,7 +161,7 @@ class RuntimeApi:
         if body is None:
             return None
         self._end(invocation, failure(call.headers.get(ERROR_TYPE), body))
-        return await call.answer(202, _ACCEPTED)
+        return await call.respond(202, _ACCEPTED)
 
     async def _response(self, call: RuntimeCall, request_id: str) -> None:
         refusal = self._protocol.response(request_id, call.headers)
@@ -176,11 +176,11 @@ class RuntimeApi:
             body = await self._received(call, invocation, self._buffer)
             if body is None:
                 return None
-            # Whole before it is handed on: a body over the limit is an error and never half an answer.
-            invocation.answer.begin("buffered", call.headers.get("content-type"))
-            await invocation.answer.write(body)
+            # Whole before it is handed on: a body over the limit is an error and never half a response.
+            invocation.response.begin("buffered", call.headers.get("content-type"))
+            await invocation.response.write(body)
         self._end(invocation, error)
-        return await call.answer(202, _ACCEPTED)
+        return await call.respond(202, _ACCEPTED)
 
     async def _received(
         self,
@@ -207,19 +207,19 @@ class RuntimeApi:
         return b"".join(parts)
 
     async def _stream(self, call: RuntimeCall, invocation: Invocation) -> bytes:
-        answer, content_type = invocation.answer, call.headers.get("content-type")
+        response, content_type = invocation.response, call.headers.get("content-type")
         reader = PreludeReader() if content_type == CONTENT_TYPE else None
-        answer.begin("streaming", content_type)
+        response.begin("streaming", content_type)
         try:
             while (part := await call.part()) is not None:
                 self._count(invocation, part)
-                if reader is not None and not answer.prelude_known.is_set():
+                if reader is not None and not response.prelude_known.is_set():
                     reader.feed(part)
                     if reader.prelude is not None:
-                        answer.know_prelude(reader.prelude)
-                await answer.write(part)
-                if answer.produced_bytes > FREE_BYTES:
-                    await asyncio.sleep(min(len(part), answer.produced_bytes - FREE_BYTES) / BYTES_PER_S)
+                        response.know_prelude(reader.prelude)
+                await response.write(part)
+                if response.produced_bytes > FREE_BYTES:
+                    await asyncio.sleep(min(len(part), response.produced_bytes - FREE_BYTES) / BYTES_PER_S)
             if reader is not None and ERROR_TYPE not in call.trailers:
                 reader.close()
         except PreludeError as error:
@@ -235,7 +235,7 @@ class RuntimeApi:
 
     def _end(self, invocation: Invocation, error: FunctionError | None) -> None:
         self._protocol.sent(invocation.request_id)
-        invocation.answer.end(error)
+        invocation.response.end(error)
         self._host.answered(invocation)
 
     async def _refuse(self, call: RuntimeCall, refusal: Refusal, request_id: str | None = None) -> None:

@@ -46,7 +46,7 @@ class RuntimeCall:
             return None
         raise ConnectionError(f"expected a piece of the body, got {event!r}")
 
-    async def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    async def respond(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         fields = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
         events = (
             h11.Response(status_code=status, headers=list(fields.items())),
@@ -67,17 +67,17 @@ class RuntimeCall:
         return b"".join(parts)
 
     async def refuse(self, status: int, body: bytes, max_drained_bytes: int) -> None:
-        """Answer although the body may not have been read."""
+        """Respond although the body may not have been read."""
         if "transfer-encoding" not in self.headers:
             if int(self.headers.get("content-length", "0")) <= max_drained_bytes:
                 with suppress(ConnectionError):
                     while self.connection.their_state is not h11.DONE:
                         await self.part()
         if self.connection.their_state is h11.DONE:
-            return await self.answer(status, body)
+            return await self.respond(status, body)
         # The rest of the body may take minutes to come: the answer goes first, and then the connection. What is
         # still coming is read for a moment, because closing on unread bytes resets it before the answer is read.
-        await self.answer(status, body, {"connection": "close"})
+        await self.respond(status, body, {"connection": "close"})
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_LINGER_S):
                 if self.writer.can_write_eof():

@@ -249,10 +249,10 @@ async def _run_task(aws: LocalAws, task: dict[str, Any]) -> dict[str, Any]:
     """Let the ledger jobs do one task, after all that was logged has been booked. Raises Unexpected."""
     await aws.settled()
     invocation = aws.functions["LedgerJobsFunction"].invoke(Invocation(json.dumps(task).encode()))
-    body = await invocation.answer.body()
-    if invocation.answer.error is not None:
+    body = await invocation.response.body()
+    if invocation.response.error is not None:
         raise Unexpected(
-            f"ledger jobs: expected {task['task']} to be done, got {invocation.answer.error.details}"
+            f"ledger jobs: expected {task['task']} to be done, got {invocation.response.error.details}"
         )
     done: dict[str, Any] = json.loads(body)
     return done

@@ -38,7 +38,7 @@ class Host:
         made = Invocation(
             b'{"a": 1}', "arn:of:it", 99, request_id=name, invocation_id=f"id-{name}", tenant_id="blue"
         )
-        made.answer.abandon()
+        made.response.abandon()
         self.invocations[name] = made
         return made
 
@@ -49,7 +49,7 @@ class Host:
         pass
 
     async def broke_off(self, invocation: Invocation) -> None:
-        invocation.answer.end(FunctionError.of("Runtime.TruncatedResponse", "broke off"))
+        invocation.response.end(FunctionError.of("Runtime.TruncatedResponse", "broke off"))
 
     def init_failed(self, error: FunctionError) -> None:
         self.init_error = error
@@ -266,7 +266,7 @@ async def test_trailers_tell_of_a_failure_in_the_middle(runtime: Runtime):
     await runtime.call(NEXT)
     trailers = "Lambda-Runtime-Function-Error-Type: Own.Broke\r\nLambda-Runtime-Function-Error-Body: e30=\r\n"
     assert await runtime.call(RESPONSE, headers=HTTP, chunks=[PRELUDE, b"half"], trailers=trailers) == CREATED
-    error = runtime.host.invocations["first"].answer.error
+    error = runtime.host.invocations["first"].response.error
     assert error is not None
     assert (error.kind, error.payload) == ("Own.Broke", b"{}")
 
@@ -274,7 +274,7 @@ async def test_trailers_tell_of_a_failure_in_the_middle(runtime: Runtime):
 async def test_a_refused_response_fails_its_invocation(runtime: Runtime):
     await runtime.call(NEXT)
     await runtime.call(RESPONSE, body=bytes(MAX_BUFFERED_BYTES + 1))
-    error = runtime.host.invocations["first"].answer.error
+    error = runtime.host.invocations["first"].response.error
     assert error is not None
     assert error.kind == "Function.ResponseSizeTooLarge"
 
@@ -283,7 +283,7 @@ async def test_an_error_is_illegal_once_the_response_has_begun(runtime: Runtime)
     await runtime.call(NEXT)
     await runtime.begin(RESPONSE, STREAMING)
     await runtime.send(b"1\r\na\r\n")
-    await runtime.host.invocations["first"].answer.began.wait()
+    await runtime.host.invocations["first"].response.began.wait()
     other = Runtime(runtime.api, runtime.host)
     assert await other.call(ERROR, body=FAILURE) == FORBIDDEN
     await other.hang_up()
@@ -295,12 +295,12 @@ async def test_a_connection_that_breaks_in_the_middle_ends_the_invocation_and_no
     await runtime.call(NEXT)
     await runtime.begin(RESPONSE, STREAMING)
     await runtime.send(b"5\r\nhal")
-    answer = runtime.host.invocations["first"].answer
-    await answer.began.wait()
+    response = runtime.host.invocations["first"].response
+    await response.began.wait()
     await runtime.hang_up()
-    await answer.ended.wait()
-    assert answer.error is not None
-    assert answer.error.kind == "Runtime.TruncatedResponse"
+    await response.ended.wait()
+    assert response.error is not None
+    assert response.error.kind == "Runtime.TruncatedResponse"
     assert await runtime.call(NEXT) == OK
 
 
