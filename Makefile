@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -130,6 +130,12 @@ BUILD_IF_POSSIBLE = @! $(FIND_PYTHON) 3.13 >/dev/null 2>&1 || $(MAKE) build
 bench: $(ENV) $(CHART) .venv-peers/.installed node-peers ## Latency, CPU and memory against the alternatives, ratios in one run.
 	$(BUILD_IF_POSSIBLE)
 	PYTHONPATH=shared $(PY) -m tests.bench $(ARGS)
+
+ledger-day: $(ENV) ## A day of REQUESTS=1000000 through landing, facts, rows, roll-ups, a report and the close, with its counts of S3 requests.
+	PYTHONPATH=shared $(PY) -m tests.bench.ledger_day $(REQUESTS)
+
+capacity: $(ENV) ## What the ledger takes and costs at 0.1 to 10,000 requests a second, and where each part breaks.
+	@PYTHONPATH=shared $(PY) -m infra.capacity
 
 cold: $(ENV) ## Start-up of the built artifacts against the alternatives.
 	$(BUILD_IF_POSSIBLE)

@@ -8,11 +8,10 @@ from datetime import date
 from pathlib import Path
 
 from tests import log_lines as lines
-from tests.bench.ledger_ingest import requests
 from tests.fuzz.fast_join import stored, write_facts
+from tests.made_requests import requests
 from weir.ledger.duck import connect
 from weir.ledger.log_records import RawRecord
-from weir.ledger.log_subscription import read_batch
 
 DAY = date(2026, 11, 22)
 _MADE = 10_000
@@ -69,7 +68,9 @@ def _made(count: int) -> list[tuple[RawRecord, str]]:
             )
             for place, line in enumerate(written)
         ]
-        batch = read_batch(lines.batch(events, log_stream=f"{number % _STREAMS:032x}"), region="us-east-1")
+        batch = lines.read_batch(
+            lines.batch(events, log_stream=f"{number % _STREAMS:032x}"), region="us-east-1"
+        )
         messages = {event["id"]: event["message"] for event in events}
         found += [(record, messages[record.event_id]) for record in batch.records]
     return found

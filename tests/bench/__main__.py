@@ -23,6 +23,7 @@ PARTS = (
     "loop_gap",
     "ledger_ingest",
     "ledger_units",
+    "ledger_day",
     "ledger_export",
     "ledger_report",
     "ledger_page",

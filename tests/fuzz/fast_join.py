@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 
 from tests import log_lines as lines
-from tests.bench.ledger_ingest import requests
+from tests.made_requests import requests
 from weir.ledger.duck import connect, write_rows
 from weir.ledger.fast_join import JoinedUnit, join_unit
 from weir.ledger.join import join

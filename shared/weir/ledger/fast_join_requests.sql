@@ -15,11 +15,17 @@ WITH grouped AS (
         count(*) FILTER (kind = 'request.progress') AS checkpoints,
         count(*) FILTER (kind = 'request.completed') AS completions,
         max("at") FILTER (kind = 'platform.report') AS at_utc,
-        any_value(body) FILTER (kind = 'platform.report') AS report_line,
-        any_value(body) FILTER (kind = 'request.started') AS started_line,
-        any_value(body) FILTER (kind = 'request.progress') AS progress_line,
-        any_value(body) FILTER (kind = 'request.completed') AS completed_line
-    FROM facts
+        any_value(body) FILTER (kind = 'platform.report' AND is_near) AS report_line,
+        any_value(body) FILTER (kind = 'request.started' AND is_near) AS started_line,
+        any_value(body) FILTER (kind = 'request.progress' AND is_near) AS progress_line,
+        any_value(body) FILTER (kind = 'request.completed' AND is_near) AS completed_line
+    -- Of the hours around the day most requests are others'; one that has a record far from its day is not plain.
+    FROM (
+        SELECT
+            *,
+            "at" BETWEEN getvariable('day') - INTERVAL 1 HOUR AND getvariable('day') + INTERVAL 25 HOUR AS is_near
+        FROM facts
+    )
     GROUP BY request_id
     HAVING bool_or("at" >= getvariable('day') AND "at" < getvariable('day') + INTERVAL 1 DAY)
 ),
