@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from weir.access.identity import caller_of
 from weir.embedded_metrics import stage_of
 from weir.generate.cors import cors_headers
 from weir.generate.events import dumps
@@ -46,6 +47,9 @@ from weir.providers.upstream import Upstream
 from weir.schemas import checked_schemas
 
 if TYPE_CHECKING:
+    import httpx
+
+    from weir.generate.gate import Gate
     from weir.pricing.price_book import PriceBook
 
 
@@ -55,6 +59,7 @@ class App:
     def __init__(self) -> None:
         self._settings: GenerateSettings
         self._generate: Generate
+        self._access_client: httpx.AsyncClient | None = None
         self._init_ms: float | None = None  # until the first request has taken it
         self._restored = False  # likewise
 
@@ -102,6 +107,7 @@ class App:
             monotonic_ns=time.monotonic_ns,
             utc_now=lambda: datetime.now(UTC),
             policy=Policy(clocks),
+            gate=self._gate(settings, price_book) if settings.access_table else None,
         )
         import_protocol(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
@@ -114,6 +120,8 @@ class App:
         await receive()
         await validator_process.aclose()
         await upstream.close()
+        if self._access_client is not None:
+            await self._access_client.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,6 +160,8 @@ class App:
             restored=self._restored,
             deadline=_deadline(context),
             interrupted=interrupted,
+            caller=caller_of(scope.get("aws.event")),
+            authorization=received.get("authorization"),
         )
         accept = received.get("accept", "")
         buffered = "application/json" in accept and "text/event-stream" not in accept
@@ -211,6 +221,37 @@ class App:
             await self._generate(parse, invocation, response)
         finally:
             watching.cancel()
+
+    def _gate(self, settings: GenerateSettings, price_book: "Callable[[], PriceBook]") -> "Gate":
+        """The access table's, over a client of its own: the provider's connections are the provider's."""
+        import httpx
+
+        from weir.access.admission import Admission
+        from weir.access.dynamodb import AccessTable
+        from weir.generate.gate import Gate
+        from weir.providers.role_credentials import RoleCredentials
+
+        region = settings.function.region
+        endpoint = (
+            os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
+            or os.environ.get("AWS_ENDPOINT_URL")
+            or f"https://dynamodb.{region}.amazonaws.com"
+        )
+        transport = make_transport(endpoint.startswith("https:"), os.environ)
+        client = self._access_client = httpx.AsyncClient(transport=transport)
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
+        table = AccessTable(
+            client,
+            endpoint=endpoint,
+            region=region,
+            table=settings.access_table,
+            credentials=RoleCredentials(os.environ).get,
+            utc_now=now,
+        )
+        return Gate(Admission(table, now), price_book)
 
     def _chat(
         self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]

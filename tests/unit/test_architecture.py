@@ -22,8 +22,8 @@ MAY_IMPORT = {
     "weir.access": {"weir.providers", "weir.pricing"},
     "weir.ledger": {"weir.pricing"},
     "weir.reports": {"weir.pricing", "weir.ledger"},
-    "weir.generate": {"weir.pricing", "weir.schemas", "weir.providers", "weir.ledger", "pydantic_streaming"},
-    "functions": {"weir.pricing", "weir.schemas", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
+    "weir.generate": {"weir.access", "weir.pricing", "weir.schemas", "weir.providers", "weir.ledger", "pydantic_streaming"},
+    "functions": {"weir.access", "weir.pricing", "weir.schemas", "weir.ledger", "weir.reports", "weir.generate", "weir.providers"},
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {
@@ -41,7 +41,8 @@ ADAPTERS = {
     "weir.reports.statements",  # the files of SQL
     "weir.reports.xlsx",
     "weir.generate.settings",  # the models' file
-    "weir.generate.service", "weir.generate.question", "weir.generate.validator_process", "weir.generate.process",
+    "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.validator_process",
+    "weir.generate.process",
     "weir.generate.loop_gap", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
 }  # fmt: skip
 OURS = ("weir", "asgiric", "pydantic_streaming", "functions", "infra", "tests")

@@ -4,13 +4,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Low
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
 
-from weir.errors import StorageError
+from weir.errors import ConfigurationError, StorageError
 from weir.providers.sigv4 import Credentials, sign
 
 TIMEOUT_S = 2.0
@@ -40,7 +40,7 @@ class AccessTable:
         endpoint: str,
         region: str,
         table: str,
-        credentials: Callable[[], Credentials],
+        credentials: Callable[[], Awaitable[Credentials]],
         utc_now: Callable[[], datetime],
     ) -> None:
         self._client = client
@@ -78,13 +78,13 @@ class AccessTable:
         try:
             signed = sign(
                 "POST", host, "/", headers, body,
-                credentials=self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
+                credentials=await self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
             )  # fmt: skip
             response = await self._client.post(
                 self._url, content=body, headers={**headers, **signed}, timeout=TIMEOUT_S
             )
             answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ConfigurationError, ValueError) as error:
             raise AccessStoreError(
                 f"the table: expected an answer of DynamoDB, got {type(error).__name__}"
             ) from error

@@ -25,6 +25,7 @@ _IGNORED = frozenset({
 })  # fmt: skip
 _PASSED = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "reasoning_effort": "reasoning_effort",
            "service_tier": "service_tier", "release": "release", "on_violation": "on_violation", "tags": "tags",
+           "max_cost": "max_cost",
            "timeout_ms": "timeout_ms", "extra_body": "extra_body"}  # fmt: skip
 _TO_PROVIDER = ("frequency_penalty", "presence_penalty")
 _FINISH = {

@@ -46,6 +46,7 @@ class Question:
         if route is None:
             names = ", ".join(generate.routes.names)
             raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
+        await self._run.reserve(request, route)
         schema = load_schema(request.schema_name) if request.schema_name else None
         attempt = await self._ask(request, route, schema, None)
         verdict = attempt.verdict
@@ -167,7 +168,7 @@ class Question:
             structured = self._run.generate.documents.request(
                 name, route, retry.properties if retry else None
             )
-        cap = self._run.generate.routes.cap_for(route, name, request.max_output_tokens)
+        cap = self._run.capped(self._run.generate.routes.cap_for(route, name, request.max_output_tokens))
         call = ModelCall(
             [*request.conversation(), *(retry.messages if retry else ())],
             cap,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from weir.access.identity import Caller
 from weir.generate.attempt import Attempt
 from weir.generate.requests import GenerationRequest
 from weir.generate.result import Verdict
@@ -41,6 +42,8 @@ class Invocation:
     restored: bool = False
     deadline: datetime | None = None
     interrupted: Callable[[], Outcome | None] = lambda: None
+    caller: Caller | None = None  # as the event vouches for them
+    authorization: str | None = None
 
 
 class RequestRecord:
@@ -55,6 +58,7 @@ class RequestRecord:
         streams: bool,
     ) -> None:
         self.invocation = invocation
+        self.tenant = invocation.caller.tenant if invocation.caller else None
         self.request: GenerationRequest | None = None
         self.attempts: list[Attempt] = []
         self.timing = RequestTiming(invocation.started_ns)
@@ -184,7 +188,7 @@ class RequestRecord:
             self._function,
             request_id=self.invocation.request_id,
             attempt=max(len(self.attempts), 1),
-            tenant=None,
+            tenant=self.tenant,
             tags=self.request.tags if self.request else {},
             function_arn=self.invocation.function_arn,
             event_source=self.invocation.event_source,

@@ -135,6 +135,13 @@ class GenerationRequest(BaseModel):
     include: Annotated[
         list[Include], FailFast(), Field(max_length=3, description="Which events to stream.")
     ] = ["delta", "value"]
+    max_cost: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{1,6}(\.\d{1,9})?$",
+            description="The most that the request may cost, in USD; where it may cost more it is refused.",
+        ),
+    ] = None
     release: Annotated[
         Literal["raw", "validated"],
         Field(

@@ -175,10 +175,13 @@ class ChatResponse(BufferedResponse):
 async def _refuse_chat(send: Send, problem: Problem, body: bytes, more: Headers) -> None:
     from weir.generate.chat_api import should_retry
 
-    retry = ("x-should-retry", "true" if should_retry(problem) else "false")
+    said = dict(problem.headers).get("x-should-retry") or ("true" if should_retry(problem) else "false")
+    others = [(name, value) for name, value in problem.headers if name != "x-should-retry"]
     # OpenAI's SDKs know 400 for what is wrong in a body.
     status = 400 if problem.status == 422 else problem.status
-    await respond(send, status, [("content-type", "application/json"), retry, *problem.headers, *more], body)
+    await respond(
+        send, status, [("content-type", "application/json"), ("x-should-retry", said), *others, *more], body
+    )
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from random import random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,11 +31,12 @@ from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.routes import Routes
+from weir.providers.routes import Route, Routes
 from weir.providers.sse import HEARTBEAT
 from weir.providers.upstream import Upstream, UpstreamResponse
 
 if TYPE_CHECKING:
+    from weir.generate.gate import Admitted, Gate
     from weir.pricing.price_book import PriceBook
 
 
@@ -80,6 +82,7 @@ class Generate:
     jitter: Callable[[], float] = random
     estimator: UsageEstimator = field(default_factory=UsageEstimator)
     documents: Documents = field(default_factory=Documents)
+    gate: "Gate | None" = None
     cooldown: Cooldown = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,6 +125,7 @@ class Run:
             invocation, generate.function, generate.routes.default, generate.estimator, response.streams
         )
         self.ends_ns = 0  # when its time is up, by the monotonic clock
+        self.admitted: Admitted | None = None
         self.loop_gap = LoopGap()
         self.cut: Problem | None = None  # why we ended the request ourselves, before its task was cancelled
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
@@ -132,6 +136,8 @@ class Run:
         deadline: asyncio.TimerHandle | None = None
         try:
             with self.loop_gap:
+                if self.generate.gate is not None:
+                    await self._admit(self.generate.gate)
                 self.record.request = request = parse()
                 deadline = self._set_deadline(request, asyncio.current_task())
                 self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
@@ -160,6 +166,28 @@ class Run:
         finally:
             for response in self.terminated:
                 await response.close(drain=drain)
+
+    async def _admit(self, gate: "Gate") -> None:
+        invocation = self.record.invocation
+        self.admitted = await gate.admit(invocation.caller, invocation.event_source, invocation.authorization)
+        self.record.tenant = self.admitted.caller.tenant
+
+    async def reserve(self, request: GenerationRequest, route: Route) -> None:
+        """Set aside what the request may cost, if anybody limits that."""
+        generate, admitted = self.generate, self.admitted
+        if generate.gate is None or admitted is None:
+            return
+        cap = generate.routes.cap_for(route, request.schema_name, request.max_output_tokens)
+        chars = sum(len(turn.text) for turn in request.conversation())
+        await generate.gate.reserve(
+            admitted, self.record.invocation.request_id, route, chars, self.capped(cap),
+            Decimal(request.max_cost) if request.max_cost else None, generate.utc_now(),
+        )  # fmt: skip
+
+    def capped(self, cap: int) -> int:
+        """The most output tokens that the caller's tenant may buy at once."""
+        limit = self.admitted.limits.max_output_tokens if self.admitted else None
+        return cap if limit is None else min(cap, limit)
 
     def _set_deadline(
         self, request: GenerationRequest, serving: asyncio.Task[Any] | None
@@ -230,6 +258,11 @@ class Run:
         summary = record.summary(
             at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
         )
+        if self.generate.gate is not None and self.admitted is not None:
+            cost, output = summary["cost"], summary["usage"]["output_tokens"]
+            tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
+            spent = Decimal(cost["total"]) if cost else Decimal(0)
+            await self.generate.gate.settle(self.admitted, spent, tokens)
         result = Result(
             last.number if last else 1,
             verdict,

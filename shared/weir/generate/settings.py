@@ -22,7 +22,8 @@ class GenerateSettings:
     The models are those of the file that WEIR_MODELS names (or holds, as JSON); without one, two settings are one
     endpoint: WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL. WEIR_UPSTREAM_KEY names where its key is kept,
     `secretsmanager:NAME`, `ssm:NAME` or `role`, and is never the key itself; WEIR_UPSTREAM_PROVIDER names its profile
-    where the host does not tell it.
+    where the host does not tell it. WEIR_ACCESS_TABLE names the table of callers, limits and budgets; without one
+    everybody whom AWS lets through may ask.
     """
 
     routes: Routes
@@ -30,6 +31,7 @@ class GenerateSettings:
     price_overrides: str
     cors_origins: tuple[str, ...]
     function: Function
+    access_table: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], machine: str) -> Self:
@@ -49,6 +51,7 @@ class GenerateSettings:
             environment.get("WEIR_PRICE_OVERRIDES", ""),
             tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
             function_from_environment(environment, machine),
+            environment.get("WEIR_ACCESS_TABLE", ""),
         )
 
 

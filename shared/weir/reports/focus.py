@@ -243,7 +243,7 @@ def _columns(line: Line, providers: dict[str, str]) -> dict[str, str]:
         "x_Corrects": "corrects",
         "x_Outcome": "outcome",
         "x_JoinStatus": "join_status",
-        "x_Tenant": "coalesce(tenant, element_at(tags, 'tenant'))",
+        "x_Tenant": "tenant",
         "x_Feature": "element_at(tags, 'feature')",
         "x_Function": "function",
         "x_Model": _MODEL,

@@ -231,7 +231,7 @@ class BreakdownsResponse(Model):
 
     outcome: list[GroupResponse] = Field(description="How requests ended; `unknown` has no outcome")
     model: list[GroupResponse] = Field(description="By the name returned, else by the name requested")
-    tenant: list[GroupResponse] = Field(description="The tenant, else the tag of that name")
+    tenant: list[GroupResponse] = Field(description="By identity; a tag names no tenant")
     feature: list[GroupResponse] = Field(description="The tag of that name")
     function: list[GroupResponse] = Field(description="The Lambda function")
 

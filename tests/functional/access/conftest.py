@@ -12,7 +12,7 @@ import pytest
 
 from tests.buckets import enter_account
 from weir.access.dynamodb import AccessTable
-from weir.providers.sigv4 import credentials_from
+from weir.providers.role_credentials import RoleCredentials
 
 
 class Clock:
@@ -77,5 +77,5 @@ async def table(
     async with httpx.AsyncClient(transport=OneAtATime()) as client:
         yield AccessTable(
             client, endpoint=moto_url, region="us-east-1", table="access",
-            credentials=lambda: credentials_from(environment), utc_now=lambda: datetime.now(UTC),
+            credentials=RoleCredentials(environment).get, utc_now=lambda: datetime.now(UTC),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key, parse_authoriz
 from weir.access.dynamodb import AccessStoreError, AccessTable
 from weir.access.settlement import settlements
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
-from weir.providers.sigv4 import credentials_from
+from weir.providers.role_credentials import RoleCredentials
 
 from .conftest import Clock
 
@@ -208,7 +208,7 @@ async def test_with_the_table_down_who_was_far_from_the_limit_gets_in_with_a_sma
     async with httpx.AsyncClient() as client:
         admission._table = AccessTable(
             client, endpoint="http://127.0.0.1:9", region="us-east-1", table="access",
-            credentials=lambda: credentials_from(environment), utc_now=clock,
+            credentials=RoleCredentials(environment).get, utc_now=clock,
         )  # fmt: skip
         with pytest.raises(AccessStoreError, match="expected an answer of DynamoDB, got ConnectError"):
             await admission.reserve("far", "r3", CENT, ten)
@@ -268,7 +268,7 @@ async def test_the_table_of_another_name_is_an_error_that_says_so(
     async with httpx.AsyncClient() as client:
         table = AccessTable(
             client, endpoint=moto_url, region="us-east-1", table="none",
-            credentials=lambda: credentials_from(environment), utc_now=lambda: datetime.now(UTC),
+            credentials=RoleCredentials(environment).get, utc_now=lambda: datetime.now(UTC),
         )  # fmt: skip
         with pytest.raises(AccessStoreError, match="got 400 ResourceNotFoundException"):
             await table.get({"pk": {"S": "a"}, "sk": {"S": "b"}})

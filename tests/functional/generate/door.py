@@ -102,6 +102,7 @@ class Door:
         headers: dict[str, str] | None = None,
         context: Any = None,
         event_source: str | None = None,
+        event: Any = None,
         hang_up: asyncio.Event | None = None,
         answer: Answer | None = None,
         slow_s: float = 0.0,
@@ -139,6 +140,8 @@ class Door:
         }
         if context is not None:
             scope["aws.context"] = context
+        if event is not None:
+            scope["aws.event"] = event
         if event_source is not None:
             scope["aws.event_source"] = event_source
         await self.app(scope, receive, send)

@@ -296,11 +296,11 @@ def test_names_beyond_the_top_are_summed_and_nothing_is_lost() -> None:
     assert features == ["other"]  # a tag that says so is not what is left
 
 
-def test_a_tenant_is_the_column_or_else_the_tag_and_unknown_finds_neither() -> None:
+def test_a_tenant_is_who_asked_by_identity_and_a_tag_names_none() -> None:
     rows = [
         ONE | {"tenant": "acme", "tags": {"tenant": "shop"}},
         ONE | {"tags": {"tenant": "shop"}},
-        ONE | {"tags": {"tenant": "unknown"}},
+        ONE | {"tenant": "unknown"},
         ONE | {"tags": {}},
         ONE,
     ]
@@ -310,7 +310,7 @@ def test_a_tenant_is_the_column_or_else_the_tag_and_unknown_finds_neither() -> N
         wanted = Filters(start=RANGE.start, end=RANGE.end, tenant=tenant)
         return sum(row["requests"] for row in ask(ledger, queries.distribution(wanted)))
 
-    assert [found(name) for name in ("acme", "shop", "unknown", UNKNOWN)] == [1, 1, 1, 2]
+    assert [found(name) for name in ("acme", "shop", "unknown", UNKNOWN)] == [1, 0, 1, 3]
 
 
 def test_edges_of_the_distribution_belong_to_the_step_above() -> None:

@@ -26,7 +26,7 @@ FROM (
     -- What a correction takes back may have been one, too; what it books anew says whether it still is.
     element_at(unpriced, 1) IS NOT NULL AND (entry = 'request' OR total >= 0) AS is_lower_bound
   FROM (
-    SELECT *, coalesce(model_returned, model) AS model_known, coalesce(tenant, element_at(tags, 'tenant')) AS tenant_known
+    SELECT *, coalesce(model_returned, model) AS model_known, tenant AS tenant_known
     FROM ledger
     WHERE dt BETWEEN :first_day AND :last_day
       AND at_utc >= CAST(:start AS timestamp(3))

@@ -1,0 +1,145 @@
+"""Who gets in, and what is set aside for them: the access table before a call of the model, and after it.
+
+Without a table everybody whom AWS let through gets in, and nothing is counted. With one, a caller must be known: by IAM
+or an authorizer, which the event vouches for, by a direct invocation, which IAM let through, or by an own key.
+What is set aside is the most that the request can cost: its input by a low ratio of characters, its output to the cap.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from weir.access.admission import Admission, Reservation, Unauthorized
+from weir.access.api_keys import parse_authorization
+from weir.access.dynamodb import AccessStoreError
+from weir.access.identity import Caller
+from weir.access.tenant_item import Denied, TenantLimits
+from weir.outcomes import Outcome
+from weir.pricing.quantities import EventSource
+from weir.problems import Problem
+from weir.providers.routes import Route
+
+if TYPE_CHECKING:
+    from weir.pricing.price_book import PriceBook
+
+CHARS_PER_TOKEN = 3  # fewer than any language takes: what is set aside should not be too little
+# Of a model without a price nobody can say what it may cost; so much is set aside, per million tokens in USD.
+UNPRICED_MTOK = Decimal(100)
+_MILLION = Decimal(1_000_000)
+
+
+@dataclass(slots=True)
+class Admitted:
+    """A caller who is in: whose request it is, what they may, and what was set aside."""
+
+    caller: Caller
+    limits: TenantLimits
+    reservation: Reservation | None = None
+
+
+class Gate:
+    """One process's; `price_book` is asked when money has to be set aside."""
+
+    def __init__(self, admission: Admission, price_book: Callable[[], "PriceBook | None"]) -> None:
+        self._admission = admission
+        self._price_book = price_book
+
+    async def admit(
+        self, vouched: Caller | None, source: EventSource | None, authorization: str | None
+    ) -> Admitted:
+        """Find the caller and their limits. Raises Problem: 401 where nobody is known, 503 where nobody can say."""
+        caller = vouched
+        if caller is None and source == "direct":
+            caller = Caller("direct", "lambda:InvokeFunction", "iam")
+        try:
+            if caller is None:
+                key = parse_authorization(authorization)
+                if key is None:
+                    raise Unauthorized(
+                        "authorization: expected a signed request, or Bearer with a key of this stack"
+                    )
+                caller = await self._admission.caller(*key)
+        except Unauthorized as error:
+            headers = (("www-authenticate", "Bearer"),)
+            raise Problem(Outcome.UNAUTHORIZED, str(error), headers=headers) from None
+        except AccessStoreError as error:
+            raise Problem(Outcome.UNAUTHORIZED, f"{error}; a key cannot be looked up", status=503) from error
+        try:
+            limits = await self._admission.limits(caller.tenant)
+        except AccessStoreError as error:
+            limits = self._without_table(caller.tenant, None, error)
+        return Admitted(caller, limits)
+
+    async def reserve(
+        self,
+        admitted: Admitted,
+        request_id: str,
+        route: Route,
+        input_chars: int,
+        cap: int,
+        max_cost: Decimal | None,
+        at: datetime,
+    ) -> None:
+        """Set the most that a request can cost aside.
+
+        Raises Problem: 403 for a model that the tenant may not ask, 429 where a limit has no room, with the reason.
+        """
+        limits, tenant = admitted.limits, admitted.caller.tenant
+        if limits.models is not None and route.name not in limits.models:
+            allowed = ", ".join(sorted(limits.models)) or "none"
+            detail = f"model: expected one that {tenant} may ask ({allowed}), got {route.name!r:.80}"
+            raise Problem(Outcome.UNAUTHORIZED, detail, status=403, title="Not allowed")
+        if limits.counted or max_cost is not None:
+            most = self._most(route, input_chars, cap, at)
+            if max_cost is not None and most > max_cost:
+                detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
+                raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
+        if not limits.counted:
+            return
+        try:
+            answer = await self._admission.reserve(tenant, request_id, most, limits)
+        except AccessStoreError as error:
+            admitted.limits = self._without_table(tenant, limits, error)
+            return
+        if isinstance(answer, Denied):
+            money = answer.reason in ("month", "day")
+            outcome = Outcome.BUDGET_EXCEEDED if money else Outcome.RATE_LIMITED
+            raise _denied(outcome, answer.detail, answer.retry_after_s)
+        admitted.reservation = answer
+
+    async def settle(self, admitted: Admitted, spent: Decimal, tokens: int) -> None:
+        """Put what was spent in the place of what was set aside; where that fails the ledger does it."""
+        if admitted.reservation is not None:
+            reservation, admitted.reservation = admitted.reservation, None
+            try:
+                await self._admission.settle(reservation, spent, tokens)
+            except AccessStoreError:
+                pass  # its hold is in the table, and the ledger settles it by the request's row
+
+    def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
+        book, input_tokens = self._price_book(), -(-input_chars // CHARS_PER_TOKEN)
+        prices = book.token_prices(
+            model=route.price_key or route.model, seller=route.profile.seller, at=at
+        ) if book else None  # fmt: skip
+        each = []
+        for kind, tokens in (("input", input_tokens), ("output", cap)):
+            price = prices.kinds.get(kind) if prices else None
+            each.append(Decimal(tokens) * (price.at_quantity(input_tokens) if price else UNPRICED_MTOK))
+        return sum(each, Decimal(0)) / _MILLION
+
+    def _without_table(
+        self, tenant: str, limits: TenantLimits | None, error: AccessStoreError
+    ) -> TenantLimits:
+        small = self._admission.without_table(tenant, limits)
+        if small is None:
+            detail = f"{error}; this tenant has less than a fifth of its budget left, and has to wait"
+            raise _denied(Outcome.BUDGET_EXCEEDED, detail, 30)
+        return replace(small)
+
+
+def _denied(outcome: Outcome, detail: str, retry_after_s: int) -> Problem:
+    title = "The budget is spent" if outcome is Outcome.BUDGET_EXCEEDED else "Too many requests"
+    headers = (("retry-after", str(retry_after_s)),) if retry_after_s else ()
+    return Problem(outcome, detail, status=429, title=title, headers=(*headers, ("x-should-retry", "false")))

@@ -1,0 +1,186 @@
+"""Who gets in to generate, and what they may spend: OpenAI's SDK with an own key, a real table, a provider of bytes."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from infra.local.endpoints.http_server import HttpServer
+from tests.functional.generate.door import door, facts
+from tests.functional.generate.scripted import Provider, completion, provider
+from weir.access.admission import key_item, limits_item
+from weir.access.api_keys import ApiKey, new_key
+from weir.access.tenant_item import NANO, TenantLimits
+
+ASK: list[Any] = [{"role": "user", "content": "Write."}]
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+PRICES = json.dumps(
+    {"models": [{"model": "test-model", "records": [{"prices": {"input": "1", "output": "1000"}}]}]}
+)
+KEY, KEPT = new_key(bytes(range(42)), "acme", "checkout", NOW)
+
+
+def put(dynamodb: Any, *keys: ApiKey, **limits: TenantLimits) -> None:
+    for item in (*map(key_item, keys), *(limits_item(name, each) for name, each in limits.items())):
+        dynamodb.put_item(TableName="access", Item=item)
+
+
+@asynccontextmanager
+async def sdk(
+    monkeypatch: pytest.MonkeyPatch, api_key: str = KEY
+) -> AsyncIterator[tuple[AsyncOpenAI, Provider]]:
+    monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)
+    settings = {"WEIR_ACCESS_TABLE": "access", "WEIR_PRICE_OVERRIDES": PRICES}
+    async with (
+        provider(completion("Hello")) as asked,
+        door(asked.base_url, monkeypatch, **settings) as opened,
+    ):
+        server = HttpServer(opened.app)  # type: ignore[arg-type]
+        server.start()
+        client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key=api_key, max_retries=0)
+        try:
+            yield client, asked
+        finally:
+            await client.close()
+            await server.close()
+
+
+async def ask(client: AsyncOpenAI, **members: Any) -> Any:
+    return await client.chat.completions.create(
+        **{"model": "test-model", "messages": ASK, "max_completion_tokens": 10, **members}
+    )
+
+
+def completed(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return next(fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed")
+
+
+async def test_a_key_of_this_stack_gets_in_and_its_tenant_is_on_record_whatever_a_tag_says(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(dynamodb, KEPT)
+    async with sdk(monkeypatch) as (client, _):
+        await ask(client, extra_body={"tags": {"tenant": "globex"}})
+    fact = completed(capsys)
+    assert (fact["tenant"], fact["tags"]) == ("acme", {"tenant": "globex"})
+
+
+@pytest.mark.parametrize(
+    ("api_key", "kept"),
+    [
+        ("sk-another-shape", KEPT),
+        (KEY, replace(KEPT, secret_sha256="0" * 64)),
+        (KEY, None),
+        (KEY, replace(KEPT, expires_at=NOW)),
+        (KEY, replace(KEPT, revoked_at=NOW)),
+        # Of another stack: no such id in this one's table.
+        (new_key(bytes(range(1, 43)), "acme", "x", NOW)[0], KEPT),
+    ],
+)
+async def test_who_is_not_known_is_refused_costs_nothing_upstream_and_is_on_record(
+    api_key: str,
+    kept: ApiKey | None,
+    dynamodb: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put(dynamodb, *([kept] if kept else []))
+    async with sdk(monkeypatch, api_key) as (client, asked):
+        with pytest.raises(openai.AuthenticationError) as caught:
+            await ask(client)
+        assert caught.value.code == "unauthorized" and api_key not in str(caught.value)
+        assert not asked.requests
+    assert (completed(capsys)["outcome"], KEPT.secret_sha256 in capsys.readouterr().out) == (
+        "unauthorized",
+        False,
+    )
+
+
+async def test_a_budget_refuses_before_the_call_and_is_settled_after_it(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ten tokens of output may cost a cent, and five were bought: so the second request still fits, the third does not.
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=int(NANO * 0.0155)))
+    async with sdk(monkeypatch) as (client, asked):
+        await ask(client)
+        await ask(client)
+        with pytest.raises(openai.RateLimitError) as caught:
+            await ask(client)
+        error = caught.value
+        assert error.code == "budget_exceeded" and "budget of the month" in str(error)
+        assert error.response.headers["x-should-retry"] == "false"
+        assert int(error.response.headers["retry-after"]) > 3600
+        assert len(asked.requests) == 2
+    (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+    assert item["holds"] == {"M": {}} and 10_000_000 <= int(item["month"]["N"]) < 15_500_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "members", "kind", "code"),
+    [
+        (TenantLimits(models=frozenset({"other"})), {}, openai.PermissionDeniedError, "unauthorized"),
+        (TenantLimits(models=frozenset()), {}, openai.PermissionDeniedError, "unauthorized"),
+        (TenantLimits(requests_per_minute=0), {}, openai.RateLimitError, "rate_limited"),
+        (TenantLimits(tokens_per_minute=0), {}, openai.RateLimitError, "rate_limited"),
+        (TenantLimits(concurrent_requests=0), {}, openai.RateLimitError, "rate_limited"),
+        (TenantLimits(daily_budget=0), {}, openai.RateLimitError, "budget_exceeded"),
+        (TenantLimits(), {"extra_body": {"max_cost": "0.000001"}}, openai.RateLimitError, "budget_exceeded"),
+    ],
+)
+async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
+    limits: TenantLimits, members: dict[str, Any], kind: type[openai.APIStatusError], code: str,
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    put(dynamodb, KEPT, acme=limits)
+    async with sdk(monkeypatch) as (client, asked):
+        with pytest.raises(kind) as caught:
+            await ask(client, **members)
+        assert caught.value.code == code and "expected" in str(caught.value)
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        assert not asked.requests
+
+
+async def test_a_tenants_cap_goes_out_in_place_of_a_larger_wish(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, default=TenantLimits(max_output_tokens=7))
+    async with sdk(monkeypatch) as (client, asked):
+        await ask(client, max_completion_tokens=500)
+        sent = asked.requests[0]
+        assert sent.get("max_completion_tokens", sent.get("max_tokens")) == 7
+
+
+async def test_a_failed_call_gives_back_what_was_set_aside(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    async with sdk(monkeypatch) as (client, asked):
+        asked.base_url = ""
+        with pytest.raises(openai.BadRequestError):
+            await ask(client, extra_body={"response_format": {"type": "json_object"}})
+    assert not [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+
+
+async def test_whom_aws_vouches_for_needs_no_key(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)
+    role = "arn:aws:sts::123456789012:assumed-role/checkout/i-0"
+    event = {"version": "2.0", "requestContext": {"authorizer": {"iam": {"userArn": role}}}}
+    settings = {"WEIR_ACCESS_TABLE": "access"}
+    async with (
+        provider(completion("Hello")) as asked,
+        door(asked.base_url, monkeypatch, **settings) as opened,
+    ):
+        answer = await opened.request({"prompt": "Write."}, event=event, event_source="function_url")
+        assert answer.final[0] == "done"
+        assert completed(capsys)["tenant"] == "checkout"
+        answer = await opened.request({"prompt": "Write."})
+        assert (answer.status, answer.problem["outcome"]) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
