@@ -46,9 +46,10 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
 
     @property
     def complete(self) -> bool:
-        """A finish reason, or the whole's usage and the end mark: the mark alone proves nothing."""
+        """A finish reason that stands, or one or the end mark with the whole's usage: the mark alone proves nothing."""
         counted = self._counted_apart and self._counted_all
-        return super().complete or (not self._failed and self.terminated and counted)
+        ended = self.terminated or self.finish is not None
+        return super().complete or (not self._failed and ended and counted)
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
         choices, pieces = document.get("choices"), self._pieces

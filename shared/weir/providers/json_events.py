@@ -79,6 +79,8 @@ class JSONEventsDecoder(AnswerDecoder):
             self._end()
         elif not said or event in _PINGS or said.strip("[]: ").lower() in _PINGS:
             pass  # keeps the connection alive
+        elif (inner := said.removeprefix("data:").lstrip()) != said and not inner.startswith("data:"):
+            self._event(event, inner, whole=whole)  # framed twice
         elif "\n" in said:
             # Lines of data make one event, but some servers leave out the blank line between two.
             for line in said.split("\n"):

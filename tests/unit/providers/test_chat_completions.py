@@ -224,6 +224,7 @@ def test_an_empty_finish_reason_is_none(raw: str | None) -> None:
 def test_text_after_a_finish_reason_voids_it_until_the_end_mark() -> None:
     said = sse(choice({"content": "a"}, "stop"), choice({"content": "b"}, "stop"))
     assert not whole(said)[1].complete
+    assert whole(said + sse({"choices": [], "usage": USAGE}))[1].complete  # so does the whole's usage
     events, decoder = whole(said + b"data: [DONE]\n\n")
     assert decoder.complete and [event.text for event in events if isinstance(event, Text)] == ["a", "b"]
 
@@ -360,6 +361,7 @@ COMPLETION = {
         b"\xef\xbb\xbf \n" + json.dumps(COMPLETION, indent=2).encode(),
         b"\n".join(json.dumps(line).encode() for line in ({"choices": [{"delta": {"content": "a"}}]}, choice({}, "stop"))),
         b"data: " + json.dumps(COMPLETION).encode(),  # and no line end
+        b"data: data: " + json.dumps(COMPLETION).encode() + b"\n\n",  # framed twice
     ],
 )  # fmt: skip
 def test_a_body_is_read_by_what_it_holds(body: bytes) -> None:
@@ -461,6 +463,10 @@ def test_two_lines_of_data_are_one_event_or_two(line_end: bytes) -> None:
 def test_the_end_mark_is_one_however_it_is_written(end: bytes) -> None:
     events, decoder = whole(sse(choice({"content": "a"}), choice({}, "stop")) + end)
     assert decoder.complete and not any(isinstance(event, Failed) for event in events)
+
+
+def test_an_event_framed_ten_thousand_times_is_no_crash() -> None:
+    assert isinstance(decode(b"data:" * 10_000 + b" {\n\n")[0], Failed)
 
 
 @pytest.mark.parametrize(
