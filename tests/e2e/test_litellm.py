@@ -172,7 +172,7 @@ def test_a_document_streams_and_is_validated(ask: Any, capsys: pytest.CaptureFix
     assert {event["path"].split("/")[1] for event in answer.of("value")} == set(BlogPost.model_fields)
     (completed,) = (fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed")
     assert completed["outcome"] == "ok"
-    assert completed["usage"]["source"] == "provider"
+    assert completed["attempts"][-1]["usage"]["source"] == "provider"
     assert completed["model_returned"] == "document"
 
 

@@ -156,7 +156,7 @@ def _sum_of(attempts: list[tuple[str | None, dict[str, Any]]], name: str) -> int
 def _has_neighbour(last: Line, everything: list[Line]) -> bool:
     return any(
         other.stream == last.stream
-        and other.kind.startswith("request.")
+        and other.kind in ("request.started", "request.progress")
         and abs(other.at_ms - last.at_ms) <= 6 * HOUR_MS
         for other in everything
     )

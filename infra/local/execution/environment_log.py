@@ -42,7 +42,8 @@ class EnvironmentLog:
     ) -> None:
         """A platform event, if the function's SystemLogLevel lets it through; `kind` is without its prefix."""
         event = platform_log.event(kind, at_s, record)
-        if not platform_log.written(event["type"], self._system_log_level):
+        status = str(record.get("status", "success"))
+        if not platform_log.written(event["type"], self._system_log_level, status):
             return
         line = platform_log.line(event)
         if invocation is not None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-# System log level at which CloudWatch gets an event.
+# Events that are of level DEBUG as long as all goes well.
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
 _DEBUG = {"platform.initRuntimeDone", "platform.runtimeDone"}
 
 
@@ -39,9 +40,11 @@ class Timeline:
         return round((self.done_s - self.start_s) * 1000, 3)
 
 
-def written(kind: str, system_log_level: str) -> bool:
-    """Whether an event of this type is written at a function's SystemLogLevel."""
-    return system_log_level == "DEBUG" or (system_log_level == "INFO" and kind not in _DEBUG)
+def written(kind: str, system_log_level: str, status: str = "success") -> bool:
+    """Whether an event of this type is written at a function's SystemLogLevel; what did not end well is a warning."""
+    if system_log_level == "DEBUG" or (status != "success" and kind != "platform.start"):
+        return True
+    return system_log_level == "INFO" and kind not in _DEBUG
 
 
 def event(kind: str, at_s: float, record: dict[str, Any]) -> dict[str, Any]:

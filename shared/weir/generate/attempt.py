@@ -382,7 +382,7 @@ class Attempt:
         """Whether the provider may have worked on it without our knowing what that took."""
         return self.failed is not None and self.failed.maybe_served and not self.deltas
 
-    def as_json(self, timing: dict[str, Any]) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This attempt's line in the request's fact: what was asked of whom, who served it, and what it used."""
         route, structured = self.asked.route, self.asked.structured
         members: dict[str, Any] = {
@@ -390,7 +390,6 @@ class Attempt:
             "model": self.model,
             "outcome": self.verdict.outcome if self.verdict else None,
             "usage": self.usage.as_json(),
-            "timing": timing,
             "route": route.name,
             "seller": route.profile.seller,
             "model_returned": self.answering_model,

@@ -46,6 +46,14 @@ class Invocation:
     authorization: str | None = None
 
 
+# What a completion does not say again: `request.started` has it, or the metrics in the same line.
+_SAID = frozenset(
+    "function function_arn region memory_mb architecture initialization_type ephemeral_storage_mb max_concurrency "
+    "front cold_start".split()
+)
+_IN_METRICS = ("event_loop_gap_ms", "duration_ms", "ttlt_ms")
+
+
 class RequestRecord:
     """One request's state; `now_ns` is the monotonic clock's, `at` the wall clock's in UTC."""
 
@@ -64,6 +72,7 @@ class RequestRecord:
         self.timing = RequestTiming(invocation.started_ns)
         self.opened = False
         self.sent_bytes = 0
+        self._is_started = False
         self._function = function
         self._default_model = default_model
         self._estimator = estimator
@@ -83,7 +92,16 @@ class RequestRecord:
 
     def started(self, at: datetime) -> dict[str, Any]:
         """The fact that is on record before the provider is called."""
-        return self._fact("request.started", at, **self._question())
+        self._is_started = True
+        deadline = self.invocation.deadline
+        return self._fact(
+            "request.started",
+            at,
+            schema=self.request.schema_name if self.request else None,
+            on_violation=self.request.on_violation if self.request else None,
+            stream=self._streams,
+            deadline_at=format_timestamp(deadline) if deadline else None,
+        )
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
@@ -117,26 +135,28 @@ class RequestRecord:
         for attempt in self.attempts:
             self._estimator.observe(attempt, schema)
         cost = summary["cost"]
-        return self._fact(
+        fact = self._fact(
             "request.completed",
             at,
-            **self._question(),
+            schema=schema,
             outcome=verdict.outcome,
             http_status=200 if self.opened or problem is None else problem.status,
             model_returned=last.answering_model if last else None,
-            attempts=[
-                attempt.as_json(timing)
-                for attempt, timing in zip(self.attempts, self.timing.attempts, strict=True)
-            ],
+            attempts=[attempt.as_json() for attempt in self.attempts],
             streamed_bytes=self.sent_bytes,
             violations=sum(len(attempt.verdict.violations) for attempt in self.attempts if attempt.verdict),
             validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
             saved=saved,
             # On what ground something is claimed as saved, or nothing: does hanging up stop the provider's meter?
             saved_basis=cut.asked.route.profile.cancel if cut else None,
-            price_book_version=cost["price_book_version"] if cost else None,
-            **summary,
+            # Of the estimate what the ledger is held against; it prices each charge itself. Usage is that of attempts.
+            cost={"total": cost["total"]} if cost else None,
+            timing={name: value for name, value in summary["timing"].items() if name not in _IN_METRICS},
         )
+        # Each byte is billed: where it runs is on record since the start.
+        left_out = _SAID if self._is_started else frozenset()
+        unknown = {name for name in ("saved", "saved_basis") if fact[name] is None}
+        return {name: value for name, value in fact.items() if name not in left_out | unknown}
 
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: "PriceBook") -> dict[str, Any]:
         # Prices are for the final event: the first byte does not wait for their imports.
@@ -169,17 +189,6 @@ class RequestRecord:
             is_estimate=True,
         )
         return price_request(quantities, book).as_json()
-
-    def _question(self) -> dict[str, Any]:
-        if self.request is None:
-            return {}
-        deadline = self.invocation.deadline
-        return {
-            "schema": self.request.schema_name,
-            "on_violation": self.request.on_violation,
-            "stream": self._streams,
-            "deadline_at": format_timestamp(deadline) if deadline else None,
-        }
 
     def _fact(self, kind: Kind, at: datetime, **members: Any) -> dict[str, Any]:
         return fact(

@@ -272,9 +272,9 @@ class Run:
         )
         data = self.response.encode(result)
         record.sent_bytes += len(data)
-        self.generate.telemetry.fact(record.completed(at, summary, verdict))
+        fact, is_cold = record.completed(at, summary, verdict), record.invocation.init_ms is not None
         try:
-            self.generate.telemetry.metrics(verdict.outcome, record.invocation.init_ms is not None, summary)
+            self.generate.telemetry.completed(fact, verdict.outcome, is_cold, summary)
         except Exception as error:  # the caller's final event does not hang on a metric
             self.failure(error)
         with suppress(OSError):  # nobody is there any more; the request is on record

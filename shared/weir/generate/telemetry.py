@@ -1,8 +1,9 @@
-"""What a request leaves behind: its facts as JSON lines and its metrics as CloudWatch's embedded metric format.
+"""What a request leaves behind: its facts as JSON lines, the last of which is its metrics, too.
 
-Powertools' `Metrics` is one object per process, which would merge concurrent requests; `EphemeralMetrics` is one
-per request. It is imported when the first request ends, not before the first byte. Both go to stdout, which is
-what Lambda collects.
+Metrics are CloudWatch's embedded metric format, recorded by Powertools. Its `Metrics` is one object per process, which
+would merge concurrent requests; `EphemeralMetrics` is one per request. It is imported when the first request ends, not
+before the first byte. All goes to stdout, which is what Lambda collects, and what is billed by the byte: so the
+completion and its metrics are one line, and what nobody knows is not said in a fact's inner objects.
 """
 
 import json
@@ -29,9 +30,24 @@ class Telemetry:
         self._mask = mask
         self._error_text = error_text
 
-    def fact(self, fact: Mapping[str, Any]) -> None:
+    def fact(self, fact: Mapping[str, Any], **beside: Any) -> None:
         """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
-        self._line("INFO", fact["at"], fact["request_id"], fact["kind"], fact=fact)
+        said = {name: _known(value) for name, value in fact.items()}
+        self._line("INFO", fact["at"], fact["request_id"], fact["kind"], fact=said, **beside)
+
+    def completed(
+        self, fact: Mapping[str, Any], outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]
+    ) -> None:
+        """Write the fact with which a request ends, and its metrics in the same line.
+
+        The fact is written even where the metrics cannot be made, and that error raised afterwards.
+        """
+        try:
+            metrics = self._metrics(outcome, cold_start, summary)
+        except Exception:
+            self.fact(fact)
+            raise
+        self.fact(fact, **metrics)
 
     def failure(self, at: str, request_id: str, error: BaseException) -> None:
         """Write an error of our own: its type and where it was raised, but not its text, which may quote content."""
@@ -53,8 +69,8 @@ class Telemetry:
             },
         )
 
-    def metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> None:
-        """Flush the metrics of one request, read off its usage and timing; what is unknown is left out."""
+    def _metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """The metrics of one request, read off its usage and timing; what is unknown is left out."""
         from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
@@ -77,8 +93,9 @@ class Telemetry:
         ):
             if value is not None:
                 metrics.add_metric(name=name, unit=unit, value=value)
-        metrics.flush_metrics()
-        sys.stdout.flush()
+        # A list is for several values of a metric; here each has one.
+        found = metrics.serialize_metric_set().items()
+        return {name: value[0] if isinstance(value, list) else value for name, value in found}
 
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
@@ -86,3 +103,10 @@ class Telemetry:
         # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
         sys.stdout.write(self._mask(json.dumps(line, separators=(",", ":"))) + "\n")
         sys.stdout.flush()
+
+
+def _known(value: Any) -> Any:
+    """An object without the members that are null: who reads a fact takes an absent one for unknown."""
+    if isinstance(value, Mapping):
+        return {name: _known(member) for name, member in value.items() if member is not None}
+    return [_known(member) for member in value] if isinstance(value, list) else value

@@ -23,12 +23,12 @@ flat AS (
         report.metrics.durationMs AS duration_ms,
         -- Added to 0, as a sum over reports begins: there is no -0.0.
         coalesce(report.metrics.initDurationMs, 0) + 0 AS init_ms,
-        completed.function AS function,
+        coalesce(completed.function, progress.function, started.function) AS function,
         coalesce(completed.function_arn, progress.function_arn, started.function_arn) AS function_arn,
-        completed.region AS region,
-        completed.architecture AS architecture,
-        completed.initialization_type AS initialization_type,
-        completed.front AS front,
+        coalesce(completed.region, progress.region, started.region) AS region,
+        coalesce(completed.architecture, progress.architecture, started.architecture) AS architecture,
+        coalesce(completed.initialization_type, progress.initialization_type, started.initialization_type) AS initialization_type,
+        coalesce(completed.front, progress.front, started.front) AS front,
         completed.model AS model,
         completed.model_returned AS model_returned,
         coalesce(completed.schema, progress.schema, started.schema) AS schema_name,
@@ -36,7 +36,7 @@ flat AS (
         completed.tags AS tags,
         completed.outcome AS outcome,
         completed.http_status AS http_status,
-        completed.ephemeral_storage_mb AS ephemeral_storage_mb,
+        coalesce(completed.ephemeral_storage_mb, progress.ephemeral_storage_mb, started.ephemeral_storage_mb) AS ephemeral_storage_mb,
         completed.streamed_bytes AS streamed_bytes,
         completed.violations AS violations,
         completed.validated_values AS validated_values,
@@ -91,6 +91,8 @@ AND is_in_thousandths(validate_ms)
 AND initialization_type NOT IN ('lambda-managed-instances', 'provisioned-concurrency', 'snap-start')
 AND front IN ('function_url', 'rest_api', 'direct')
 AND region <> ''
+AND function IS NOT NULL
+AND architecture IS NOT NULL
 AND at_most(saved_tokens, 100000000)
 AND is_consistent(usage)
 -- Of two attempts everything is counted: then no reason that one of them gives has to be told from the other's.

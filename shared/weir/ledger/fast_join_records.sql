@@ -15,7 +15,7 @@ near AS (
         AND f.log_group = own.log_group
         AND f.log_stream = own.log_stream
         AND f."at" BETWEEN own."at" - getvariable('environment_life') AND own."at" + getvariable('environment_life')
-    WHERE starts_with(f.kind, 'request.')
+    WHERE f.kind IN ('request.started', 'request.progress')
     QUALIFY rank() OVER (PARTITION BY f.log_group, f.log_stream, own."at" ORDER BY f."at", f.event_id) = 1
 )
 

@@ -112,16 +112,22 @@ def _attempt(path: str) -> dict[str, Member]:
     return {**dict.fromkeys(counts, COUNT.optional), **dict.fromkeys(texts, TEXT.optional), **flag}
 
 
+# Where it ran is said once, when it starts; a completion says it where nothing was said before.
+_ENVIRONMENT = {
+    **dict.fromkeys(
+        ("function", "function_arn", "region", "architecture", "initialization_type", "front"), TEXT.optional
+    ),
+    "ephemeral_storage_mb": COUNT.optional,
+}
 COMPLETED = Shapes(
     "fact",
     {
-        **dict.fromkeys(("function", "region", "architecture"), TEXT),
-        **dict.fromkeys(("initialization_type", "front", "model"), TEXT),
+        "model": TEXT,
         "tags": OBJECT,
-        "ephemeral_storage_mb": COUNT,
         "streamed_bytes": COUNT,
+        **_ENVIRONMENT,
         **dict.fromkeys(
-            ("function_arn", "tenant", "schema", "outcome", "model_returned", "seller", "cost.total"),
+            ("tenant", "schema", "outcome", "model_returned", "seller", "cost.total"),
             TEXT.optional,
         ),
         **dict.fromkeys(("http_status", "violations", "validated_values"), COUNT.optional),
@@ -154,7 +160,9 @@ COMPLETED = Shapes(
     },
 )
 # Of what was said before the completion only what the completion may lack is read.
-EARLIER = Shapes("fact", dict.fromkeys(("function_arn", "tenant", "schema"), TEXT.optional), {"": _COMMON})
+EARLIER = Shapes(
+    "fact", {**_ENVIRONMENT, **dict.fromkeys(("tenant", "schema"), TEXT.optional)}, {"": _COMMON}
+)
 REPORT = Shapes(
     "record",
     {

@@ -34,6 +34,8 @@ from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 # Less than the margin with which a range is read, so that a day alone and within a longer range give the same row.
 ENVIRONMENT_LIFE_MS = 6 * 3_600_000
+# Facts that say where a request runs; a completion says it only where nothing was said before.
+SAYS_WHERE = ("request.started", "request.progress")
 _ENVIRONMENT = (
     "function",
     "function_arn",
@@ -65,7 +67,7 @@ def join(records: Iterable[RawRecord], book: PriceBook) -> list[Row]:
     for record in distinct(records):
         if record.request_id is not None:
             requests.setdefault(record.request_id, []).append(record)
-            if not record.kind.startswith("platform."):
+            if record.kind in SAYS_WHERE:
                 environments.setdefault((record.log_group, record.log_stream), []).append(record)
     rows = [row_of(request_id, group, environments, book) for request_id, group in requests.items()]
     return sorted(rows, key=attrgetter("at", "request_id"))

@@ -197,7 +197,7 @@ def metrics(output: str) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in output.splitlines() if '"_aws"' in line]
     return [
         {
-            metric["Name"]: record[metric["Name"]][0]
+            metric["Name"]: record[metric["Name"]]
             for metric in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]
         }
         for record in records

@@ -100,7 +100,7 @@ async def test_a_provider_that_fails_before_its_headers_gives_a_status(
     output = capsys.readouterr().out
     completed = facts(output)[-1]
     assert (completed["outcome"], completed["http_status"]) == (outcome, code)
-    assert completed["timing"]["wait_ms"] > 0 and completed["cost"]["components"]["lambda_duration"]
+    assert completed["timing"]["wait_ms"] > 0 and float(completed["cost"]["total"]) > 0
     assert SECRET not in answer.body.decode() + output
     if code == 429:
         assert answer.headers["retry-after"] == "7"
@@ -272,9 +272,9 @@ async def test_what_a_stop_spared_is_estimated_once_there_is_something_to_compar
         for _ in range(2):
             await app.request({"prompt": "x", "schema": "blog_post"})
     first, second = [fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed"]
-    assert first["saved"] is None
+    assert "saved" not in first
     assert second["saved"]["method"].startswith("estimated: mean of 1 whole documents")
-    assert second["saved"]["output_tokens"] == 500 - second["usage"]["output_tokens"]
+    assert second["saved"]["output_tokens"] == 500 - second["attempts"][0]["usage"]["output_tokens"]
 
 
 async def test_silence_and_pings_end_in_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,13 +355,10 @@ async def test_a_cancelled_request_still_ends_with_its_event_and_its_line(
             await serving
             await upstream.hung_up.wait()
     assert answer.final[1]["outcome"] == outcome
-    completed = facts(capsys.readouterr().out)[-1]
-    assert (completed["request_id"], completed["outcome"], completed["function_arn"]) == (
-        "r-1",
-        outcome,
-        "arn:x",
-    )
-    assert completed["usage"]["source"] == "estimated"
+    started, completed = facts(capsys.readouterr().out)
+    assert (completed["request_id"], completed["outcome"]) == ("r-1", outcome)
+    assert started["function_arn"] == "arn:x"
+    assert completed["attempts"][-1]["usage"]["source"] == "estimated"
 
 
 async def test_a_pooled_connection_that_died_in_a_freeze_costs_no_request(
@@ -478,7 +475,7 @@ async def test_names_from_outside_cannot_break_or_flood_a_log_line(
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
         await app.request({"prompt": "x", "model": "n\u2028"})
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and max(map(len, lines)) < 4_000
+    assert len(lines) == 2 and max(map(len, lines)) < 4_000
 
 
 async def test_what_a_provider_may_have_worked_on_is_on_the_bill_before_it_is_asked_again(
@@ -491,7 +488,7 @@ async def test_what_a_provider_may_have_worked_on_is_on_the_bill_before_it_is_as
             answer = await app.request({"prompt": "x"})
     assert answer.text == "c" and len(upstream.requests) == 3
     first, second = facts(capsys.readouterr().out)[-1]["attempts"]
-    assert first["maybe_served"] is True and first["usage"]["input_tokens"] is None
+    assert first["maybe_served"] is True and "input_tokens" not in first["usage"]
     assert "maybe_served" not in second and second["usage"]["input_tokens"] == 12
 
 

@@ -35,7 +35,7 @@ async def test_what_may_pass_is_asked_again_and_each_call_is_a_line_of_the_bill(
     # What a gateway gave up on may have been served, and paid for.
     unknown = code in (408, 502, 504)
     assert first.get("maybe_served", False) is unknown
-    assert first["usage"]["input_tokens"] == (None if unknown else 0)
+    assert first["usage"].get("input_tokens") == (None if unknown else 0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ async def test_a_connection_that_breaks_before_an_answer_is_asked_again_and_mark
     async with provider(script, GOOD) as upstream, door(upstream.base_url, monkeypatch) as app:
         assert (await app.request({"prompt": "x"})).text == "good"
     first, _ = facts(capsys.readouterr().out)[-1]["attempts"]
-    assert first["maybe_served"] is True and first["usage"]["output_tokens"] is None
+    assert first["maybe_served"] is True and "output_tokens" not in first["usage"]
 
 
 async def test_a_status_that_does_not_come_is_asked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ async def ask(
     """One request of a cold process: what its caller saw, and the lines it logged."""
     capsys.readouterr()
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
-        answer = await app.request(body, headers=headers, event=FUNCTION_URL)
+        answer = await app.request(body, headers=headers, event_source="function_url")
     return answer, capsys.readouterr().out.splitlines()
 
 

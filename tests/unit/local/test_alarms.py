@@ -79,7 +79,8 @@ def generate(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[Sample]]:
         }
         capsys.readouterr()
         for _ in range(requests):
-            Telemetry("generate", STAGE).metrics(outcome, cold, summary)
+            fact = {"kind": "request.completed", "at": "2026-11-22T12:00:00.000Z", "request_id": "r"}
+            Telemetry("generate", STAGE).completed(fact, outcome, cold, summary)
         lines = capsys.readouterr().out.splitlines()
         return [sample for line in lines for sample in samples_of(json.loads(line))]
 

@@ -24,3 +24,8 @@ def test_init_and_duration_are_added_before_rounding_up(duration_ms: float, init
 )
 def test_the_system_log_level_decides_what_is_written(kind: str, level: str, expected: bool):
     assert written(kind, level) is expected
+
+
+def test_what_did_not_end_well_is_written_at_any_level():
+    assert written("platform.runtimeDone", "INFO", "timeout")
+    assert written("platform.report", "WARN", "error")
