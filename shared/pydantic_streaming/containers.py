@@ -14,6 +14,7 @@ one piece to be handed out (0.5 ms a megabyte), and a dict of keys as it grows a
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -121,12 +122,12 @@ class Container:
 REDUMP_MAX_BYTES = 300_000
 
 
-def check_bounds(bounds: Bounds, count: int, example: Any) -> None:
-    """Refuse a value of so many parts, by what Pydantic says of `example`, which has as many."""
+def check_bounds(bounds: Bounds, count: int, example: Callable[[], Any]) -> None:
+    """Refuse a value of so many parts, by what Pydantic says of an `example`, which has as many."""
     if bounds.hold(count):
         return
     try:
-        bounds.validator.validate_python(example)
+        bounds.validator.validate_python(example())
     except ValidationError as error:
         raise ValueInvalid(first_error(error)) from None
     raise CannotSplit("a length was refused here and not by Pydantic")
@@ -263,8 +264,10 @@ class ListContainer(Container):
 
     def close(self) -> tuple[Any, bool]:
         self.dump.add(b"]")
-        check_bounds(self.plan.bounds, self.count, self.plan.make([None] * self.count))
-        value, changed = finished(self.plan, self.plan.make(self.values), self.dump)
+        make = self.plan.make
+        check_bounds(self.plan.bounds, self.count, lambda: make([None] * self.count))
+        values = self.values if make is list else make(self.values)
+        value, changed = finished(self.plan, values, self.dump)
         if changed is not None:
             self.dump = changed
             return value, False
@@ -352,7 +355,7 @@ class DictContainer(Container):
 
     def close(self) -> tuple[Any, bool]:
         self.dump.add(b"}")
-        check_bounds(self.plan.bounds, self.count, dict.fromkeys(self.values))
+        check_bounds(self.plan.bounds, self.count, lambda: dict.fromkeys(self.values))
         value, changed = finished(self.plan, self.values, self.dump)
         if changed is not None:
             self.dump = changed
@@ -403,7 +406,6 @@ class TextContainer(Container):
         self.dump.add(to_json(value)[1:-1])
 
     def close(self) -> tuple[str, bool]:
-        if not self.plan.bounds.hold(self.count):
-            check_bounds(self.plan.bounds, self.count, "x" * self.count)
+        check_bounds(self.plan.bounds, self.count, lambda: "x" * self.count)
         self.dump.add(b'"')
         return self.value.getvalue(), False

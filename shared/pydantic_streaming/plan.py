@@ -6,8 +6,8 @@ input), with an `__init__` or a model serializer of their own, with alias paths,
 other fields: see `plan_for(Model).reasons`.
 
 A list, a dict of objects, or an object that holds either, is `open` from its start: its parts are values of their own.
-Any other array, dict, object or plain string is opened only when it grows long, and silently: `inside`. Everything is
-made when it is first needed.
+Any other array, dict, object or plain string is opened only when it grows long, and silently: what is wrong in it is
+known sooner, and no call takes long. How is `inside`. Everything is made when it is first needed.
 """
 
 from __future__ import annotations

@@ -17,13 +17,20 @@ Use on an event loop: the same, with a child process of yours for a large text a
 **Exact.** The verdict, the document, and the errors of a refused text are those of `Model.model_validate_json(text)`,
 NaN and Infinity excepted, which are refused unless `allow_nan` (by default: unless the model's own config says
 `allow_inf_nan=True`). A Violation that `feed` returns is what Pydantic would report if the rest of the text were well
-formed, complete, and did not repeat that key. After it nothing is split any more: `feed` takes text and returns
-nothing, and the end lists all violations.
+formed, complete, did not repeat that key, and made no list too long (of such a list Pydantic says nothing else). After
+it nothing is split any more: `feed` takes text and returns nothing, and the end lists all violations; of a text that
+may hold more than 20,000 errors the first of each list and dict.
 
 (One thing can undo a Violation: a validator of a later element that raises PydanticUseDefault for the whole field.)
 
 A repeated key is a Violation of its own kind (`duplicate_key`), because its first value was handed out; the end may
-still accept the text, as Pydantic does, and the last value then replaces the first.
+still accept the text, as Pydantic does, and the last value then replaces the first. A repeated key that no field knows
+is none. Where a field has several keys (choices of an alias, its name beside its alias), what stands under another than
+the first is handed out, or a Violation, when its object closes without a better one.
+
+A validator or a serializer that raises what Pydantic lets through makes the text invalid: the violation, of type
+`validator_raised` or `serializer_raised`, says which function raised what. A model that can hold the loop (hazards.py)
+is refused at once.
 
 **Strict.** The text must be the JSON document and nothing else: prose before it, a Markdown fence around it, or
 anything but whitespace after it is a syntax error at its first character. Nothing is searched for or repaired.
