@@ -193,8 +193,11 @@ def test_generate_reads_the_one_key_that_it_sends() -> None:
         "secretsmanager:GetSecretValue",
         "ssm:GetParameter",
         "kms:Decrypt",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
     }
     assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
+    assert granted("GenerateFunction")["dynamodb:UpdateItem"] == {"AccessTable.Arn"}
 
 
 def in_the_bucket(*prefixes: str) -> set[str]:
