@@ -195,13 +195,17 @@ class Soak:
             outcome, calls = self.expected[name]
             # A pooled connection that was dead is sent again once, as a call of its own on the bill.
             lines = fact["attempts"]
-            dead = bool(lines[0].get("maybe_served")) and lines[0]["usage"]["input_tokens"] == 0
+            dead = bool(lines[0].get("maybe_served")) and lines[0]["usage"].get("input_tokens") == 0
             self.resent += dead and len(lines) > calls
             called = self.provider.calls[name]
             if fact["outcome"] != outcome or called != len(lines) or called - calls not in (0, int(dead)):
                 kind, got = self.kind_of[name], f"{fact['outcome']}, {called} calls, {len(lines)} attempts"
                 self.wrong.append(f"{kind}: expected {outcome}, {calls} calls, each an attempt; got {got}")
-            counted = [line["usage"]["output_tokens"] for line in fact["attempts"] if line["outcome"] == "ok"]
+            counted = [
+                line["usage"].get("output_tokens") or 0
+                for line in fact["attempts"]
+                if line["outcome"] == "ok"
+            ]
             self.tokens += sum(counted)
         if set(self.completions.values()) != {1} or len(self.rows) != self.streams:
             self.wrong.append(f"expected {self.streams} completions, one each, got {len(self.rows)}")

@@ -198,6 +198,7 @@ class _Connection(asyncio.BufferedProtocol):
             return False
         if self._http.trailing_data[0]:
             return False  # bytes that nobody asked for
+        self._held = h11.NEED_DATA  # an end that nobody waited for is of this exchange
         self._http.start_next_cycle()
         self._resume()
         return True

@@ -112,6 +112,14 @@ async def test_a_connection_is_used_again_when_its_response_was_read_to_the_end(
         assert upstream.connections == 1
 
 
+async def test_an_end_that_came_with_text_which_was_the_last_that_was_read_is_not_the_next_answers() -> None:
+    at_once = b"".join(step for step in completion("a") if isinstance(step, bytes))
+    async with provider([at_once], [PLAIN]) as upstream, client() as made:
+        async with made.stream("POST", upstream.base_url, json={}) as response:
+            assert b'"a"' in await anext(response.aiter_raw())
+        assert (await post(made, upstream)).content == b"hello"
+
+
 async def test_a_large_response_leaves_a_connection_that_still_reads() -> None:
     large = framed(b"x" * 1_000_000)
     async with provider([HEAD, large, END], [PLAIN]) as upstream, client() as made:
