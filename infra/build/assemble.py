@@ -10,6 +10,7 @@ Decided here, because a cold start pays for each of them:
 - Nothing is shipped that no function imports: tests, stubs, console scripts, packages' metadata, AWS services that
   are not called. Pydantic looks for plugins in the metadata of every package it finds at start-up, so what is left
   out is also not read. Licences stay, in licenses/.
+- Modes are 0755 and 0644, whatever the umask of whoever builds: under 077 Lambda could not run the bootstrap.
 - Wheels are taken for the asked architecture and Lambda's glibc, never built here: a build on any machine is the same.
 
 `assemble.py function functions/generate DEST`, `assemble.py layer shared DEST`, `assemble.py runtime DEST` (what the
@@ -25,6 +26,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__":  # run as a script, by a CPython that has nothing of ours
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from infra.build.sbom import write_sbom
 
 PYTHON = (3, 13)  # template.yaml: Runtime
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked.destination.mkdir(parents=True, exist_ok=True)
     if asked.kind == "function":
         install(asked.source / "requirements.txt", asked.destination, asked.architecture)
+        write_sbom(asked.source.name, asked.destination, asked.source / "package-lock.json")
         trim(asked.destination, AWS_SERVICES[asked.source.name])
         shutil.copytree(asked.source, asked.destination, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns(*NOT_CODE))  # fmt: skip
@@ -103,9 +110,18 @@ def main(arguments: list[str] | None = None) -> None:
         if STAMP.exists():  # what `make build` found of the schemas: a start need not find it again
             shutil.copy(STAMP, packages / "weir/schemas/checked.json")
         compile_for(packages, "/opt/python")
+        write_sbom("layer", asked.destination)
     else:
         install(ROOT / "infra/build/runtime.txt", asked.destination, asked.architecture)
         compile_for(asked.destination, "/var/runtime")
+    set_modes(asked.destination)
+
+
+def set_modes(folder: Path) -> None:
+    """Everybody may read, and run what its owner may run."""
+    for path in [folder, *folder.rglob("*")]:
+        runs = path.is_dir() or path.stat().st_mode & 0o100
+        path.chmod(0o755 if runs else 0o644)
 
 
 def install(requirements: Path, destination: Path, architecture: str) -> None:

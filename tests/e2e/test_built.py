@@ -1,5 +1,6 @@
 """What `make build` made, zipped as SAM zips it and unzipped as Lambda does: it imports, and its bytecode is used."""
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cloudformation import ROOT
-from tests.unit.test_packaging import reachable
+from tests.unit.test_packaging import pins, reachable
 
 BUILT = ROOT / ".aws-sam/build"
 RUNTIME = ROOT / ".aws-sam/runtime"
@@ -139,7 +140,7 @@ def test_licences_travel_with_the_code(name: str) -> None:
 
 
 def test_the_layer_holds_our_code_and_nothing_else() -> None:
-    assert {path.name for path in (BUILT / "SharedLayer").iterdir()} == {"python"}
+    assert {path.name for path in (BUILT / "SharedLayer").iterdir()} == {"licenses", "python"}
     held = {path.name for path in (BUILT / "SharedLayer/python").iterdir()}
     assert held == {"asgiric", "pydantic_streaming", "weir"}
     assert list((BUILT / "SharedLayer/python/weir").rglob("*.json")), "the price book's data"
@@ -235,3 +236,55 @@ def test_the_managed_function_is_the_same_code() -> None:
     assert {path.relative_to(one) for path in one.rglob("*.py")} == {
         path.relative_to(other) for path in other.rglob("*.py")
     }
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "SharedLayer"])
+def test_a_bill_of_materials_names_every_package_and_its_licence(name: str) -> None:
+    document = json.loads((BUILT / name / "licenses/sbom.cdx.json").read_text())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    components = {one["name"]: one for one in document["components"]}
+    if name == "SharedLayer":
+        assert components == {}
+        return
+    locked = {
+        package: version
+        for package, (version, _) in pins(f"functions/{FUNCTIONS[name]}/requirements.txt").items()
+        if package in components
+    }
+    assert {package: one["version"] for package, one in components.items() if "pypi" in one["purl"]} == locked
+    assert all(one["licenses"] for one in components.values())
+    if name == "FinanceFunction":
+        assert "chart.js" in components
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", [*FUNCTIONS, "SharedLayer"])
+def test_a_second_build_by_somebody_else_is_the_same_to_the_byte(
+    name: str, tmp_path: Path, python_3_13: str
+) -> None:
+    kind = ["layer", "shared"] if name == "SharedLayer" else ["function", f"functions/{FUNCTIONS[name]}"]
+    stamp = next((ROOT / ".aws-sam").glob(".built-*"), None)
+    architecture = stamp.name.removeprefix(".built-") if stamp else "x86_64"
+    again = tmp_path / "a longer path than the first"
+    # A careful umask: what it takes away, Lambda's user would miss.
+    subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$@"', "sh", python_3_13, "infra/build/assemble.py",
+         "--architecture", architecture, *kind, again],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, check=True,
+    )  # fmt: skip
+    assert zipped(tmp_path / "a", BUILT / name) == zipped(tmp_path / "b", again)
+
+
+def zipped(destination: Path, folder: Path) -> str:
+    """The digest of SAM's own zip of a folder."""
+    code = (
+        "import sys; from samcli.lib.package.utils import make_zip_with_lambda_permissions as make_zip\n"
+        "print(make_zip(sys.argv[1], sys.argv[2]))"
+    )
+    made = subprocess.run(
+        [ROOT / ".venv-sam/bin/python", "-c", code, destination, folder],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return hashlib.sha256(Path(made.stdout.strip()).read_bytes()).hexdigest()
