@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from tests.fuzz import ledger_store
-from weir.ledger import compact, corrections, duck, s3_keys
+from weir.ledger import compact, corrections, s3_keys
 from weir.reports import parquet_cache
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_every_property_holds_through_the_life_of_a_month(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_store, "WORLDS", 5)
+    monkeypatch.setattr(ledger_store, "WORLDS", 4)
     with ledger_store.in_memory_s3():
         ledger_store.one_case(seed)
 
@@ -40,16 +39,6 @@ def closed_days_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(compact.Store, "closed", lambda store, month: None)
 
 
-def order_of_arrival(patch: pytest.MonkeyPatch) -> None:
-    """Rows written as they come: another number of shards, other bytes."""
-    original = duck.write_query
-
-    def write(connection: Any, path: Any, sql: str, metadata: Any) -> None:
-        original(connection, path, sql.replace(" ORDER BY at_utc, request_id", ""), metadata)
-
-    patch.setattr(duck, "write_query", write)
-
-
 @pytest.mark.parametrize(
     "bug",
     [
@@ -57,11 +46,11 @@ def order_of_arrival(patch: pytest.MonkeyPatch) -> None:
         late_facts_unseen,
         dimensions_not_kept_apart,
         closed_days_written,
-        order_of_arrival,
     ],
 )
 def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None]) -> None:
     with pytest.MonkeyPatch.context() as patch, ledger_store.in_memory_s3():
+        patch.setattr(ledger_store, "WORLDS", 6)
         bug(patch)
         for seed in range(20):
             try:
