@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_PARAMETER_CHARACTERS = 4096  # CloudFormation's
 # The longest name that is made of the stack's: the ledger's bucket and role names get it in front.
 _STACK_NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
-_KEY = re.compile(r"secretsmanager:[A-Za-z0-9/_+=.@-]+|ssm:/[A-Za-z0-9/_.-]+")
+_KEY = re.compile(r"secretsmanager:[A-Za-z0-9/_+=.@-]+|ssm:/[A-Za-z0-9/_.-]+|role")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[^:]*:\d*:secret:(.+?)(-[A-Za-z0-9]{6})?")
 _PARAMETER_ARN = re.compile(r"arn:aws[a-z-]*:ssm:[^:]*:\d*:parameter/?(.+)")
 

@@ -48,6 +48,10 @@ BY_AWS["s3:GetObject rollups/v1/*"] = "reports over compacted days"
 BY_AWS |= {
     "dynamodb:GetItem": "generate, with EnableAccessTable",
     "dynamodb:UpdateItem": "generate, with EnableAccessTable",
+    # Only with UpstreamKey=role; tests of the providers sign and mint as botocore does.
+    "bedrock:InvokeModel": "generate, with UpstreamKey=role",
+    "bedrock:InvokeModelWithResponseStream": "generate, with UpstreamKey=role",
+    "bedrock:CallWithBearerToken": "generate, with UpstreamKey=role",
 }
 BY_SIZE = {
     "LedgerJobsFunction lambda:InvokeFunction": "a run of over 100 MB of facts starts itself for each unit"

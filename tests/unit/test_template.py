@@ -148,7 +148,10 @@ def test_no_permission_is_granted_on_everything(name: str) -> None:
                 assert "*" not in action, statement
             for resource in listed(statement["Resource"]):
                 # CloudWatch's metrics know no resources.
-                assert resource != "*" or statement["Action"] == "cloudwatch:GetMetricData", statement
+                assert resource != "*" or statement["Action"] in (
+                    "cloudwatch:GetMetricData",
+                    "bedrock:CallWithBearerToken",
+                ), statement
 
 
 def granted(name: str) -> dict[str, set[str]]:
@@ -195,6 +198,9 @@ def test_generate_reads_the_one_key_that_it_sends() -> None:
         "kms:Decrypt",
         "dynamodb:GetItem",
         "dynamodb:UpdateItem",
+        "bedrock:InvokeModel",
+        "bedrock:InvokeModelWithResponseStream",
+        "bedrock:CallWithBearerToken",
     }
     assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
     assert granted("GenerateFunction")["dynamodb:UpdateItem"] == {"AccessTable.Arn"}
