@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile audit clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -125,6 +125,9 @@ focus: $(ENV) .venv-focus/.installed ## FOCUS exports of a made ledger, judged b
 reconcile: $(ENV) ## Bills with seeded errors against a made ledger: what reconciliation says of each.
 	PYTHONPATH=shared $(PY) -m tests.seeded_bills
 
+audit: .venv-audit/.installed ## Known weaknesses of what the locks pin; says so where there is no data to ask.
+	@.venv-audit/bin/python infra/build/audit.py $(ARGS)
+
 # ---- Measure it ----------------------------------------------------------------------------------------------
 
 # Parts that measure built artifacts say that there are none where they cannot be built.
@@ -174,6 +177,9 @@ endef
 	$(call make_environment)
 
 .venv-prices/.installed: infra/prices/genai-prices.lock
+	$(call make_environment)
+
+.venv-audit/.installed: infra/build/audit.lock
 	$(call make_environment)
 
 .venv-litellm/.installed: tests/peers/litellm.lock
@@ -235,7 +241,7 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/build/node infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers; do \
+	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
 	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
