@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mutabl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,10 +18,11 @@ from infra.local.endpoints.logs_api import logs_api
 from infra.local.logs.log_groups import LogEvent, LogGroups
 from tests import log_lines as lines
 from tests.buckets import facts_of
+from weir.ledger.compact import compact
 from weir.ledger.completeness import Completeness, Logs, reconcile_completeness
 from weir.ledger.ingest import ingest
 from weir.ledger.join import join
-from weir.ledger.log_groups import FoundEvent, LogReader, LogsError
+from weir.ledger.log_groups import FoundEvent, LogReader, LogsError, ReportCounts
 from weir.ledger.store import Store, StoreError
 from weir.pricing.price_book import PriceBook
 
@@ -190,6 +192,44 @@ def test_long_lines_are_counted_like_short_ones(store: Store) -> None:
     found = run(store, LongLines())
     assert (found.reports_in_log, found.as_json()["backfilled"]) == (150, 150)
     assert run(store, LongLines()).reports_stored == 150
+
+
+def test_where_the_counts_agree_no_log_is_read_and_where_they_differ_it_is(
+    store: Store, group: list[FoundEvent], tmp_path: Path
+) -> None:
+    read: list[datetime] = []
+
+    class Watched:
+        def events(self, name: str, start_ms: int, end_ms: int) -> Iterator[FoundEvent]:
+            read.append(datetime.fromtimestamp(start_ms / 1000, UTC))
+            return LogReader().events(name, start_ms, end_ms)
+
+    class Counts:
+        def reports(self, start: datetime, end: datetime) -> dict[datetime, int]:
+            return {BEGIN + HOUR * number: 6 for number in range(3)}
+
+    lost = BEGIN + HOUR
+    delivered([event for event in group if '"r07"' not in event.message], store)
+    compact(store, BOOK, BEGIN.date(), NOW.date(), tmp_path)
+    found = run(store, Watched(), counts=Counts())
+    # The hour that lacks one, and the last, which is not over.
+    assert read == [lost, BEGIN + 3 * HOUR]
+    assert (found.reports_in_log, found.as_json()["backfilled"]) == (21, 1)
+    assert "r07" in requests(store)
+    compact(store, BOOK, BEGIN.date(), NOW.date(), tmp_path)
+    read.clear()
+    assert run(store, Watched(), counts=Counts()).percent == 100
+    assert read == [BEGIN + 3 * HOUR]
+
+
+def test_what_cloudwatch_counted_is_read_by_the_hour(store: Store) -> None:
+    data = [
+        {"MetricName": "PlatformReports", "Value": 1.0, "Timestamp": BEGIN + timedelta(minutes=25 * number)}
+        for number in range(5)
+    ]
+    boto3.client("cloudwatch").put_metric_data(Namespace="Weir/stack", MetricData=data)
+    found = ReportCounts("Weir/stack/PlatformReports").reports(BEGIN, NOW)
+    assert {hour: count for hour, count in found.items() if count} == {BEGIN: 3, BEGIN + HOUR: 2}
 
 
 def test_a_group_that_is_not_there_is_named(store: Store, group: list[FoundEvent]) -> None:
