@@ -54,8 +54,9 @@ __all__ = ["HUGE", "MAX_SPLIT_DEPTH", "Splitter"]
 
 # A value whose text is longer is split inside if it can be: validating 16 KB takes 0.1 to 0.3 ms.
 HUGE = 16384
-# The same where its end has not come yet: what is wrong in it is then known before.
-LONG = 512
+# The same where its end has not come yet: what is wrong in it is then known before. Opening an element costs as much
+# as a hundred tokens, so a shorter one is sooner waited for.
+LONG = 1024
 # A key or another piece of the text between parts is not longer in earnest.
 MAX_GLUE = 4096
 # An element that is read anew with each scan is no longer than this.
@@ -189,7 +190,7 @@ class Splitter:
             if ended:
                 if self._run(RUN, container):
                     return True
-            elif char in plan.begins and len(text) - at < (LONG if plan.element.nests else MAX_TAIL):
+            elif char in plan.begins and len(text) - at < MAX_TAIL:
                 # Not complete for sure; with what comes next it is soonest read from its beginning.
                 return False
         return self._value(char)
@@ -342,7 +343,7 @@ class Splitter:
     def _expect(self) -> None:
         held = self._scanner.chars if self._scanner is not None else len(self._text) - self._at
         tried = self._scanner is not None and self._scanner.tried
-        may_open = held and not tried and self.container.takes_all and self.container.reads_nested
+        may_open = not tried and self.container.takes_all and self.container.reads_nested
         self.patience = max(LONG - held, 1) if may_open else MAX_PATIENCE
         if self._scanner is not None:
             self.closers = self._scanner.closer, self._scanner.closer

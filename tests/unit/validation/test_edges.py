@@ -305,12 +305,12 @@ def test_a_wrong_leaf_of_a_long_element_is_known_long_before_the_element_closes(
         if validator.violation is not None:
             break
     assert validator.violation is not None and validator.violation.loc[-1] == "heading"
-    assert validator.chars - len(begun) < 520
+    assert validator.chars - len(begun) < 1040
 
 
 @pytest.mark.parametrize("size", [1, 4, 100, 10_000])
 def test_what_is_wrong_first_does_not_depend_on_the_pieces(size: int) -> None:
-    wrong: Any = {"tags": ["a", 1], "body": "b" * 1000, "heading": "x"}
+    wrong: Any = {"tags": ["a", 1], "body": "b" * 2000, "heading": "x"}
     events, _ = stream(Essay, json.dumps({"sections": [{"heading": "ok", "body": "b"}, wrong]}), size)
     assert [event.path for event in events] == ["/sections/0", "/sections/1/tags/1"]
 
