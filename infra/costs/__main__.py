@@ -12,12 +12,13 @@ from weir.errors import WeirError
 from weir.ledger.store import StoreError
 from weir.reports.params import EXPORT_FORMATS, FieldError
 
-from . import commands
+from . import access, commands
 from .dashboard import dashboard
 from .filters import add_filters, add_range
 from .ledger import Ledger, add_options
 
 CANNOT, INTERRUPTED = 2, 130
+_ACCESS = {"keys": access.keys, "limits": access.limits, "settle": access.settle_holds}
 # What is not a bug: each says in one line what was expected and what came.
 _CANNOT = (WeirError, BotoCoreError, ClientError, OSError)
 
@@ -78,6 +79,8 @@ def parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     made = command("compact", "make the Parquet of days whose facts have changed, as the ledger jobs do")
     add_range(made, "range, whole UTC days")
 
+    access.add_commands(command)
+
     made = command(
         "dashboard", "finance's page in a browser, through a proxy on loopback that signs with SigV4"
     )
@@ -94,6 +97,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.command == "dashboard":
             return dashboard(ledger, given.url, given.port, not given.no_browser)
+        if given.command in _ACCESS:
+            return _ACCESS[given.command](ledger, given)
         run = getattr(commands, given.command)
         return int(run(ledger, given))
     except StoreError as error:

@@ -12,7 +12,7 @@ from weir.ledger.store import Store
 from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
 
-_OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl"}
+_OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl", "access": "AccessTable"}
 
 
 class UsageError(CallerError):

@@ -1,0 +1,105 @@
+"""Own keys, limits and holds from the command line, on a table as the template makes it."""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.costs.__main__ import main
+from tests import log_lines as lines
+from tests.buckets import prepare_bucket
+from weir.access.api_keys import parse_authorization
+from weir.access.tenant_item import TenantLimits, Usage, begin, hold_of, key, reserve
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
+
+
+@pytest.fixture
+def table(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    prepare_bucket(moto_url, monkeypatch)
+    monkeypatch.setenv("WEIR_ACCESS_TABLE", "access")
+    client = boto3.client("dynamodb")
+    client.create_table(
+        TableName="access",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
+    return client
+
+
+def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(
+    table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "acme", "--name", "checkout", "--days", "30"]) == 0
+    text = capsys.readouterr().out.strip()
+    parsed = parse_authorization(f"Bearer {text}")
+    assert parsed is not None
+    key_id, secret = parsed
+    assert secret not in str(table.scan(TableName="access"))
+    assert main(["keys", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert key_id[:8] in shown and secret not in shown
+    assert main(["keys", "revoke", key_id]) == 0
+    (item,) = table.scan(TableName="access")["Items"]
+    assert datetime.fromisoformat(item["revoked_at"]["S"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["keys", "revoke", "nobody"], "expected the id of a key, got 'nobody'"),
+        (["keys", "revoke"], "expected a key's id"),
+        (["keys", "create"], "expected 1 to 64 usual characters, got None"),
+        (["keys", "create", "a b"], "expected 1 to 64 usual characters"),
+        (
+            ["limits", "acme", "--daily-usd", "much"],
+            "--daily-usd: expected US dollars, 0 or more, got 'much'",
+        ),
+        (["limits", "acme", "--monthly-usd", "-1"], "--monthly-usd: expected US dollars"),
+    ],
+)
+def test_what_cannot_be_done_says_what_was_expected(
+    arguments: list[str], says: str, table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_limits_are_set_and_shown(table: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["limits", "acme", "--model", "fast", "--monthly-usd", "12.5", "--requests-per-minute", "60"])
+        == 0
+    )
+    (item,) = table.scan(TableName="access")["Items"]
+    assert item["monthly_budget"] == {"N": "12500000000"} and item["models"] == {"L": [{"S": "fast"}]}
+    assert "daily_budget" not in item
+    assert main(["limits"]) == 0
+    assert re.search(r"acme", capsys.readouterr().out)
+
+
+def test_what_a_killed_request_held_is_settled_by_its_row(
+    table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    events = [
+        lines.log_event(line, f"r1-{n}", round(at.timestamp() * 1000) + n)
+        for n, line in enumerate(lines.request("r1"))
+    ]
+    ingest(lines.batch(events), Store(os.environ["WEIR_LEDGER_BUCKET"], boto3.client("s3")), "us-east-1")
+    table.update_item(TableName="access", **begin("acme", at))
+    limits = TenantLimits(monthly_budget=10**9)
+    for minute in (0,):
+        table.update_item(
+            TableName="access",
+            **reserve("acme", hold_of("r1", at), 5_000_000, limits, at, new_minute_after=minute),
+        )
+    assert main(["settle"]) == 0
+    assert capsys.readouterr().out == "1 settled\n"
+    after = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
+    assert after.holds == {} and 0 < after.month < 5_000_000
+    assert main(["settle"]) == 0
+    assert capsys.readouterr().out == "0 settled\n"
