@@ -136,8 +136,16 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_the_stack() -> N
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["LifecycleConfiguration"]["Rules"]
-    assert document["Resources"]["Bucket"]["DeletionPolicy"] == "Retain"
-    assert document["Resources"]["Bucket"]["UpdateReplacePolicy"] == "Retain"
+    # With the dead letters; but what a failed first deployment created goes with it.
+    for kept in ("Bucket", "DeadLetterQueue"):
+        assert document["Resources"][kept]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert document["Resources"][kept]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_only_what_the_cold_class_takes_is_moved_there() -> None:
+    (bucket,) = resources(load("infra/ledger.yaml"), "AWS::S3::Bucket").values()
+    moving = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "Transitions" in rule]
+    assert moving and all(int(rule["ObjectSizeGreaterThan"]) >= 128 * 1024 for rule in moving)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
