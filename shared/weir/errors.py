@@ -2,6 +2,7 @@
 
     WeirError
     ├── Problem               one request failed: what its caller is told, with the outcome (problems.py)
+    │   └── CallFailed            a call of a provider that brought no answer (providers/upstream.py)
     ├── CallerError           what was asked cannot be done as it was asked
     │   ├── FieldError            a parameter of a report (reports/params.py)
     │   ├── CursorError           a page's cursor (reports/cursors.py)
@@ -10,6 +11,7 @@
     │   ├── MonthError            a month's name (ledger/s3_keys.py)
     │   ├── CloseError            a month that cannot be closed (ledger/close.py)
     │   ├── UnknownSchema         a schema's name (schemas)
+    │   ├── NotPassed             a parameter that a model's protocol has no place for (providers/call.py)
     │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
     │   ├── UsageError            a command line (infra/costs)
     │   └── AnotherPriceBook      pricing again with other prices than the stack's (infra/costs)
@@ -18,9 +20,11 @@
     │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)
     │   ├── RoutesError           the models' file (providers/routes.py)
     │   ├── SchemaNotExpressible  a schema that a provider has no words for (providers/structured_output.py)
+    │   ├── SchemaCheckError      schemas that cannot be asked for, or hold the loop (generate/checks.py)
     │   ├── CredentialsError      the role's credentials (providers/role_credentials.py)
     │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)
     ├── DataError             bytes that came, or were stored, are not what they should be
+    │   ├── BrokenEncoding        a compressed body (providers/inflate.py)
     │   ├── BatchError            a log subscription's batch (ledger/log_subscription.py)
     │   └── BillError             a bill's file (infra/costs)
     ├── StorageError          what keeps or reads the ledger did not answer, or refused

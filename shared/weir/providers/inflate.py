@@ -7,10 +7,12 @@ deflate is read, https://www.rfc-editor.org/rfc/rfc9110#section-8.4; everything 
 import zlib
 from collections.abc import Iterator
 
+from weir.errors import DataError
+
 PIECE_BYTES = 65_536
 
 
-class BrokenEncoding(ValueError):
+class BrokenEncoding(DataError):
     """The body is not what its content-encoding says, or is encoded in a way that is not read."""
 
 
