@@ -54,11 +54,11 @@ def test_a_hundred_requests_a_day_cost_cents_a_month(model: Capacity) -> None:
     assert 30 * sum(model.day(100 / 86_400).usd.values()) < 0.5
 
 
-def test_nothing_costs_less_at_a_higher_rate(model: Capacity) -> None:
-    days = [model.day(rate) for rate in RATES]
-    for part in days[0].usd:
-        amounts = [day.usd[part] for day in days]
-        assert amounts == sorted(amounts), part
+def test_more_requests_cost_more_and_each_of_them_less(model: Capacity) -> None:
+    costs = [sum(model.day(rate).usd.values()) for rate in RATES]
+    assert costs == sorted(costs)
+    each = [cost / rate for cost, rate in zip(costs, RATES, strict=True)]
+    assert each == sorted(each, reverse=True)
 
 
 def test_each_part_that_breaks_says_where(model: Capacity) -> None:
