@@ -180,8 +180,9 @@ def check(model: type[BaseModel], text: str, *choppings: list[str]) -> str:
         assert len(violations) <= 1
         # What closes with the last piece is said by `close`: of a document the values, of a wrong text the errors.
         values = [e for e in events if isinstance(e, Value)]
-        # Whether a huge dict repeats a key is seen across batches only, and then the whole text is validated.
-        if validator.fallback != "a dict's key is repeated":
+        # That a dict repeats a key, or an object has two of a field's keys, is seen only where it is split inside, and
+        # then the whole text is validated: what was not handed out yet is handed out at the end.
+        if not validator.fallback.startswith(("a dict's key is repeated", "two keys feed the field")):
             if first is None:
                 first, verdict = values, validator.violation
             same_violation(verdict, validator.violation, text, want)
