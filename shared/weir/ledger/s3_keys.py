@@ -48,6 +48,7 @@ OLD_FACTS = "facts/v1/"
 POISON = "poison/v1/"
 DROPPED_DAYS = "dropped/v1/dt="
 ROW_DAYS = "rows/v1/dt="
+ROLLUP_DAYS = "rollups/v1/dt="
 COMPLETENESS_DAYS = "completeness/v1/dt="
 
 

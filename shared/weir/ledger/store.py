@@ -160,6 +160,11 @@ class Store:
         with _answers():
             return self._between(s3_keys.ROW_DAYS, first, last)
 
+    def rollup_objects(self, first: date, last: date) -> list[Stored]:
+        """The roll-ups of the days `first` to `last`, by key. Raises StoreError."""
+        with _answers():
+            return self._between(s3_keys.ROLLUP_DAYS, first, last)
+
     def closed(self, month: str) -> dict[str, Any] | None:
         """The document that closes a month; None while it is open. Raises StoreError."""
         return self.read_json(s3_keys.close_key(month))

@@ -12,7 +12,8 @@ import duckdb
 
 from weir.errors import CallerError
 from weir.ledger.duck import DuckError, duck_errors, open_ledger
-from weir.reports.statements import Query
+from weir.ledger.rollups import open_rollups
+from weir.reports.statements import Query, Source
 
 
 class TooBig(CallerError):
@@ -37,13 +38,14 @@ class Engine(Protocol):
 
 
 class DuckEngine:
-    """DuckDB over Parquet files; close it, or use it as a context manager."""
+    """DuckDB over files of rows, or of roll-ups; close it, or use it as a context manager."""
 
     name = "duckdb"
 
-    def __init__(self, files: Sequence[Path], **settings: Any) -> None:
+    def __init__(self, files: Sequence[Path], *, source: Source = "rows", **settings: Any) -> None:
         with duck_errors():
-            self._connection = open_ledger(files, **settings)
+            opened = open_ledger if source == "rows" else open_rollups
+            self._connection = opened(files, **settings)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement. Raises TooBig and DuckError."""

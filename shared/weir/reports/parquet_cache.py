@@ -27,6 +27,7 @@ from weir.ledger.compact import (
     no_progress,
 )
 from weir.ledger.duck import key_values
+from weir.ledger.rollups import roll_up
 from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
 
@@ -41,12 +42,13 @@ CACHE_BYTES = 350 * 1024**2  # of Lambda's /tmp, where a join, a sort and an exp
 class Opened:
     """A range's files. Nothing that had arrived by `as_of` is missing; `unreadable` names objects of facts.
 
-    `as_of` is None where there are no files.
+    `as_of` is None where there are no files. `stored` are those that were not fetched.
     """
 
     files: list[Path] = field(default_factory=list)
     as_of: datetime | None = None
     unreadable: list[str] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
 
 
 class RowFiles:
@@ -81,10 +83,12 @@ class RowFiles:
         on_progress: Progress | None = None,
         *,
         corrections_until: date | None = None,
+        fetch: bool = True,
     ) -> Opened:
         """The rows of the UTC days `first` to `last`, both included, with the corrections that were found on them.
 
-        With `corrections_until`, those as well that were found after, until that day. Raises StoreError.
+        With `corrections_until`, those as well that were found after, until that day. Without `fetch`, what is in S3 is
+        named in `stored` and stays there. Raises StoreError.
         """
         tell = on_progress or no_progress
         self._cache.mkdir(parents=True, exist_ok=True)
@@ -107,16 +111,60 @@ class RowFiles:
                 continue
             tell(f"join {day}", number, steps)
             opened.files.append(self._joined(day, objects))
+        if not fetch:
+            opened.stored, wanted = wanted, []
         with ThreadPoolExecutor(_READERS) as pool:
             for number, path in enumerate(pool.map(self._fetched, wanted), steps - len(wanted)):
                 tell(f"fetch {path.parent.name.removeprefix('dt=')}", number, steps)
                 opened.files.append(path)
         tell("rows", steps, steps)
         opened.files.sort()
-        opened.as_of = as_of if opened.files else None
+        opened.as_of = as_of if opened.files or opened.stored else None
         opened.unreadable = _names(key_values(opened.files, "unreadable"))
         self._forget(opened.files)
         return opened
+
+    def corrections(self, first: date, until: date) -> Opened:
+        """The corrections that were found on the UTC days `first` to `until`, both included. Raises StoreError."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        listed = self._store.row_objects(first, until)
+        found = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]
+        return Opened(sorted(map(self._fetched, found)))
+
+    def rollups(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
+        """The roll-ups of the UTC days `first` to `last`, both included, with the corrections found on them.
+
+        What has none, since it was joined here and now or is a correction, is rolled up here. Raises StoreError.
+        """
+        rows = self.files(first, last, on_progress, fetch=False)
+        written = {entry.key: entry for entry in self._store.rollup_objects(first, last)}
+        wanted: list[Stored] = []
+        for entry in rows.stored:
+            rollup = written.get(s3_keys.rollup_key(entry.key))
+            # Written after its rows: one that is older is of the rows before.
+            if s3_keys.shard_of(entry.key) and rollup and rollup.modified >= entry.modified:
+                wanted.append(rollup)
+            else:
+                rows.files.append(self._fetched(entry))
+        files = [self._rolled_up(path) for path in rows.files]
+        with ThreadPoolExecutor(_READERS) as pool:
+            files += pool.map(self._fetched, wanted)
+        self._forget([*files, *rows.files])
+        unreadable = _names(key_values(files, "unreadable"))
+        return Opened(sorted(files), rows.as_of if files else None, unreadable)
+
+    def _rolled_up(self, rows: Path) -> Path:
+        path = rows.with_name(f"rollup-of-{rows.name}")
+        if not path.exists():
+            part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+            try:
+                unreadable = key_values([rows], "unreadable")
+                roll_up([rows], part, {"unreadable": unreadable[0]} if unreadable else {})
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        path.touch()
+        return path
 
     def _is_too_much(self, objects: Sequence[Stored], known: Sequence[Stored]) -> bool:
         """Whether a day whose units are `known` is too big to be joined while somebody waits."""

@@ -14,7 +14,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from weir.ledger.table import COMPONENTS, PHASES
-from weir.reports.statements import Query, Values, statement
+from weir.reports.statements import Query, Source, Values, statement
 from weir.reports.time_buckets import Unit, spans
 
 UNKNOWN = (
@@ -86,9 +86,24 @@ def requested(filters: Filters, zone: ZoneInfo = _UTC) -> Values:
     }
 
 
-def sums(filters: Filters, zone: ZoneInfo, unit: Unit) -> Query:
-    """Every sum and count of the report by hour or day, with the percentiles of each."""
-    return statement("sums", {**requested(filters, zone), "unit": unit.value, "summed": SUMMED})
+def sums(filters: Filters, zone: ZoneInfo, unit: Unit, source: Source = "rows") -> Query:
+    """Every sum and count of the report by hour or day."""
+    return statement("sums", {**requested(filters, zone), "unit": unit.value, "summed": SUMMED}, source)
+
+
+def latency(filters: Filters, zone: ZoneInfo, unit: Unit) -> Query:
+    """Percentiles of each hour or day, from rows."""
+    return statement("latency", {**requested(filters, zone), "unit": unit.value})
+
+
+def steps(filters: Filters, zone: ZoneInfo, unit: Unit) -> Query:
+    """How many requests lie in each step of a histogram, by hour or day, from roll-ups."""
+    return statement("steps", {**requested(filters, zone), "unit": unit.value}, "rollups")
+
+
+def largest(filters: Filters) -> Query:
+    """What the dearest request cost, from roll-ups."""
+    return statement("largest", requested(filters), "rollups")
 
 
 def percentiles(filters: Filters) -> Query:
@@ -96,9 +111,9 @@ def percentiles(filters: Filters) -> Query:
     return statement("percentiles", requested(filters))
 
 
-def breakdowns(filters: Filters) -> Query:
+def breakdowns(filters: Filters, source: Source = "rows") -> Query:
     """The most expensive names of every breakdown, and the others together; one pass over the rows."""
-    return statement("breakdowns", {**requested(filters), "names": str(TOP_NAMES)})
+    return statement("breakdowns", {**requested(filters), "names": str(TOP_NAMES)}, source)
 
 
 def breakdown_of(dimension: int) -> str:
@@ -109,7 +124,7 @@ def breakdown_of(dimension: int) -> str:
     )
 
 
-def series(filters: Filters, zone: ZoneInfo, unit: Unit, by: str) -> Query:
+def series(filters: Filters, zone: ZoneInfo, unit: Unit, by: str, source: Source = "rows") -> Query:
     """Cost by hour or day and by name: one of `BREAKDOWNS`, or `tag:NAME`."""
     tag = by.removeprefix("tag:") if by.startswith("tag:") else None
     return statement(
@@ -121,6 +136,7 @@ def series(filters: Filters, zone: ZoneInfo, unit: Unit, by: str) -> Query:
             "tag": tag,
             "names": str(TOP_GROUPS),
         },
+        source,
     )
 
 
@@ -137,14 +153,14 @@ def distribution(filters: Filters) -> Query:
     )
 
 
-def reasons(filters: Filters) -> Query:
+def reasons(filters: Filters, source: Source = "rows") -> Query:
     """Why requests are not priced in full, and how many for each reason."""
-    return statement("reasons", requested(filters))
+    return statement("reasons", requested(filters), source)
 
 
-def hours(filters: Filters) -> Query:
+def hours(filters: Filters, source: Source = "rows") -> Query:
     """Reports that rows account for in each UTC hour, and rows; to be held against another count."""
-    return statement("hours", requested(filters))
+    return statement("hours", requested(filters), source)
 
 
 def corrections(filters: Filters, until: datetime, limit: int) -> Query:
@@ -171,14 +187,14 @@ def booked(filters: Filters, request_ids: Sequence[str]) -> Query:
     return statement("booked", {**requested(filters), "wanted": request_ids})
 
 
-def versions(filters: Filters) -> Query:
+def versions(filters: Filters, source: Source = "rows") -> Query:
     """The price books that made the rows."""
-    return statement("versions", requested(filters))
+    return statement("versions", requested(filters), source)
 
 
-def spending(filters: Filters, zone: ZoneInfo, unit: Unit) -> Query:
+def spending(filters: Filters, zone: ZoneInfo, unit: Unit, source: Source = "rows") -> Query:
     """What was spent by hour or day, and nothing else."""
-    return statement("spending", {**requested(filters, zone), "unit": unit.value})
+    return statement("spending", {**requested(filters, zone), "unit": unit.value}, source)
 
 
 def timestamp(instant: datetime) -> str:

@@ -4,6 +4,7 @@ All of it is asked of the table, in SQL (sql/), of DuckDB or of Athena by the si
 found is kept with the state of the rows that it was found in, so the same question costs nothing until a row changes.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +19,22 @@ from zoneinfo import ZoneInfo
 
 from weir.ledger import s3_keys
 from weir.ledger.compact import Progress
+from weir.ledger.duck import key_values
 from weir.ledger.facts import format_timestamp
-from weir.ledger.store import Store
+from weir.ledger.rollups import LEFT_OUT
+from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
 from weir.reports import budget as budgets
 from weir.reports import corrections as corrected
-from weir.reports import queries, report_math, row_queries
+from weir.reports import histograms, queries, report_math, row_queries
 from weir.reports.athena import AthenaEngine
 from weir.reports.cursors import CursorError, cursor_after, position_of
 from weir.reports.engine import DuckEngine, Engine, Row
-from weir.reports.parquet_cache import RowFiles
+from weir.reports.parquet_cache import Opened, RowFiles
 from weir.reports.queries import Filters
 from weir.reports.row_queries import Sort
 from weir.reports.row_view import row_json, timeline
-from weir.reports.statements import Query
+from weir.reports.statements import Query, Source
 from weir.reports.time_buckets import Unit, buckets, local_day, spans
 
 __all__ = ["CursorError", "Filters", "LedgerReader"]
@@ -39,6 +42,8 @@ __all__ = ["CursorError", "Filters", "LedgerReader"]
 _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
 _KEPT_QUERIES = 128
+_QUARTER_S = 15 * 60
+_MAX_FETCHED = 150  # objects: a look costs no more than 200 requests of S3, listings and counts included
 # How far back from today a request is looked for first, and then at a time.
 _FIRST_LOOK, _NEXT_LOOKS = timedelta(days=7), timedelta(days=31)
 _MEMORY = "2000MB"  # two thirds of finance's (template.yaml): percentiles keep what they are taken of
@@ -52,6 +57,7 @@ class _Opened:
     state: str
     as_of: datetime | None
     unreadable: int
+    source: Source = "rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +105,17 @@ class LedgerReader:
     ) -> dict[str, Any]:
         """Totals, series, breakdowns and trust of a range; `by` is component, a breakdown, or tag:NAME."""
         unit = Unit.HOUR if filters.end - filters.start <= _HOURLY else Unit.DAY
-        wanted = {
-            "sums": queries.sums(filters, zone, unit),
-            "overall": queries.percentiles(filters),
-            "names": queries.breakdowns(filters),
-            "costs": queries.distribution(filters),
-            "reasons": queries.reasons(filters),
-            "hours": queries.hours(Filters(start=filters.start, end=filters.end)),
-            "versions": queries.versions(filters),
-            "corrected": queries.corrected(filters, self._until()),
-        }
-        if by != "component":
-            wanted["groups"] = queries.series(filters, zone, unit, by)
         first, last = filters.days
-        if self._budget is not None:
-            month = self._month(filters.end, zone)
-            wanted["days"] = queries.spending(month, zone, Unit.DAY)
+        month = None if self._budget is None else self._month(filters.end, zone)
+        if month is not None:
             first, last = min(first, month.days[0]), max(last, month.days[1])
         with ThreadPoolExecutor(1) as beside:
             # Listings in S3 take their time, which DuckDB does not need Python for.
             trust = beside.submit(self._trust, filters)
-            with self._open(first, last, on_progress, corrections=True) as opened:
-                got = self._ask(opened, wanted)
+            with self._open_sums(first, last, filters, by, on_progress) as opened:
+                got = self._ask(opened, _report_queries(filters, zone, unit, by, month, opened.source))
+            months = self._corrected(filters)
+        _add_percentiles(got)
         summed = report_math.add_up(got["sums"])
         [overall] = got["overall"]
         within = spans(filters.start, filters.end, zone)
@@ -160,7 +155,7 @@ class LedgerReader:
                 "rows": summed["corrections"] or 0,
                 "total": report_math.amount(summed["total_corrected"] or Decimal(0)),
                 "is_lower_bound": bool(summed["lower_bounds_corrected"]),
-                "months": [_month_corrected(row) for row in got["corrected"]],
+                "months": months,
             },
         }
 
@@ -264,19 +259,65 @@ class LedgerReader:
         self, first: date, last: date, on_progress: Progress | None = None, *, corrections: bool = False
     ) -> Iterator[_Opened]:
         """The engine for the UTC days `first` to `last`, both included; with `corrections`, those found since."""
-        if self._athena is not None and self._athena_over_bytes > 0:
-            stored = self._store.row_objects(first, last)
-            if sum(entry.size for entry in stored) > self._athena_over_bytes:
-                state = _digest([f"{entry.key} {entry.etag}" for entry in stored])
-                as_of = max(entry.modified for entry in stored)
-                yield _Opened(self._athena.at(state), state, as_of, 0)
-                return
+        stored = self._store.row_objects(first, last)
+        if self._athena is not None and self._is_for_athena(stored):
+            state = _digest([f"{entry.key} {entry.etag}" for entry in stored])
+            as_of = max(entry.modified for entry in stored)
+            yield _Opened(self._athena.at(state), state, as_of, 0)
+            return
         with self._lock:
             until = self._now().date() + timedelta(days=1) if corrections else None
             found = self._rows.files(first, last, on_progress, corrections_until=until)
-            state = _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in found.files])
             with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
-                yield _Opened(engine, state, found.as_of, len(found.unreadable))
+                yield _Opened(engine, _state_of(found), found.as_of, len(found.unreadable))
+
+    @contextmanager
+    def _open_sums(
+        self, first: date, last: date, filters: Filters, by: str, on_progress: Progress | None
+    ) -> Iterator[_Opened]:
+        """The engine for sums over some days: over roll-ups, or over rows where roll-ups cannot tell.
+
+        A roll-up knows a quarter of an hour and no less, and leaves out tags with very many values.
+        """
+        edges = (filters.start, filters.end)
+        rollups = self._store.rollup_objects(first, last)
+        written = {entry.key for entry in rollups}
+        rows = self._store.row_objects(first, last)
+        without = [entry for entry in rows if s3_keys.rollup_key(entry.key) not in written]
+        if all(at.timestamp() % _QUARTER_S == 0 for at in edges) and not self._is_for_athena(
+            [*rollups, *without]
+        ):
+            with self._lock:
+                found = self._rows.rollups(first, last, on_progress)
+                left_out = {
+                    name for listed in key_values(found.files, LEFT_OUT) for name in json.loads(listed)
+                }
+                if not left_out & {by.removeprefix("tag:"), *(tag.partition("=")[0] for tag in filters.tags)}:
+                    with DuckEngine(
+                        found.files, source="rollups", memory=_MEMORY, spill=self._rows.spill
+                    ) as engine:
+                        state = _state_of(found)
+                        yield _Opened(engine, state, found.as_of, len(found.unreadable), "rollups")
+                        return
+        with self._open(first, last, on_progress) as opened:
+            yield opened
+
+    def _corrected(self, filters: Filters) -> list[dict[str, Any]]:
+        """What came to closed months: found in the range, or later for its requests. Corrections are few files."""
+        with self._lock:
+            found = self._rows.corrections(filters.days[0], self._now().date() + timedelta(days=1))
+            if not found.files:
+                return []
+            with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
+                opened = _Opened(engine, _state_of(found), None, 0)
+                rows = self._ask(opened, {"rows": queries.corrected(filters, self._until())})["rows"]
+        return [_month_corrected(row) for row in rows]
+
+    def _is_for_athena(self, stored: Sequence[Stored]) -> bool:
+        """Whether objects are too many, or too big, to be fetched while somebody waits, and Athena is there."""
+        if self._athena is None or self._athena_over_bytes <= 0:
+            return False
+        return len(stored) > _MAX_FETCHED or sum(entry.size for entry in stored) > self._athena_over_bytes
 
     def _ask(self, opened: _Opened, wanted: Mapping[str, Query]) -> dict[str, list[Row]]:
         """The named rows of each query: of those that are kept, or of the engine."""
@@ -364,6 +405,48 @@ def _completeness(
         ),
         "counted_until": trust.counted_until,
     }
+
+
+def _report_queries(
+    filters: Filters, zone: ZoneInfo, unit: Unit, by: str, month: Filters | None, source: Source
+) -> dict[str, Query]:
+    """What a report is made of, of rows or of roll-ups."""
+    wanted = {
+        "sums": queries.sums(filters, zone, unit, source),
+        "names": queries.breakdowns(filters, source),
+        "reasons": queries.reasons(filters, source),
+        "hours": queries.hours(Filters(start=filters.start, end=filters.end), source),
+        "versions": queries.versions(filters, source),
+    }
+    if source == "rollups":
+        wanted |= {"steps": queries.steps(filters, zone, unit), "largest": queries.largest(filters)}
+    else:
+        wanted |= {
+            "latency": queries.latency(filters, zone, unit),
+            "overall": queries.percentiles(filters),
+            "costs": queries.distribution(filters),
+        }
+    if by != "component":
+        wanted["groups"] = queries.series(filters, zone, unit, by, source)
+    if month is not None:
+        wanted["days"] = queries.spending(month, zone, Unit.DAY, source)
+    return wanted
+
+
+def _add_percentiles(got: dict[str, list[Row]]) -> None:
+    """Make what roll-ups give in histograms what rows give as percentiles."""
+    if "steps" in got:
+        [largest] = got["largest"]
+        got["overall"] = [histograms.overall(got["steps"], largest["cost_max"])]
+        got["costs"] = list(histograms.distribution(got["steps"]))
+        by_bucket = histograms.by_bucket(got["steps"])
+    else:
+        by_bucket = {row["bucket"]: row for row in got["latency"]}
+    got["sums"] = [{**row, **by_bucket.get(row["bucket"], {})} for row in got["sums"]]
+
+
+def _state_of(opened: Opened) -> str:
+    return _digest([f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in opened.files])
 
 
 def _request(rows: Sequence[Row]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 _NAME = re.compile(r"(?<![:\w]):([a-z_]+)|\{([a-z_]+)\}")
 _COMMENT = re.compile(r"\s*--[^\n]*")
 _WORD = re.compile(r"[a-z0-9_]+")
 
+type Source = Literal["rows", "rollups"]
 type Values = Mapping[str, str | Sequence[str] | None]
 
 
@@ -29,19 +31,25 @@ class Query:
     parameters: tuple[str, ...] = ()
 
 
-def statement(name: str, values: Values) -> Query:
-    """The statement sql/<name>.sql over the rows that sql/requested.sql gives, with `values` by their names."""
-    rows, asked = rendered(_text("requested"), values), rendered(_text(name), values)
+def statement(name: str, values: Values, source: Source = "rows") -> Query:
+    """The statement sql/<name>.sql over what sql/requested.sql gives, with `values` by their names."""
+    rows, asked = _requested(values, source), rendered(_text(name), values)
     # A statement that names parts of its own goes on in the same list of them.
     own = asked.text.removeprefix("WITH ")
     joint = ", " if own != asked.text else "\n"
-    return Query(f"WITH requested AS (\n{rows.text}\n){joint}{own}", rows.parameters + asked.parameters)
+    return Query(f"{rows.text}{joint}{own}", rows.parameters + asked.parameters)
 
 
 def selection(sql: str, values: Values) -> tuple[str, list[str]]:
     """A statement of the code's own over `requested`, and its parameters: for exports, which DuckDB alone writes."""
-    rows = rendered(_text("requested"), values)
-    return f"WITH requested AS (\n{rows.text}\n)\n{sql}", list(rows.parameters)
+    rows = _requested(values, "rows")
+    return f"{rows.text}\n{sql}", list(rows.parameters)
+
+
+def _requested(values: Values, source: Source) -> Query:
+    requested = rendered(_text("requested"), values)
+    text = f"WITH source AS (\n{_text(f'source_{source}')}\n), requested AS (\n{requested.text}\n)"
+    return Query(text, requested.parameters)
 
 
 def rendered(text: str, values: Values) -> Query:

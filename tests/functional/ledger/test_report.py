@@ -462,3 +462,48 @@ def test_a_setting_that_is_wrong_is_named(
     answer = client.get("/api/report")
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith(f"{variable}: expected")
+
+
+@pytest.mark.parametrize(
+    ("by", "more"),
+    [("component", {}), ("model", {"tenant": "acme"}), ("tag:feature", {"tag": "feature=search"})],
+)
+def test_roll_ups_give_what_rows_give_and_percentiles_to_one_percent(
+    client: TestClient, bucket: str, tmp_path: Path, by: str, more: dict[str, str]
+) -> None:
+    compact(Store(bucket), PriceBook.load(), date(2026, 10, 1), date(2026, 10, 29), tmp_path)
+    rolled = report(client, tz="Europe/Berlin", by=by, **more)
+    # A range that ends within a quarter of an hour is asked of the rows.
+    rows = report(client, "2026-10-20", "2026-11-01T23:00:01Z", tz="Europe/Berlin", by=by, **more)
+    exact = ("unit_economics", "waste", "breakdowns", "completeness", "corrections", "price_book")
+    assert {name: rolled[name] for name in exact} == {name: rows[name] for name in exact}
+    for found in (rolled, rows):
+        for name in ("error_p50_percent", "error_p99_percent"):
+            found["totals"]["estimates"].pop(name)
+    assert rolled["totals"] == rows["totals"]
+    assert rolled["series"]["totals"] == rows["series"]["totals"]
+    for one, other in zip(
+        rolled["series"]["points"], rows["series"]["points"][: len(rolled["series"]["points"])], strict=True
+    ):
+        for name in ("start", "requests", "total", "is_lower_bound", "groups"):
+            assert one[name] == other[name]
+    # Every request's time lies within one percent of its step's middle; interpolation between two is not repeated.
+    assert rolled["latency"]["ttft_ms"]["p50"] == pytest.approx(rows["latency"]["ttft_ms"]["p50"], rel=0.02)
+    assert rolled["latency"]["cold_start_percent"] == rows["latency"]["cold_start_percent"]
+    assert rolled["distribution"]["max"] == rows["distribution"]["max"]
+    assert sum(one["requests"] for one in rolled["distribution"]["buckets"]) == rolled["totals"]["requests"]
+
+
+def test_a_month_of_roll_ups_costs_fewer_than_200_requests_of_s3(
+    client: TestClient, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compact(Store(bucket), PriceBook.load(), date(2026, 10, 1), date(2026, 10, 31), tmp_path)
+    asked: list[str] = []
+    store = finance._store(bucket)
+    store.client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
+    assert report(client, "2026-10-01", "2026-11-01")["totals"]["requests"] > 0
+    assert 0 < len(asked) < 200
+    assert not [url for url in asked if "/rows/" in url and "rows.parquet" in url and "2026-10-2" in url]
+    asked.clear()
+    assert report(client, "2026-10-01", "2026-11-01")["totals"]["requests"] > 0
+    assert len(asked) < 60

@@ -59,6 +59,7 @@ CHANGING = Filters(
 
 def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.sums(filters, zone, Unit.DAY)
+    yield queries.latency(filters, zone, Unit.DAY)
     yield queries.percentiles(filters)
     yield queries.breakdowns(filters)
     for dimension in (*BREAKDOWNS, "tag:team"):
@@ -239,7 +240,8 @@ def test_a_correction_is_money_and_no_request() -> None:
     [sums] = week(rows)(queries.sums(RANGE, ZoneInfo("UTC"), Unit.DAY))
     assert (sums["requests"], sums["total"], sums["billed_ms"]) == (1, Decimal("0.0008"), 107)
     assert (sums["corrections"], sums["total_corrected"]) == (1, Decimal("-0.0002"))
-    assert (sums["output_tokens"], sums["ttft_ms_p95"]) == (6, 400.0)
+    [latency] = week(rows)(queries.latency(RANGE, ZoneInfo("UTC"), Unit.DAY))
+    assert (sums["output_tokens"], latency["ttft_ms_p95"]) == (6, 400.0)
     [overall] = week(rows)(queries.percentiles(RANGE))
     assert (overall["ttft_ms_p99"], overall["cost_max"]) == (400.0, Decimal("0.001"))
     assert sum(row["requests"] for row in week(rows)(queries.distribution(RANGE))) == 1
@@ -255,10 +257,11 @@ def test_what_no_row_knows_is_unknown_and_not_nothing() -> None:
         "cost_logs",
         "phase_waiting",
         "output_tokens",
-        "ttft_ms_p50",
         "saved_total",
     ):
         assert sums[name] is None
+    [latency] = week([ONE])(queries.latency(RANGE, ZoneInfo("UTC"), Unit.DAY))
+    assert latency["ttft_ms_p50"] is None
     assert (sums["total_failed"], sums["total_without_outcome"]) == (None, Decimal("0.001"))
 
 

@@ -4,9 +4,9 @@ WITH grouped AS (
   SELECT
     grouping(outcome_name, model_name, tenant_name, feature_name, function_name) AS dimension,
     coalesce(outcome_name, model_name, tenant_name, feature_name, function_name) AS name,
-    count(*) FILTER (WHERE is_request) AS requests,
+    sum(requests) AS requests,
     sum(total) AS total,
-    count(*) FILTER (WHERE is_lower_bound) AS lower_bounds
+    sum(CASE WHEN is_lower_bound THEN entries ELSE 0 END) AS lower_bounds
   FROM requested
   GROUP BY GROUPING SETS ((outcome_name), (model_name), (tenant_name), (feature_name), (function_name))
 ), ranked AS (

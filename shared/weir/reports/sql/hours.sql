@@ -2,7 +2,7 @@
 -- A correction lies in the hour in which it was found, not in that of its report.
 SELECT
   date_trunc('hour', at_utc) AS hour,
-  count(*) FILTER (WHERE is_request) AS requests,
+  sum(requests) AS requests,
   sum(billed_invocations) FILTER (WHERE is_request) AS reports
 FROM requested
 GROUP BY 1

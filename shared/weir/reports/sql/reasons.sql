@@ -1,7 +1,7 @@
 -- Why requests are not priced in full, and how many for each reason.
 -- Grouped before they are taken apart: there are few combinations, and many rows.
 WITH combined AS (
-  SELECT unpriced, count(*) AS requests
+  SELECT unpriced, sum(requests) AS requests
   FROM requested
   WHERE is_request AND is_lower_bound
   GROUP BY unpriced

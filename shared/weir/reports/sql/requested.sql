@@ -1,5 +1,6 @@
 -- The rows that a reader asks for: of a range, as the filters let them through, with the time on the reader's clock and
--- the names by which rows are grouped. Every other statement reads FROM requested.
+-- the names by which rows are grouped. Every other statement reads FROM requested. `source` is that of source_rows.sql
+-- or of source_rollups.sql, which have the same columns as far as sums need them.
 --
 -- :name is a value that the reader chose, {name} a column of the table. A line whose value or column is not given is
 -- left out; one that is given several stands once for each.
@@ -27,7 +28,7 @@ FROM (
     element_at(unpriced, 1) IS NOT NULL AND (entry = 'request' OR total >= 0) AS is_lower_bound
   FROM (
     SELECT *, coalesce(model_returned, model) AS model_known, tenant AS tenant_known
-    FROM ledger
+    FROM source
     WHERE dt BETWEEN :first_day AND :last_day
       AND at_utc >= CAST(:start AS timestamp(3))
       AND at_utc < CAST(:end AS timestamp(3))

@@ -1,7 +1,7 @@
 -- Cost by hour or day and by name: the most expensive names of the range, and the others together.
 WITH grouped AS (
   SELECT bucket, {dimension} AS name, sum(total) AS total,
-    count(*) FILTER (WHERE is_request) AS requests, count(*) FILTER (WHERE is_lower_bound) AS lower_bounds
+    sum(requests) AS requests, sum(CASE WHEN is_lower_bound THEN entries ELSE 0 END) AS lower_bounds
   FROM requested
   GROUP BY 1, 2
 ), summed AS (
