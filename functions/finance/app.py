@@ -68,7 +68,7 @@ FROM = "A day of the zone, or an instant with its own; default: the seven days b
 TO = "The day or instant after the range; default: tomorrow, so that today is in it."
 OUTCOME = "How it ended; `unknown` finds rows without an outcome."
 MODEL = "As requested or as returned; `(unknown)` finds none."
-TENANT = "The tenant, else the tag `tenant`; or `(unknown)`."
+TENANT = "Whose request it was, by identity; `(unknown)` finds those of nobody known."
 FUNCTION = "The Lambda function's name; or `(unknown)`."
 TAG = "`name=value`, or `name` for any value; all must hold."
 _RUNNING: dict[int | str, dict[str, Any]] = {

@@ -147,7 +147,7 @@ async def _accounted(
 
 
 def _priced(row: Mapping[str, Any]) -> list[Check]:
-    error, cost = estimate_error(row), row["cost"]
+    error, cost = estimate_error(dict(row)), row["cost"]
     unpriced = ", ".join(cost["unpriced"]) or "nothing"
     return [
         Check("ledger outcome", "ok", row["outcome"], row["outcome"] == "ok"),

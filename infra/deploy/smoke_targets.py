@@ -138,7 +138,7 @@ class OnLaptop:
 
     def _samples(self, function: str) -> list[Sample]:
         """A function's metrics: its own, and what Lambda would count of its reports."""
-        found = []
+        found: list[Sample] = []
         for event in self._aws.log_events(function):
             line: dict[str, Any] = event.record or {}
             found += samples_of(line)
