@@ -55,7 +55,7 @@ def month_of_rows(folder: Path, count: int, joined: int = JOINED) -> list[Path]:
     folder.mkdir(parents=True)
     source = made_ledger(folder / "source", joined)
     each, files = count // DAYS + 1, []
-    with open_ledger(source) as connection:
+    with open_ledger(source, writes=[folder]) as connection:
         connection.execute("CREATE TABLE joined AS SELECT *, row_number() OVER () - 1 AS place FROM ledger")
         for day in range(DAYS):
             of_day = (MONTH + timedelta(days=day)).date()

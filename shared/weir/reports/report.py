@@ -43,6 +43,9 @@ _HOURLY = timedelta(hours=72)  # longer ranges are drawn by day
 _ALL_HOURS = timedelta(days=35)  # longer ranges list only the hours that miss something
 _KEPT_QUERIES = 128
 _QUARTER_S = 15 * 60
+_ROLLED_UP_HERE_BYTES = (
+    4 * 1024**2
+)  # of rows that have no roll-up: more are read as they are, which is quicker once
 _MAX_FETCHED = 150  # objects: a look costs no more than 200 requests of S3, listings and counts included
 # How far back from today a request is looked for first, and then at a time.
 _FIRST_LOOK, _NEXT_LOOKS = timedelta(days=7), timedelta(days=31)
@@ -284,8 +287,10 @@ class LedgerReader:
         written = {entry.key for entry in rollups}
         rows = self._store.row_objects(first, last)
         without = [entry for entry in rows if s3_keys.rollup_key(entry.key) not in written]
-        if all(at.timestamp() % _QUARTER_S == 0 for at in edges) and not self._is_for_athena(
-            [*rollups, *without]
+        if (
+            all(at.timestamp() % _QUARTER_S == 0 for at in edges)
+            and sum(entry.size for entry in without) <= _ROLLED_UP_HERE_BYTES
+            and not self._is_for_athena([*rollups, *without])
         ):
             with self._lock:
                 found = self._rows.rollups(first, last, on_progress)
