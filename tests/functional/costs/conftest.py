@@ -39,7 +39,7 @@ def bucket(empty: str) -> str:
     name = empty
     book(name, "r1", tags={"team": "search"})
     book(name, "r2", tags={"team": "=HYPERLINK(1)"}, outcome="invalid_output", http_status=200)
-    book(name, "r3", billed_ms=4000, tags={"team": "search"}, tenant="acme")
+    book(name, "r3", billed_ms=4000, tags={"team": "search", "tenant": "acme"}, tenant="acme")
     book(name, "r0", days_before=1)
     return name
 

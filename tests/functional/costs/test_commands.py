@@ -216,8 +216,8 @@ def test_a_month_is_closed_once_and_can_be_verified(bucket: str, costs: Costs) -
     ]
     code, out, _ = costs("close", "2026-10", "--verify")
     assert (code, json.loads(out)["holds"]) == (0, True)
-    [day] = json.loads(closed)["days"].values()
-    boto3.client("s3").put_object(Bucket=bucket, Key=day["key"], Body=b"forged")
+    [unit] = json.loads(closed)["units"]
+    boto3.client("s3").put_object(Bucket=bucket, Key=unit["key"], Body=b"forged")
     code, out, _ = costs("close", "2026-10", "--verify")
     assert (code, json.loads(out)["holds"]) == (1, False)
 
