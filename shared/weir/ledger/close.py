@@ -34,7 +34,15 @@ from weir.ledger.compact import (
     no_progress,
 )
 from weir.ledger.corrections import corrections_sql, shard_condition, summed
-from weir.ledger.duck import connect, key_values, parquet, write_query, write_rows
+from weir.ledger.duck import (
+    DuckError,
+    connect,
+    duck_errors,
+    key_values,
+    parquet,
+    write_query,
+    write_rows,
+)
 from weir.ledger.facts import format_timestamp
 from weir.ledger.row_hash import HASH, STATES, TOTALS, add_totals, describe_rows, rows_hash
 from weir.ledger.store import Store, Stored
@@ -398,7 +406,11 @@ def _problem(
     if entry.etag == member["etag"] and not rows_too:
         return None
     store.download(key, path)
-    actual = rows_hash(path) if HASH in member else _sha256(path)
+    try:
+        with duck_errors():
+            actual = rows_hash(path) if HASH in member else _sha256(path)
+    except DuckError:
+        return f"{key}: expected {wanted}, got a file that holds no rows"
     return None if actual == wanted else f"{key}: expected {wanted}, got {actual}"
 
 
