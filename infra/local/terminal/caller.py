@@ -45,7 +45,7 @@ async def generate(
     """Send `body` and yield the events of the answer as they arrive, while `generation` is filled in.
 
     Raises:
-        httpx.HTTPError: the door cannot be reached, or the connection broke.
+        httpx.HTTPError: the endpoint cannot be reached, or the connection broke.
     """
     started_s = time.perf_counter()
 

@@ -36,7 +36,12 @@ async def sdk(
     monkeypatch: pytest.MonkeyPatch, api_key: str = KEY
 ) -> AsyncIterator[tuple[AsyncOpenAI, Provider]]:
     monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)
-    settings = {"WEIR_ACCESS_TABLE": "access", "WEIR_PRICE_OVERRIDES": PRICES}
+    settings = {
+        "WEIR_ACCESS_TABLE": "access",
+        "WEIR_PRICE_OVERRIDES": PRICES,
+        # No cold start is billed to the first request: this process is as old as the tests before it.
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+    }
     async with (
         provider(completion("Hello")) as asked,
         door(asked.base_url, monkeypatch, **settings) as opened,
