@@ -144,7 +144,7 @@ async def test_after_a_gateways_time_out_the_usage_is_unknown_and_no_zero(
 ) -> None:
     await ask("nginx-504-html", monkeypatch)
     [attempt] = facts(capsys.readouterr().out)[-1]["attempts"]
-    assert attempt["usage"]["output_tokens"] is None and attempt["maybe_served"]
+    assert attempt["usage"].get("output_tokens") is None and attempt["maybe_served"]
 
 
 @pytest.mark.parametrize(
