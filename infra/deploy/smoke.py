@@ -8,9 +8,8 @@ made says why, and is no success. It is the first thing that an owner runs on AW
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 from pydantic import ValidationError
@@ -18,6 +17,8 @@ from pydantic import ValidationError
 from infra.local.terminal.account import estimate_error
 from infra.local.terminal.caller import Generation, generate
 from weir.schemas.blog_post import BlogPost
+
+from .smoke_targets import Target, expectations, target_of
 
 BODY = {"prompt": "Write a blog post about repairing old bicycles.", "schema": "blog_post"}
 # A stream that somebody held back arrives at once, at the end.
@@ -33,28 +34,6 @@ class Check:
     expected: str
     got: str
     ok: bool | None
-
-
-class Target(Protocol):
-    """A running stack."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def generate_url(self) -> str: ...
-    @property
-    def finance_url(self) -> str: ...
-    @property
-    def auth(self) -> httpx.Auth | None:
-        """Signs; None where nobody checks signatures."""
-
-    @property
-    def row_timeout_s(self) -> float: ...
-    async def alarms(self) -> Mapping[str, str]:
-        """State by the template's name."""
-
-    async def schedules(self) -> Mapping[str, str]:
-        """Expression, or what is wrong with it, by the template's name."""
 
 
 async def checks(
@@ -217,11 +196,9 @@ def table(title: str, found: list[Check]) -> list[str]:
 
 def smoke(stage: str) -> int:
     """Print the table for a stage of samconfig.toml, or `local`; 1 if anything differs."""
-    from .smoke_targets import expectations, target_of
 
     async def run() -> list[Check]:
-        opened: AbstractAsyncContextManager[Target] = target_of(stage)
-        async with opened as target:
+        async with target_of(stage) as target:
             found = await checks(target, *expectations())
             print("\n".join(table(target.name, found)))
             return found

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from botocore.auth import SigV4Auth
@@ -20,9 +20,30 @@ from infra.local.stack import LocalAws, LocalAwsConfig
 
 from .aws import Aws, AwsRefused
 from .settings import ROOT, Settings
-from .smoke import Target
 
 LOCAL = "local"
+
+
+class Target(Protocol):
+    """A running stack."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def generate_url(self) -> str: ...
+    @property
+    def finance_url(self) -> str: ...
+    @property
+    def auth(self) -> httpx.Auth | None:
+        """Signs; None where nobody checks signatures."""
+
+    @property
+    def row_timeout_s(self) -> float: ...
+    async def alarms(self) -> Mapping[str, str]:
+        """State by the template's name."""
+
+    async def schedules(self) -> Mapping[str, str]:
+        """Expression, or what is wrong with it, by the template's name."""
 
 
 class SigV4(httpx.Auth):

@@ -19,7 +19,7 @@
     │   ├── SettingsError         an environment variable (generate/settings.py)
     │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)
     │   ├── RoutesError           the models' file (providers/routes.py)
-    │   ├── SchemaNotExpressible  a schema that a provider has no words for (providers/structured_output.py)
+    │   ├── SchemaNotExpressible  a schema that a provider has no words for (providers/profiles.py)
     │   ├── SchemaCheckError      schemas that cannot be asked for, or hold the loop (generate/checks.py)
     │   ├── CredentialsError      the role's credentials (providers/role_credentials.py)
     │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)

@@ -82,5 +82,7 @@ async def test_an_export_is_a_job_of_the_ledger_whose_file_has_an_address() -> N
 
 async def test_what_is_no_task_is_refused_by_name() -> None:
     async with booked(0) as (aws, _):
-        with pytest.raises(AssertionError, match="expected a task of compact, compact_unit, reconcile_completeness"):
+        with pytest.raises(
+            AssertionError, match="expected a task of compact, compact_unit, reconcile_completeness"
+        ):
             await asyncio.to_thread(task, aws, {"task": "delete"})

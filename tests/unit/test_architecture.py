@@ -63,17 +63,29 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> Iterator[str]:
+def imported(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Each import of a file, wherever it stands: the module, and what is taken out of it."""
     package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             parent = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*parent, *([node.module] if node.module else [])])
-            yield module
-            # `from weir import outcomes` names a module, too.
-            yield from (f"{module}.{alias.name}" for alias in node.names if module in ("weir", "importlib"))
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for module, name in imported(path):
+        yield module
+        if name and module in ("weir", "importlib"):  # `from weir import outcomes` names a module, too
+            yield f"{module}.{name}"
+
+
+def module_imports(path: Path, names: set[str]) -> set[str]:
+    """Those of `names` that a module imports, whole or something out of them."""
+    inner = ((module, f"{module}.{name}") for module, name in imported(path))
+    return {whole if whole in names else module for module, whole in inner} & names
 
 
 def acts(path: Path) -> set[str]:
@@ -128,6 +140,42 @@ def test_rooms_are_at_most_eight_and_in_no_circle() -> None:
     for room, below in MAY_IMPORT.items():  # the table stands from the ground up
         assert below <= done, f"{room} may import {sorted(below - done)}, which stand above it"
         done.add(room)
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle, in its order; none where there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return way[way.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(arrows[name]):
+            if found := walk(other, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := walk(name, []))), [])
+
+
+def test_no_two_modules_import_each_other_by_any_way() -> None:
+    """Late imports and those for types count: each half of a circle can be read only with the other."""
+    paths = {name_of(path): path for path in [*modules(), *(ROOT / "infra").rglob("*.py")]}
+    arrows = {}
+    for name, path in paths.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        # A package's __init__ is no module of its own to those inside it.
+        arrows[name] = {other for other in module_imports(path, set(paths)) if other not in (name, package)}
+    assert sum(map(len, arrows.values())) > len(arrows), "expected more imports than modules"
+    assert circle(arrows) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}
+    assert circle(arrows) == ["b", "c"]
+    assert circle(arrows | {"c": {"d"}}) == []
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pydantic_streaming import hazards_of
 from weir.errors import ConfigurationError
 from weir.generate.documents import Documents
+from weir.providers.profiles import SchemaNotExpressible
 from weir.providers.routes import Route
-from weir.providers.structured_output import Mode, SchemaNotExpressible
+from weir.providers.structured_output import Mode
 from weir.schemas import checked_schemas, load_schema, schema_names
 
 

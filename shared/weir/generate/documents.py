@@ -3,11 +3,11 @@
 from functools import cache, partial
 from typing import Any
 
+from weir.providers.profiles import SchemaNotExpressible
 from weir.providers.routes import Route
 from weir.providers.structured_output import (
     MODES,
     Mode,
-    SchemaNotExpressible,
     StructuredOutput,
     structured_output,
 )

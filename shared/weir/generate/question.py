@@ -5,38 +5,94 @@ table. A violation under `retry` puts a second question. Each call is an attempt
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
 
 from pydantic import BaseModel
 
 from pydantic_streaming import InvalidDocument
 from weir.generate import events
 from weir.generate.attempt import Asked, Attempt
-from weir.generate.documents import document_schema, root_of
-from weir.generate.policy import next_step
+from weir.generate.documents import Documents, document_schema, root_of
+from weir.generate.policy import Cooldown, Policy, next_step
+from weir.generate.request_record import RequestRecord
 from weir.generate.requests import GenerationRequest, invalid_fields
-from weir.generate.result import Verdict
+from weir.generate.result import Response, Verdict
 from weir.generate.retry import Retry, plan_retry
 from weir.generate.token_timer import TokenTimer
-from weir.generate.validator_process import close
+from weir.generate.validator_process import ValidatorProcess, close
 from weir.outcomes import Outcome
 from weir.pricing.usage import NOTHING_BOUGHT
 from weir.problems import Problem
 from weir.providers.call import ModelCall, NotPassed, ProviderRequest
 from weir.providers.events import Failed
 from weir.providers.protocols import build_request, make_decoder
-from weir.providers.routes import Route
-from weir.providers.upstream import CallFailed, UpstreamResponse
+from weir.providers.routes import Route, Routes
+from weir.providers.upstream import CallFailed, Upstream, UpstreamResponse
 from weir.schemas import load_schema
 
-if TYPE_CHECKING:
-    from weir.generate.service import Run
+
+class Means(Protocol):
+    """What the requests of a process share, as far as a question needs it."""
+
+    @property
+    def upstream(self) -> Upstream: ...
+    @property
+    def validator_process(self) -> ValidatorProcess: ...
+    @property
+    def routes(self) -> Routes: ...
+    @property
+    def documents(self) -> Documents: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def cooldown(self) -> Cooldown: ...
+    @property
+    def jitter(self) -> Callable[[], float]: ...
+    @property
+    def monotonic_ns(self) -> Callable[[], int]: ...
+    @property
+    def utc_now(self) -> Callable[[], datetime]: ...
+
+
+class Run(Protocol):
+    """The request that a question belongs to: its means, its record, its caller."""
+
+    @property
+    def generate(self) -> Means: ...
+    @property
+    def response(self) -> Response: ...
+    @property
+    def record(self) -> RequestRecord: ...
+    @property
+    def ends_ns(self) -> int:
+        """When its time is up, by the monotonic clock."""
+
+    @property
+    def terminated(self) -> list[UpstreamResponse]:
+        """Responses to be drained when the caller has the last byte."""
+
+    async def reserve(self, request: GenerationRequest, route: Route) -> None:
+        """Set aside what it may cost. Raises Problem where that is more than there is."""
+
+    def capped(self, cap: int) -> int:
+        """The most output tokens that it may buy at once."""
+
+    async def open(self) -> None:
+        """Let the caller have its status. Raises Problem where nobody is there."""
+
+    async def send(self, data: bytes) -> None:
+        """Send the bytes of whole events. Raises Problem: nobody is there, or too much."""
+
+    def failure(self, error: Exception) -> None:
+        """Log an error of our own."""
 
 
 class Question:
     """What a request asks, and its attempts; `run` is the request that it belongs to."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: Run) -> None:
         self._run = run
 
     async def run(self, request: GenerationRequest) -> Verdict:

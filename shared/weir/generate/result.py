@@ -5,9 +5,10 @@ or by silence. Whatever it was becomes a `Verdict` where it is first known, and 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from pydantic_streaming import Document, Value, Violation
+from weir.generate.events import Wire
 from weir.outcomes import Outcome
 from weir.problems import Problem
 
@@ -60,3 +61,29 @@ class Result(NamedTuple):
 
 def _violation_json(item: Violation) -> dict[str, Any]:
     return {"path": item.path, "loc": list(item.loc), "type": item.type, "message": item.message}
+
+
+class Response(Protocol):
+    """The way back to whoever asked; `streams` tells whether it carries events, or only the result.
+
+    `wire` writes events as this caller reads them.
+    """
+
+    streams: bool
+    wire: Wire
+
+    async def open(self) -> None:
+        """Send status 200 and the headers, if that has not been done; from now on errors are events."""
+
+    async def send(self, data: bytes) -> None:
+        """Send the bytes of whole events; returns when the transport takes more.
+
+        Raises:
+            OSError: nobody is there to take them, as ASGI servers report it.
+        """
+
+    def encode(self, result: Result) -> bytes:
+        """The last bytes: a final event, or the one object."""
+
+    async def finish(self, result: Result, data: bytes) -> None:
+        """Send them; before `open`, with the status that the result has."""

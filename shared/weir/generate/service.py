@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from random import random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from weir.errors import ConfigurationError
 from weir.generate.documents import Documents
-from weir.generate.events import Wire
 from weir.generate.loop_gap import LoopGap
 from weir.generate.policy import Cooldown, Policy
 from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.requests import GenerationRequest
-from weir.generate.result import Result, Verdict
+from weir.generate.result import Response, Result, Verdict
 from weir.generate.telemetry import Telemetry
 from weir.generate.usage_estimator import UsageEstimator
 from weir.generate.validator_process import ValidatorProcess
@@ -38,32 +37,6 @@ from weir.providers.upstream import Upstream, UpstreamResponse
 if TYPE_CHECKING:
     from weir.generate.gate import Admitted, Gate
     from weir.pricing.price_book import PriceBook
-
-
-class Response(Protocol):
-    """The way back to whoever asked; `streams` tells whether it carries events, or only the result.
-
-    `wire` writes events as this caller reads them.
-    """
-
-    streams: bool
-    wire: Wire
-
-    async def open(self) -> None:
-        """Send status 200 and the headers, if that has not been done; from now on errors are events."""
-
-    async def send(self, data: bytes) -> None:
-        """Send the bytes of whole events; returns when the transport takes more.
-
-        Raises:
-            OSError: nobody is there to take them, as ASGI servers report it.
-        """
-
-    def encode(self, result: Result) -> bytes:
-        """The last bytes: a final event, or the one object."""
-
-    async def finish(self, result: Result, data: bytes) -> None:
-        """Send them; before `open`, with the status that the result has."""
 
 
 @dataclass(slots=True)

@@ -7,10 +7,21 @@ of which nothing is known but that it speaks Chat Completions.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from weir.errors import ConfigurationError
+
 type Protocol = Literal["chat_completions", "responses", "anthropic", "converse", "gemini"]
 type Cancel = Literal["stops", "runs_on", "unknown"]
 type KeyHeader = Literal["authorization", "api-key", "x-api-key", "x-goog-api-key"]
 type Images = Literal["url_and_data", "data", "none"]
+
+
+class SchemaNotExpressible(ConfigurationError):
+    """A provider's subset has no schema for a field; `field` is its JSON Pointer into the schema's properties."""
+
+    def __init__(self, field: str, dialect: str, expected: str) -> None:
+        super().__init__(f"{field or 'the root'}: {dialect} takes {expected}")
+        self.field = field
+        self.expected = expected
 
 
 class Profile(NamedTuple):

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from weir.providers.structured_output import SchemaNotExpressible
+from weir.providers.profiles import SchemaNotExpressible
 
 type Schema = dict[str, Any]
 

@@ -8,23 +8,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from weir.errors import ConfigurationError
-from weir.providers.profiles import Profile
+from weir.providers.profiles import Profile, SchemaNotExpressible
 
 type Mode = Literal["native", "tool", "json"]
 MODES: tuple[Mode, ...] = ("native", "tool", "json")
 # Dialects in which every property is required, so that null may stand for what is absent; and those of no strict mode.
 _NULL_IS_ABSENT = {"openai"}
 _LOOSE = {"any", "tool"}
-
-
-class SchemaNotExpressible(ConfigurationError):
-    """A provider's subset has no schema for a field; `field` is its JSON Pointer into the schema's properties."""
-
-    def __init__(self, field: str, dialect: str, expected: str) -> None:
-        super().__init__(f"{field or 'the root'}: {dialect} takes {expected}")
-        self.field = field
-        self.expected = expected
 
 
 class StructuredOutput(NamedTuple):

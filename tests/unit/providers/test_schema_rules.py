@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, c
 from infra.local.simulator.schema_subsets import objections, walk
 from tests.fuzz.documents import document
 from tests.fuzz.models import model as generated_model
-from weir.providers.profiles import PROFILES
+from weir.providers.profiles import PROFILES, SchemaNotExpressible
 from weir.providers.schema_rules import DIALECTS, adapt_schema
-from weir.providers.structured_output import SchemaNotExpressible, structured_output
+from weir.providers.structured_output import structured_output
 
 SUBSETS = ("openai", "anthropic", "bedrock", "gemini")
 
