@@ -137,12 +137,12 @@ async def test_the_runtime_clients_first_example_streams_where_nothing_but_its_w
 def test_an_older_pydantic_is_refused_at_import(wheels: dict[str, Path], tmp_path: Path) -> None:
     python = empty_environment(tmp_path / "empty", wheels["pydantic_streaming"])
     older = (
-        "import pydantic; pydantic.VERSION = '2.12.9'\n"
+        "import pydantic; pydantic.VERSION = '2.13.1'\n"
         "try: import pydantic_streaming\n"
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([str(python), "-I", "-c", older], capture_output=True, text=True, check=True)
-    assert done.stdout == "pydantic_streaming: expected pydantic >= 2.13, got 2.12.9\n"
+    assert done.stdout == "pydantic_streaming: expected pydantic >= 2.13.2, got 2.13.1\n"
 
 
 @pytest.mark.parametrize("name", PARTS)

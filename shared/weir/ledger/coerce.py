@@ -79,4 +79,5 @@ def money(value: object) -> Decimal | None:
 
 def usage_of(value: object) -> Usage:
     """A fact's `usage`."""
-    return usage_from_json(mapping(value))
+    members = mapping(value)
+    return usage_from_json({**members, "service_tier": text(members.get("service_tier"))})

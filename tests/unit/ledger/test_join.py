@@ -10,6 +10,7 @@ import pytest
 
 from tests import log_lines as lines
 from tests.made_ledger import row_as_json
+from weir.ledger.coerce import usage_of
 from weir.ledger.duck import write_rows
 from weir.ledger.join import distinct, join
 from weir.ledger.log_records import RawRecord
@@ -404,3 +405,7 @@ def test_a_record_from_a_batch_and_the_same_one_from_the_store_are_ordered_alike
     rows = [row_as_json(joined) for joined in join([a, b], BOOK)]
     assert [row_as_json(joined) for joined in join([b, stored], BOOK)] == rows
     assert [row_as_json(joined) for joined in join([stored, b, a], BOOK)] == rows
+
+
+def test_half_a_character_in_a_tier_that_a_provider_names_does_not_reach_the_files() -> None:
+    assert usage_of({"input_tokens": 1, "service_tier": "a\ud800"}).service_tier == "a?"

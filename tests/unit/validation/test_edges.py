@@ -114,6 +114,21 @@ def same(model: type[BaseModel], text: str) -> None:
             assert b"".join(got.json_parts()) == want.model_dump_json(by_alias=True).encode()
 
 
+class NamedApart(BaseModel):
+    n: int = Field(alias="N")
+
+
+@pytest.mark.parametrize("extra", ["ignore", "forbid", "allow"])
+@pytest.mark.parametrize("text", ['{"N":1,"n":2}', '{"n":2,"N":1}', '{"N":1,"n":"x"}', '{"n":2}'])
+def test_a_key_that_is_a_fields_name_and_not_its_alias_is_what_pydantic_takes_it_for(
+    extra: Literal["ignore", "forbid", "allow"], text: str
+) -> None:
+    """Pydantic 2.13 takes no notice of it in JSON; 2.14 counts it as extra."""
+    model = type("Model", (NamedApart,), {"model_config": ConfigDict(extra=extra)})
+    same(model, text)
+    assert violation(model, '{"N":1,"n":2}') is None
+
+
 @pytest.mark.parametrize("model", [Loose, Kept])
 def test_a_repeated_unknown_key_is_no_violation(model: type[BaseModel]) -> None:
     text = '{"x":1,"n":2,"x":{"y":[3]}}'

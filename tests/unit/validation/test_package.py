@@ -44,6 +44,6 @@ def test_the_oldest_pydantic_that_is_asked_for_is_the_one_that_is_tested() -> No
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]
     [asked] = project["dependencies"]
     root = FOLDER.parents[1]
-    assert asked == "pydantic>=2.13,<2.15"
-    assert "\npydantic==2.13.0\n" in (root / "tests/peers/oldest-pydantic.in").read_text()
+    assert asked == "pydantic>=2.13.2,<2.15"
+    assert "\npydantic==2.13.2\n" in (root / "tests/peers/oldest-pydantic.in").read_text()
     assert pydantic.VERSION.startswith(("2.13.", "2.14."))
