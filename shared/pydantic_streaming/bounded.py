@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticKnownError, SchemaValidator
 
-from pydantic_streaming.core_schema import DATA, OWN_SCOPE, Schema, fields_of
+from pydantic_streaming.core_schema import DATA, OWN_SCOPE, Schema, fields_of, overrides_validation
 from pydantic_streaming.reasons import reads_other_fields
 
 __all__ = ["MAX_ERRORS", "bounded", "may_hold_many"]
@@ -33,7 +33,7 @@ _unknown: ContextVar[list[None]] = ContextVar("unknown")
 
 def may_hold_many(model: type[BaseModel], text: str | bytes) -> bool:
     """Whether `text` may hold more errors than are made: each needs a value, and each value but one a comma."""
-    if model.model_validate_json.__func__ is not BaseModel.model_validate_json.__func__:  # type: ignore[attr-defined]
+    if overrides_validation(model):
         return False
     comma: Any = b"," if isinstance(text, bytes) else ","
     return (text.count(comma) + 1) * _errors_a_value(model) > MAX_ERRORS

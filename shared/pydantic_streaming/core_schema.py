@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import SchemaSerializer, SchemaValidator
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "holds_objects",
     "is_object",
     "named",
+    "overrides_validation",
     "parts_of",
     "shape_of",
     "text_keys",
@@ -137,6 +139,14 @@ def fields_of(core: Schema) -> Mapping[str, Schema] | None:
             return {field["name"]: field for field in inner["fields"]}
         case _:
             return None
+
+
+def overrides_validation(model: type[BaseModel]) -> bool:
+    """Whether the model has a `model_validate_json` of its own, of which its core schema says nothing."""
+    # Bound methods are made anew at each access; the function under them is not.
+    own: Any = model.model_validate_json
+    base: Any = BaseModel.model_validate_json
+    return own.__func__ is not base.__func__
 
 
 def extra_of(core: Schema) -> str:

@@ -30,6 +30,7 @@ from pydantic_streaming.core_schema import (
     holds_objects,
     is_object,
     named,
+    overrides_validation,
     shape_of,
     text_keys,
     wrapped,
@@ -416,8 +417,7 @@ def plan_for(model: type[BaseModel]) -> Plan:
     """
     check_model(model)
     allow_nan = model.model_config.get("allow_inf_nan") is True
-    # Bound methods are made anew at each access; the function under them is not. (mypy takes them for plain functions.)
-    if model.model_validate_json.__func__ is not BaseModel.model_validate_json.__func__:  # type: ignore[attr-defined]
+    if overrides_validation(model):
         return Plan(model, None, ("model_validate_json is overridden",), allow_nan)
     if model.model_dump_json is not BaseModel.model_dump_json:
         return Plan(model, None, ("model_dump_json is overridden",), allow_nan)

@@ -8,8 +8,8 @@ so.
 
 import random
 import re
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as op  # type: ignore[attr-defined]  # not public, see above
+from re import _parser  # type: ignore[attr-defined]  # not public, see above
 from typing import Any
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -138,12 +138,12 @@ class Admission:
         now, place = self._utc_now(), (kind, name)
         known = self._kept.get(place)
         if known is not None and now - known[0] < KEPT:
-            return known[1]  # type: ignore[no-any-return]
+            return known[1]  # type: ignore[no-any-return]  # the kind tells the type
         try:
             item = await self._table.get({"pk": {"S": f"{kind}#{name}"}, "sk": {"S": kind}})
         except AccessStoreError:
             if known is not None:
-                return known[1]  # type: ignore[no-any-return]
+                return known[1]  # type: ignore[no-any-return]  # the kind tells the type
             raise
         value = None if item is None else read(item)
         if len(self._kept) >= MAX_KEPT:

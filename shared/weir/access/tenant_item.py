@@ -197,7 +197,7 @@ class Usage:
         ):
             if limit is not None and (limit == 0 or (self.minute == minute and used >= limit)):
                 detail = f"{reason} a minute: expected at most {limit}, got {used} and this request"
-                return Denied(reason, detail, rest)  # type: ignore[arg-type]
+                return Denied(reason, detail, rest)  # type: ignore[arg-type]  # of the two names above
         return None
 
 

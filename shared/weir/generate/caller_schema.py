@@ -119,7 +119,7 @@ class _Compiler:
             if not isinstance(parts, list) or not parts:
                 raise SchemaRefused(f"{pointer}/anyOf", "expected a list of schemas")
             kinds = [self._type(part, f"{pointer}/anyOf/{n}", depth + 1) for n, part in enumerate(parts)]
-            return Union[tuple(kinds)]  # noqa: UP007 - of a list whose length is not known
+            return Union[tuple(kinds)]  # noqa: UP007  # of types that are known now - of a list whose length is not known
         if "enum" in said or "const" in said:
             self._only(said, {"enum", "const", "type"}, pointer)
             return self._enum(
@@ -138,7 +138,7 @@ class _Compiler:
             ]
             allowed = {"type"}.union(*(_BY_TYPE.get(str(one), frozenset()) for one in kinds_named))
             self._only(said, allowed, pointer)
-            return Union[tuple(self._type(one, pointer, depth + 1) for one in of_each)]  # noqa: UP007
+            return Union[tuple(self._type(one, pointer, depth + 1) for one in of_each)]  # noqa: UP007  # of types that are known now
         if kinds_named not in _BY_TYPE:
             raise SchemaRefused(
                 f"{pointer}/type", f"expected one of {sorted(_BY_TYPE)}, got {kinds_named!r:.40}"

@@ -95,8 +95,8 @@ CostPhases = _amounts("CostPhases", Phases, "The Lambda duration's charge by wha
 class CostEstimate(_Model):
     """What the request cost, as far as can be known before it is over: the ledger has the final row."""
 
-    components: CostComponents  # type: ignore[valid-type]
-    phases: CostPhases  # type: ignore[valid-type]
+    components: CostComponents  # type: ignore[valid-type]  # a model made from the table
+    phases: CostPhases  # type: ignore[valid-type]  # a model made from the table
     total: Money
     currency: Literal["USD"]
     price_book_version: str

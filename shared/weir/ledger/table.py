@@ -121,7 +121,7 @@ def _usage() -> Iterator[Column]:
         ("complete", "boolean", "False where the counts are a lower bound", "state", False),
     ):
         unit = "USD" if kind == MONEY else None
-        declared = Declared(kind, said, unit, role, path=f"usage.{name}")  # type: ignore[arg-type]
+        declared = Declared(kind, said, unit, role, path=f"usage.{name}")  # type: ignore[arg-type]  # the table's
         known = name if name in ("service_tier", "provider_cost_usd") else f"usage_{name}"
         yield _made(known, declared, attrgetter(f"usage.{name}"), nullable=nullable)
 
@@ -138,7 +138,7 @@ def _cost() -> Iterator[Column]:
         ("unpriced", "array(varchar)", "Why something is not priced, or not priced in full", "state"),
     ):
         unit = "USD" if kind == MONEY else None
-        declared = Declared(kind, said, unit, role, path=f"cost.{name}")  # type: ignore[arg-type]
+        declared = Declared(kind, said, unit, role, path=f"cost.{name}")  # type: ignore[arg-type]  # the table's
         yield _made(name, declared, attrgetter(f"cost.{name}"), nullable=False)
 
 

@@ -180,7 +180,7 @@ def _hours(where: str, value: object) -> tuple[time, time] | None:
     if value is None:
         return None
     try:
-        start, end = (time.fromisoformat(str(text)) for text in value)  # type: ignore[attr-defined]
+        start, end = (time.fromisoformat(str(text)) for text in value)  # type: ignore[attr-defined]  # what is no pair raises below
     except (TypeError, ValueError):
         raise PriceBookError(
             f"price book, {where}: expected hours [HH:MM, HH:MM] or null, got {value!r}"

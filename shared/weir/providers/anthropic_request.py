@@ -8,14 +8,11 @@ from typing import Any
 from weir.providers.call import (
     ImagePart,
     ModelCall,
-    NotPassed,
     ProviderRequest,
     TextPart,
-    alternate,
-    images_taken,
     parameters,
+    system_and_turns,
     with_extra,
-    with_prompt,
 )
 from weir.providers.routes import Route
 
@@ -31,14 +28,8 @@ _NAMES = {
 
 def build(call: ModelCall, route: Route) -> ProviderRequest:
     """The request's path, body and version header. Raises NotPassed."""
-    images_taken(call.messages, route)
-    messages = with_prompt(call.messages, call.structured)
-    system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
-    turns = alternate([message for message in messages if message.role in ("user", "assistant")])
-    if not turns:
-        raise NotPassed(
-            "/messages", f"model {route.name!r} is served by anthropic, which wants a turn of the user"
-        )
+    instructions, turns = system_and_turns(call, route)
+    system = "\n\n".join(message.text for message in instructions)
     given = parameters(call, route, _NAMES)
     output: dict[str, Any] = {}
     if (effort := given.pop("effort", None)) is not None:

@@ -164,8 +164,8 @@ def images_taken(messages: Sequence[Message], route: Route) -> None:
                 )
 
 
-def alternate(messages: Sequence[Message]) -> list[tuple[Role, list[TextPart | ImagePart]]]:
-    """The turns with neighbours of one role joined: some protocols want the roles to alternate."""
+def _alternate(messages: Sequence[Message]) -> list[tuple[Role, list[TextPart | ImagePart]]]:
+    """The turns with neighbours of one role joined."""
     turns: list[tuple[Role, list[TextPart | ImagePart]]] = []
     for message in messages:
         if turns and turns[-1][0] == message.role:
@@ -173,3 +173,23 @@ def alternate(messages: Sequence[Message]) -> list[tuple[Role, list[TextPart | I
         else:
             turns.append((message.role, list(message.parts)))
     return turns
+
+
+def system_and_turns(
+    call: ModelCall, route: Route
+) -> tuple[list[Message], list[tuple[Role, list[TextPart | ImagePart]]]]:
+    """The instructions, and apart from them the turns, alternating, as some protocols want it.
+
+    Raises:
+        NotPassed: a part that the provider does not take, or no turn at all.
+    """
+    images_taken(call.messages, route)
+    messages = with_prompt(call.messages, call.structured)
+    system = [message for message in messages if message.role in ("system", "developer")]
+    turns = _alternate([message for message in messages if message.role in ("user", "assistant")])
+    if not turns:
+        raise NotPassed(
+            "/messages",
+            f"model {route.name!r} is served by {route.profile.name}, which wants a turn of the user, got none",
+        )
+    return system, turns

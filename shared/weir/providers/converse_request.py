@@ -10,14 +10,11 @@ from urllib.parse import quote
 from weir.providers.call import (
     ImagePart,
     ModelCall,
-    NotPassed,
     ProviderRequest,
     TextPart,
-    alternate,
-    images_taken,
     parameters,
+    system_and_turns,
     with_extra,
-    with_prompt,
 )
 from weir.providers.routes import Route
 
@@ -32,24 +29,14 @@ _NAMES = {
 
 def build(call: ModelCall, route: Route) -> ProviderRequest:
     """The request's path and body; Bedrock's invocation log shows our request id. Raises NotPassed."""
-    images_taken(call.messages, route)
-    messages = with_prompt(call.messages, call.structured)
-    turns = alternate([message for message in messages if message.role in ("user", "assistant")])
-    if not turns:
-        raise NotPassed(
-            "/messages", f"model {route.name!r} is served by Bedrock, which wants a turn of the user"
-        )
+    instructions, turns = system_and_turns(call, route)
     inference = {route.profile.cap: call.max_output_tokens, **parameters(call, route, _NAMES)}
     tier, effort = inference.pop("serviceTier", None), inference.pop("effort", None)
     body: dict[str, Any] = {
         "messages": [{"role": role, "content": [_part(part) for part in parts]} for role, parts in turns],
         "inferenceConfig": inference,
     }
-    system = [
-        {"text": message.text}
-        for message in messages
-        if message.role in ("system", "developer") and message.text
-    ]
+    system = [{"text": message.text} for message in instructions if message.text]
     if system:
         body["system"] = system
     if tier is not None:

@@ -9,14 +9,11 @@ from urllib.parse import quote
 from weir.providers.call import (
     ImagePart,
     ModelCall,
-    NotPassed,
     ProviderRequest,
     TextPart,
-    alternate,
-    images_taken,
     parameters,
+    system_and_turns,
     with_extra,
-    with_prompt,
 )
 from weir.providers.routes import Route
 
@@ -31,13 +28,7 @@ _NAMES = {
 
 def build(call: ModelCall, route: Route) -> ProviderRequest:
     """The request's path and body; without `alt=sse` it would be one JSON array. Raises NotPassed."""
-    images_taken(call.messages, route)
-    messages = with_prompt(call.messages, call.structured)
-    turns = alternate([message for message in messages if message.role in ("user", "assistant")])
-    if not turns:
-        raise NotPassed(
-            "/messages", f"model {route.name!r} is served by Gemini, which wants a turn of the user"
-        )
+    instructions, turns = system_and_turns(call, route)
     config: dict[str, Any] = {
         route.profile.cap: call.max_output_tokens,
         **parameters(call, route, _NAMES),
@@ -51,11 +42,7 @@ def build(call: ModelCall, route: Route) -> ProviderRequest:
         ],
         "generationConfig": config,
     }
-    system = [
-        {"text": message.text}
-        for message in messages
-        if message.role in ("system", "developer") and message.text
-    ]
+    system = [{"text": message.text} for message in instructions if message.text]
     if system:
         body["systemInstruction"] = {"parts": system}
     structured = call.structured
