@@ -18,6 +18,8 @@ _COUNTS = tuple(column.name for column in _SUMMED if column.type == "bigint")
 # Said of a row as it is now, and no reason to keep two apart.
 _TOLD = tuple(column.name for column in COLUMNS if column.role == "state")
 _KEPT_APART = tuple(column.name for column in COLUMNS if column.role == "dimension")
+# Of one request, and no quantity: a correction has none.
+_OF_ONE = {column.name: column.type for column in COLUMNS if column.role == "measure"}
 _QUANTITIES = (*_COUNTS, *_MILLISECONDS, "gb_s")
 
 
@@ -40,12 +42,13 @@ def corrections_sql(
         "corrects_at": "corrects_at",
         "at_utc": f"TIMESTAMP '{at}'",
         "day": f"DATE '{found_at.date().isoformat()}'",
-        "ttft_ms": "CAST(NULL AS DOUBLE)",  # not a quantity
     }
     selected = []
     for column in COLUMNS:
         if column.name in own:
             value = own[column.name]
+        elif column.name in _OF_ONE:
+            value = f"CAST(NULL AS {_OF_ONE[column.name].upper()})"
         elif column.name in _KEPT_APART:
             value = f'"{column.name}"'
         elif column.name in _TOLD:

@@ -20,6 +20,8 @@ flat AS (
         report.status AS report_status,
         report.metrics.billedDurationMs AS billed_ms,
         report.metrics.memorySizeMB AS memory_mb,
+        -- More than a terabyte, or nothing, is no size.
+        CASE WHEN report.metrics.maxMemoryUsedMB BETWEEN 1 AND 1000000 THEN report.metrics.maxMemoryUsedMB END AS max_memory_mb,
         report.metrics.durationMs AS duration_ms,
         -- Added to 0, as a sum over reports begins: there is no -0.0.
         coalesce(report.metrics.initDurationMs, 0) + 0 AS init_ms,

@@ -18,14 +18,18 @@ WITH charged AS (
             ELSE 0
         END AS u_api_gateway,
         charge(log_bytes, r.logs_ingestion) AS u_logs,
-        token_charge(fresh_tokens(usage), m.input, usage.input_tokens)
+        token_charge(fresh_tokens(usage), m.input, usage.input_tokens) AS u_last_input,
+        token_charge(usage.cached_input_tokens, m.cached_input, usage.input_tokens) AS u_last_cached_input,
+        output_charge(usage, m.output, m.reasoning) AS u_last_output,
+        u_last_input
         + if_second(token_charge(fresh_tokens(first_usage), f.input, first_usage.input_tokens), attempts) AS u_input,
-        token_charge(usage.cached_input_tokens, m.cached_input, usage.input_tokens)
+        u_last_cached_input
         + if_second(
             token_charge(first_usage.cached_input_tokens, f.cached_input, first_usage.input_tokens), attempts
         ) AS u_cached_input,
-        output_charge(usage, m.output, m.reasoning)
-        + if_second(output_charge(first_usage, f.output, f.reasoning), attempts) AS u_output,
+        u_last_output + if_second(output_charge(first_usage, f.output, f.reasoning), attempts) AS u_output,
+        -- The last attempt is a retry where there are two.
+        if_second(u_last_input + u_last_cached_input + u_last_output, attempts) AS u_retry,
         -- What a stop spared is told of the first attempt.
         CASE
             WHEN attempts = 1 THEN token_charge(saved_tokens, m.output, usage.input_tokens)
@@ -113,6 +117,7 @@ SELECT
     region,
     architecture,
     memory_mb,
+    max_memory_mb,
     initialization_type,
     front,
     model,
@@ -181,6 +186,7 @@ SELECT
     ) AS total,
     CAST(estimate_total AS DECIMAL(38, 15)) AS estimate_total,
     usd(u_saved) AS saved_total,
+    usd(u_retry) AS retry_total,
     coalesce('estimated' IN (usage.source, first_usage.source), false) AS is_estimate,
     getvariable('price_book_version') AS price_book_version,
     -- In the order in which the price is made, each reason once; two attempts have no other reason than the first.

@@ -169,6 +169,7 @@ REPORT = Shapes(
         "status": TEXT.optional,
         "metrics.billedDurationMs": COUNT,
         "metrics.memorySizeMB": COUNT,
+        "metrics.maxMemoryUsedMB": COUNT.optional,
         **dict.fromkeys(("metrics.durationMs", "metrics.initDurationMs"), NUMBER.optional),
     },
     {

@@ -27,7 +27,7 @@ from weir.ledger.coerce import count, mapping, megabytes, number, sum_all, sum_k
 from weir.ledger.log_records import RawRecord
 from weir.ledger.request_log import RequestRecords
 from weir.ledger.row import Row
-from weir.pricing.cost import TokensBought, UsageQuantities, price_request, price_saved
+from weir.pricing.cost import TokensBought, UsageQuantities, price_request, price_retries, price_saved
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import EventSource
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
@@ -88,6 +88,7 @@ def row_of(
     memories = {memory for metric in known.metrics if (memory := megabytes(metric.get("memorySizeMB")))}
     if not memories:
         memories = {memory for body in bodies[:1] if (memory := megabytes(body.get("memory_mb")))}
+    peaks = [peak for metric in known.metrics if (peak := megabytes(metric.get("maxMemoryUsedMB")))]
     front = _first(bodies, "front", text)
     tokens, saved = known.tokens, known.saved
     used = UsageQuantities(
@@ -130,6 +131,7 @@ def row_of(
         region=used.region,
         architecture=used.architecture,
         memory_mb=used.memory_mb,
+        max_memory_mb=max(peaks, default=None),
         initialization_type=used.initialization_type,
         front=used.front,
         model=_first(bodies, "model", text),
@@ -155,6 +157,7 @@ def row_of(
         estimate_total=known.estimate_total,
         saved_tokens=sum(tokens for tokens, _ in saved) if saved else None,
         saved_total=_saved_total(saved, used.at, book),
+        retry_total=None if known.retried is None else price_retries(known.retried, used.at, book),
         records=len(group),
         anomalies=known.anomalies,
     )

@@ -78,6 +78,13 @@ class RequestRecords:
         ]
 
     @property
+    def retried(self) -> list[TokensBought] | None:
+        """Every attempt after an invocation's first; None where no completion says which there were."""
+        if not self.completed:
+            return None
+        return [attempt for attempts in self.attempts for attempt in attempts[1:]]
+
+    @property
     def saved(self) -> list[tuple[int, TokensBought]]:
         """Output tokens that a stop at a violation spared, with the attempt that it stopped."""
         counted = [count(mapping(record.body.get("saved")).get("output_tokens")) for record in self.completed]

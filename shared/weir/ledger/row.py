@@ -92,6 +92,9 @@ class Row:
     region: Annotated[str | None, _text("The function's, or its log group's")]
     architecture: Annotated[str | None, _text("arm64 or x86_64")]
     memory_mb: Annotated[int | None, _count("The function's memory", unit="MB", role="dimension")]
+    max_memory_mb: Annotated[
+        int | None, _count("The most memory that its environment had used by then", unit="MB", role="measure")
+    ] = None
     initialization_type: Annotated[
         str | None, _text("on-demand, provisioned-concurrency, snap-start, managed instances")
     ]
@@ -137,6 +140,12 @@ class Row:
         Decimal | None,
         Declared(MONEY, "Estimate: what those tokens would have cost", unit="USD", role="quantity"),
     ]
+    retry_total: Annotated[
+        Decimal | None,
+        Declared(
+            MONEY, "Of the charges for tokens: those of attempts after the first", unit="USD", role="measure"
+        ),
+    ] = None
     anomalies: Annotated[
         tuple[str, ...], Declared("array(varchar)", "What contradicts itself in its records", role="state")
     ] = ()

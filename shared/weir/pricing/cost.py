@@ -10,6 +10,7 @@ Lambda bills from GB-seconds: AWS's per-millisecond tables are rounded by up to 
 https://aws.amazon.com/lambda/pricing/
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -45,6 +46,7 @@ __all__ = [
     "TokensBought",
     "UsageQuantities",
     "price_request",
+    "price_retries",
     "price_saved",
 ]
 
@@ -148,3 +150,11 @@ def price_saved(tokens: int, attempt: TokensBought, at: datetime, book: PriceBoo
     if price is None:
         return None
     return charge(Decimal(tokens).scaleb(-6), price.at_quantity(attempt.usage.input_tokens or 0))
+
+
+def price_retries(tokens: Sequence[TokensBought], at: datetime, book: PriceBook) -> Decimal | None:
+    """What the tokens of attempts after the first cost; None where they are not priced in full."""
+    reasons: list[str] = []
+    with localcontext(MONEY):
+        charges = [amount for amount in token_charges(tokens, at, book, reasons) if amount is not None]
+        return None if set(reasons) - {"usage_lower_bound"} else sum(charges, _ZERO)

@@ -409,3 +409,22 @@ def test_a_record_from_a_batch_and_the_same_one_from_the_store_are_ordered_alike
 
 def test_half_a_character_in_a_tier_that_a_provider_names_does_not_reach_the_files() -> None:
     assert usage_of({"input_tokens": 1, "service_tier": "a\ud800"}).service_tier == "a?"
+
+
+def test_a_row_has_the_peak_of_memory_over_its_reports_and_none_where_no_report_says_it() -> None:
+    two = row(START, STARTED, lines.report("r1", maxMemoryUsedMB=80), lines.report("r1", maxMemoryUsedMB=211))
+    assert two.max_memory_mb == 211
+    for unknown in (None, 0, 10**7):
+        assert row(START, STARTED, lines.report("r1", maxMemoryUsedMB=unknown)).max_memory_mb is None
+    assert row(START, STARTED).max_memory_mb is None
+
+
+def test_a_row_says_what_the_tokens_of_its_later_attempts_cost() -> None:
+    attempt = {"attempt": 1, "model": "gpt-4o-mini", "usage": lines.usage(1000, 500)}
+    # 0.15 and 0.60 USD a million tokens.
+    assert row(*lines.request("r1", attempts=[attempt, attempt, attempt])).retry_total == Decimal("0.0009")
+    assert row(*lines.request("r1", attempts=[attempt])).retry_total == 0
+    assert row(*lines.request("r1", attempts=[])).retry_total == 0
+    unpriced = {**attempt, "model": "a-model-nobody-priced"}
+    assert row(*lines.request("r1", attempts=[attempt, unpriced, attempt])).retry_total is None
+    assert row(START, STARTED, lines.report("r1")).retry_total is None
