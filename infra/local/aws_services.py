@@ -32,7 +32,13 @@ class AwsServices:
         self._child: asyncio.subprocess.Process | None = None
         self._s3: Any = None  # what landing objects are written with, made at the first
 
-    async def start(self, *, buckets: Iterable[str] = (), secrets: Mapping[str, str] | None = None) -> None:
+    async def start(
+        self,
+        *,
+        buckets: Iterable[str] = (),
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it, and make what has to exist."""
         self._child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", __name__, str(self._socket.fileno()),
@@ -42,7 +48,7 @@ class AwsServices:
             env=around_proxies(os.environ),
         )  # fmt: skip
         self._socket.close()
-        await asyncio.to_thread(self._prepare, list(buckets), dict(secrets or {}))
+        await asyncio.to_thread(self._prepare, list(buckets), tables or {}, dict(secrets or {}))
 
     async def close(self) -> None:
         if self._child is not None:
@@ -73,12 +79,19 @@ class AwsServices:
             self._s3 = await asyncio.to_thread(self.client, "s3")
         await asyncio.to_thread(self._s3.put_object, Bucket=bucket, Key=key, Body=data)
 
-    def _prepare(self, buckets: list[str], secrets: dict[str, str]) -> None:
+    def _prepare(
+        self, buckets: list[str], tables: Mapping[str, Mapping[str, Any]], secrets: dict[str, str]
+    ) -> None:
         if buckets:
             s3 = self.client("s3")
             for bucket in buckets:
                 s3.create_bucket(Bucket=bucket)
             s3.close()
+        if tables:
+            dynamodb = self.client("dynamodb")
+            for name, described in tables.items():
+                dynamodb.create_table(TableName=name, **described)
+            dynamodb.close()
         if secrets:
             manager = self.client("secretsmanager")
             for name, value in secrets.items():

@@ -152,7 +152,11 @@ class LocalAws:
         functions = list(template.functions.values()) if template else list(config.functions or ())
         if config.services:
             kept = {} if config.upstream_key is None else {self._key_secret: config.upstream_key}
-            await self.services.start(buckets=template.buckets if template else (), secrets=kept)
+            await self.services.start(
+                buckets=template.buckets if template else (),
+                tables=template.tables if template else {},
+                secrets=kept,
+            )
         self._folder = folder
         code = await self._code()
         scratch = folder / "tmp"

@@ -40,6 +40,15 @@ class Template(CloudFormation):
         nested = (self.nested(name) for kind in NESTED for name in self.resources_of(kind))
         return own + [bucket for template in nested for bucket in template.buckets]
 
+    @cached_property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """The DynamoDB tables of this stack, by name: what they are made with."""
+        wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
+        return {
+            self.physical_id(name): {key: self.resolve(own[key]) for key in wanted}
+            for name, own in self.resources_of("AWS::DynamoDB::Table").items()
+        }
+
     def _function(self, name: str, own: dict[str, Any]) -> FunctionConfig:
         shared = self.document.get("Globals", {}).get("Function", {})
         # SAM merges maps of Globals and lets a function's own value win otherwise.
