@@ -266,8 +266,8 @@ class App:
             return partial(_raise, problem), ChatResponse(send, headers, request_id, created, default)
         model = chat.request.model or default
         if not chat.streams:
-            return lambda: chat.request, ChatResponse(send, headers, request_id, created, model)
-        wire = ChatWire(request_id, created, model, chat.include_usage)
+            return lambda: chat.request, ChatResponse(send, headers, request_id, created, model, chat.tool)
+        wire = ChatWire(request_id, created, model, chat.include_usage, chat.tool)
         return lambda: chat.request, ChatStreamResponse(send, headers, request_id, wire)
 
     async def _models(self, send: Send, headers: Headers) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -54,7 +54,7 @@ def bounded(model: type[BaseModel], text: str | bytes) -> Any:
         _unknown.reset(token)
 
 
-@cache
+@lru_cache(maxsize=1_000)
 def _validator(model: type[BaseModel]) -> SchemaValidator:
     schema: Any = _bounded(model.__pydantic_core_schema__, forgiven=False)
     if schema["type"] == "definitions":
@@ -130,7 +130,7 @@ REFUSE_UNKNOWN: Schema = {
 }
 
 
-@cache
+@lru_cache(maxsize=1_000)
 def _errors_a_value(model: type[BaseModel]) -> int:
     """How many errors one value can be: an empty object lacks what it needs, a union tries every choice."""
     members = choices = 1

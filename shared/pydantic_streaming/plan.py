@@ -13,7 +13,7 @@ known sooner, and no call takes long. How is `inside`. Everything is made when i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -408,9 +408,9 @@ def _how(value: ValueSchema) -> str:
             return "value"
 
 
-@cache
+@lru_cache(maxsize=1_000)  # programs that make models as they run have no end of them
 def plan_for(model: type[BaseModel]) -> Plan:
-    """Return the plan of `model`, made at the first call and kept for good.
+    """Return the plan of `model`, made at the first call and kept.
 
     Raises:
         UnsafeSchema: the model can hold the loop (hazards.py).

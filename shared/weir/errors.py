@@ -11,6 +11,8 @@
     │   ├── MonthError            a month's name (ledger/s3_keys.py)
     │   ├── CloseError            a month that cannot be closed (ledger/close.py)
     │   ├── UnknownSchema         a schema's name (schemas)
+    │   ├── SchemaRefused         a schema that a caller brings (generate/caller_schema.py)
+    │   ├── ToolsRefused          the tools of a chat completion (generate/chat_tools.py)
     │   ├── NotPassed             a parameter that a model's protocol has no place for (providers/call.py)
     │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
     │   ├── UsageError            a command line (infra/costs)

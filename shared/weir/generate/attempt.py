@@ -10,6 +10,7 @@ providers, and no token is longer than some characters.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     schema: type[BaseModel] | None = None
     retry: Retry | None = None
     document: dict[str, Any] | None = None
+    passes_tools: bool = False
 
 
 class Attempt:
@@ -96,6 +98,7 @@ class Attempt:
         self.failed: Failed | None = None
         self.sent_paths: list[str] = []
         self.values: list[Value] = []
+        self.tool_calls: dict[int, ToolCall] = {}
         self.deltas = 0
         self.output_chars = 0
         self.over = False
@@ -200,6 +203,9 @@ class Attempt:
                 self._tool_index = event.index
                 if event.arguments and not self.over:
                     self._absorb_text(event.arguments, out)
+            case ToolCall() if self.asked.passes_tools:
+                if not self.over:
+                    self._pass_on(event, out)
             case Reasoning(text) | ToolCall(arguments=text):
                 self._count(text)
             case Refusal():
@@ -209,6 +215,18 @@ class Attempt:
                 self.fail(problem_of(event))
             case _:
                 pass  # why it finished the decoder holds for `conclude`
+
+    def _pass_on(self, call: ToolCall, out: list[bytes]) -> None:
+        self._timing.token(self._clock())
+        self._count(call.arguments)
+        if self._cut:
+            return
+        so_far = self.tool_calls.get(call.index)
+        self.tool_calls[call.index] = (
+            call if so_far is None else replace(so_far, arguments=so_far.arguments + call.arguments)
+        )
+        if "delta" in self.include:
+            out.append(self._wire.tool_call(self.number, call))
 
     def _count(self, text: str) -> None:
         self.progressed = True
@@ -344,7 +362,7 @@ class Attempt:
         if (
             finish is None
             or finish.normal in ("stop", "other")
-            or (finish.normal == "tool" and self._by_tool)
+            or (finish.normal == "tool" and (self._by_tool or self.asked.passes_tools))
         ):
             return None  # a reason that nobody knows says nothing of the text: its document is validated
         said = f"finish reason: expected stop, got {finish.raw!r} after {self.output_chars} characters"

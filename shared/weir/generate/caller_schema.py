@@ -27,6 +27,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticCustomError, SchemaError
 
 from weir.errors import CallerError
+from weir.schemas import is_registered, register_schema
 
 MAX_NODES, MAX_DEPTH, MAX_SCHEMA_CHARS, MAX_ENUM = 500, 20, 60_000, 500
 _SAYS_NOTHING = frozenset({
@@ -53,23 +54,34 @@ class SchemaRefused(CallerError, ValueError):
         self.detail = detail
 
 
-def compile_schema(name: str, schema: Mapping[str, Any]) -> tuple[str, type[BaseModel]]:
-    """A name that only this schema has, and its model. Raises SchemaRefused."""
-    text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+def compiled(name: str, schema: Mapping[str, Any]) -> str:
+    """The name by which a schema, compiled when it first comes, is asked for. Raises SchemaRefused."""
+    # Members in their order, in which the model writes them.
+    text = json.dumps(schema, separators=(",", ":"))
     if len(text) > MAX_SCHEMA_CHARS:
         raise SchemaRefused("", f"expected at most {MAX_SCHEMA_CHARS} characters, got {len(text)}")
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)[:40] or "document"
     digest = sha256(text.encode()).hexdigest()[:12]
-    compiler = _Compiler(schema, f"{plain}_{digest}")
+    own = f"{plain}~{digest}"
+    if not is_registered(own):
+        register_schema(own, compile_schema(f"{plain}_{digest}", schema))
+    return own
+
+
+def compile_schema(prefix: str, schema: Mapping[str, Any]) -> type[BaseModel]:
+    """The schema's model; `prefix` begins the names of its classes. Raises SchemaRefused."""
+    compiler = _Compiler(schema, prefix)
     try:
         model = compiler.root()
         model.model_rebuild(_types_namespace=compiler.models)
         model.__pydantic_core_schema__  # noqa: B018 - a pattern that the engine does not know is found here
     except (SchemaError, PydanticUserError, re.error) as error:
         raise SchemaRefused("", f"expected patterns of the Rust engine, got {str(error)[:200]}") from error
-    # As the provider is told: the caller's own words, and not what Pydantic would make of them.
+    # As the provider is told: the caller's own words, and not what Pydantic would make of them. mypy takes a method for
+    # fixed; of a class that was made a line ago nobody has seen another one.
+    text = json.dumps(schema)
     model.model_json_schema = classmethod(lambda cls, *_, **__: json.loads(text))  # type: ignore[assignment,method-assign]
-    return f"{plain}~{digest}", model
+    return model
 
 
 class _Compiler:

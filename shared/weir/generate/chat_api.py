@@ -13,21 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from weir.generate import events
+from weir.generate.chat_tools import Function, ToolsRefused, take_tools, told, without_tools
 from weir.generate.requests import GenerationRequest, parse_body, parse_json
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import Problem
+from weir.providers.events import ToolCall
+from weir.schemas import schema_names
 
 # Nothing of the answer hangs on them.
 _IGNORED = frozenset({
-    "user", "metadata", "store", "parallel_tool_calls", "safety_identifier", "prompt_cache_key", "logit_bias",
-    "verbosity", "prompt_cache_retention",
+    "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
 })  # fmt: skip
 _PASSED = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "reasoning_effort": "reasoning_effort",
            "service_tier": "service_tier", "release": "release", "on_violation": "on_violation", "tags": "tags",
            "max_cost": "max_cost",
            "timeout_ms": "timeout_ms", "extra_body": "extra_body"}  # fmt: skip
-_TO_PROVIDER = ("frequency_penalty", "presence_penalty")
 _FINISH = {
     Outcome.OK: "stop",
     Outcome.TRUNCATED_OUTPUT: "length",
@@ -47,6 +48,7 @@ class ChatRequest:
     request: GenerationRequest
     streams: bool
     include_usage: bool
+    tool: str | None = None  # the function whose arguments the document is
 
 
 def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
@@ -70,20 +72,33 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     for name in ("logprobs", "top_logprobs"):
         if members.pop(name, False):
             raise _refuse(f"/{name}", "expected none: they are not passed on")
-    asked["messages"] = _messages(members.pop("messages", None))
+    messages = members.pop("messages", None)
+    asked["messages"] = _messages(messages)
     if "model" in members:
         asked["model"] = members.pop("model")
-    schema = _schema(members.pop("response_format", {"type": "text"}))
+    try:
+        forced, passed = take_tools(members)
+    except ToolsRefused as error:
+        raise _refuse(error.pointer, error.detail) from None
+    response_format = members.pop("response_format", {"type": "text"})
+    tool, schema = None, None
+    if response_format == {"type": "json_object"}:
+        passed["response_format"] = response_format
+    elif forced is not None and response_format == {"type": "text"}:
+        schema = _compiled_arguments(forced)
+        if schema is not None:
+            tool, passed = forced.name, without_tools(passed)
+    else:
+        schema = _schema(response_format)
+        if schema is not None and "tools" in passed:
+            raise _refuse("/tools", "expected none beside a schema for the answer")
+    if passed and (passed.keys() & {"tools", "response_format"}):
+        passed["messages"] = messages
     if schema is not None:
         asked |= {"schema": schema, "release": "validated", "on_violation": "retry"}
-    if extra := {name: members.pop(name) for name in _TO_PROVIDER if name in members}:
-        asked["extra_body"] = extra
     for name, own in _PASSED.items():
         if name in members:
-            value = members.pop(name)
-            if name == "extra_body" and isinstance(value, dict):
-                value = {**asked.get("extra_body", {}), **value}
-            asked[own] = value
+            asked[own] = members.pop(name)
     if members:
         name = sorted(members)[0]
         raise _refuse(
@@ -91,7 +106,9 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         )
     asked["include"] = ["delta"]
     include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-    return ChatRequest(parse_body(json.dumps(asked).encode()), streams, include_usage)
+    request = parse_body(json.dumps(asked).encode())
+    request.pass_on(passed)
+    return ChatRequest(request, streams, include_usage, tool)
 
 
 def _messages(given: object) -> list[dict[str, Any]]:
@@ -103,13 +120,13 @@ def _messages(given: object) -> list[dict[str, Any]]:
 def _message(given: object, pointer: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise _refuse(pointer, "expected an object")
-    for name in ("tool_calls", "function_call", "audio"):
+    for name in ("function_call", "audio"):
         if given.get(name):
-            raise _refuse(f"{pointer}/{name}", "expected none: tools are not passed on")
-    content = given.get("content")
+            raise _refuse(f"{pointer}/{name}", "expected none: it is not passed on")
+    role, content = told(given)
     if isinstance(content, list):
         content = [_part(part, f"{pointer}/content/{number}") for number, part in enumerate(content)]
-    return {"role": given.get("role"), "content": content}
+    return {"role": role, "content": content}
 
 
 def _part(given: object, pointer: str) -> dict[str, Any]:
@@ -139,23 +156,29 @@ def _schema(given: object) -> str | None:
         raise _refuse("/response_format", detail)
     named = given["json_schema"]
     name, schema = str(named.get("name", "")), named.get("schema")
-    from weir.schemas import register_schema, schema_names
-
     if schema is None:
         if name not in schema_names():
             detail = f"expected a schema, or a name of {', '.join(schema_names())}, got {name!r:.60}"
             raise _refuse("/response_format/json_schema/name", detail)
         return name
-    from weir.generate.caller_schema import SchemaRefused, compile_schema
+    from weir.generate.caller_schema import SchemaRefused, compiled
 
     if not isinstance(schema, Mapping):
         raise _refuse("/response_format/json_schema/schema", "expected a JSON Schema")
     try:
-        own, model = compile_schema(name, schema)
+        return compiled(name, schema)
     except SchemaRefused as error:
         raise _refuse(f"/response_format/json_schema/schema{error.pointer}", error.detail) from None
-    register_schema(own, model)
-    return own
+
+
+def _compiled_arguments(function: Function) -> str | None:
+    """The name of the schema of a function's arguments; None where they cannot be held, and are passed on."""
+    from weir.generate.caller_schema import SchemaRefused, compiled
+
+    try:
+        return compiled(function.name, function.schema)
+    except SchemaRefused:
+        return None
 
 
 def _refuse(pointer: str, detail: str) -> Problem:
@@ -166,7 +189,9 @@ def _refuse(pointer: str, detail: str) -> Problem:
 class ChatWire:
     """Writes a request's events as chunks of a chat completion."""
 
-    def __init__(self, request_id: str, created: int, model: str, include_usage: bool) -> None:
+    def __init__(
+        self, request_id: str, created: int, model: str, include_usage: bool, tool: str | None = None
+    ) -> None:
         head = {
             "id": f"chatcmpl-{request_id}",
             "object": "chat.completion.chunk",
@@ -176,10 +201,20 @@ class ChatWire:
         self._head = events.dumps(head)[:-1]
         self._usage = b',"usage":null' if include_usage else b""
         self._include_usage = include_usage
+        self._tool = tool
+        self._call_id = f"call_{request_id}"
 
     def delta(self, attempt: int, text: str) -> bytes:
-        """A piece of the answer's text."""
+        """A piece of the answer's text, or of the arguments that it is."""
+        if self._tool is not None:
+            return self._chunk(
+                b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % events.dumps(text)
+            )
         return self._chunk(b'{"content":%b}' % events.dumps(text))
+
+    def tool_call(self, attempt: int, call: ToolCall) -> bytes:
+        """A piece of a call, as it was passed on."""
+        return self._chunk(events.dumps({"tool_calls": [{"index": call.index, **call_json(call)}]}))
 
     def value(self, attempt: int, path: str, json_bytes: bytes) -> bytes:
         """Nothing: this protocol has only text."""
@@ -191,7 +226,11 @@ class ChatWire:
 
     def begin(self) -> bytes:
         """The first chunk, which names the role."""
-        return self._chunk(b'{"role":"assistant","content":""}')
+        if self._tool is None:
+            return self._chunk(b'{"role":"assistant","content":""}')
+        call = call_json(ToolCall(0, self._call_id, self._tool, ""))
+        delta = {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]}
+        return self._chunk(events.dumps(delta))
 
     def end(self, request_id: str, result: Result) -> bytes:
         """The last chunks: why the answer ended, its usage if that was asked for, and [DONE]; or one error."""
@@ -203,7 +242,7 @@ class ChatWire:
             if outcome is not Outcome.REFUSED or problem is None
             else b'{"refusal":%b}' % events.dumps(problem.detail)
         )
-        finish = events.dumps(_FINISH.get(outcome, "stop"))
+        finish = events.dumps(_finish_reason(result, self._tool))
         ended = self._chunk(delta, finish)
         if self._include_usage:
             account = events.dumps({"usage": usage_json(result.summary), "weir": _weir(request_id, result)})[
@@ -218,25 +257,46 @@ class ChatWire:
         )  # fmt: skip
 
 
-def completion(request_id: str, created: int, model: str, result: Result) -> dict[str, Any]:
+def call_json(call: ToolCall) -> dict[str, Any]:
+    """A call or the first piece of one, which names the function; or a later piece, of its arguments."""
+    function: dict[str, Any] = {"arguments": call.arguments}
+    if call.name is not None:
+        function = {"name": call.name, **function}
+    return {"function": function} if call.id is None else {
+        "id": call.id, "type": "function", "function": function
+    }  # fmt: skip
+
+
+def _finish_reason(result: Result, tool: str | None) -> str:
+    if result.verdict.outcome is Outcome.OK and (tool is not None or result.tool_calls):
+        return "tool_calls"
+    return _FINISH[result.verdict.outcome]
+
+
+def completion(request_id: str, created: int, model: str, tool: str | None, result: Result) -> dict[str, Any]:
     """The whole answer as one object; `result` has no problem that `_FINISH` does not know."""
     verdict = result.verdict
     refused = verdict.outcome is Outcome.REFUSED
     content = result.text
     if verdict.document is not None:
         content = b"".join(verdict.document.json_parts(events.RESULT_PART_BYTES)).decode()
-    message = {
+    calls = result.tool_calls
+    if tool is not None and not refused:
+        calls, content = (ToolCall(0, f"call_{request_id}", tool, content or ""),), None
+    message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if refused else content,
+        "content": None if refused or (calls and not content) else content,
         "refusal": verdict.problem.detail if refused and verdict.problem else None,
     }
+    if calls:
+        message["tool_calls"] = [call_json(call) for call in calls]
     return {
         "id": f"chatcmpl-{request_id}",
         "object": "chat.completion",
         "created": created,
         "model": model,
         "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[verdict.outcome]}
+            {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(result, tool)}
         ],
         "usage": usage_json(result.summary),
         "weir": _weir(request_id, result),

@@ -1,6 +1,6 @@
 """How each route is asked for each document: worked out once a process, and again where a provider refuses a schema."""
 
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 from weir.providers.profiles import SchemaNotExpressible
@@ -12,6 +12,8 @@ from weir.providers.structured_output import (
     structured_output,
 )
 from weir.schemas import checked_schemas, load_schema
+
+MAX_KNOWN = 1_000
 
 
 class Documents:
@@ -36,13 +38,17 @@ class Documents:
             made = checked_schemas() if properties is None else None
             if made is None or schema not in made:
                 document = document_schema(schema, properties)
-                known = structured_output(schema, document, route.profile, wanted)
+                # Providers take letters, digits, dashes and lines of a name; only ours has a tilde.
+                known = structured_output(schema.replace("~", "_"), document, route.profile, wanted)
             else:
                 # What the build worked out: a cold start's first byte does not wait for it again.
                 built = made[schema]
                 known = structured_output(
                     schema, built["document"], route.profile, wanted, partial(_built, built)
                 )
+            if len(self._known) >= MAX_KNOWN:  # callers bring schemas without end
+                self._known.clear()
+                self._lowered.clear()
             self._known[key] = known
         return known
 
@@ -83,7 +89,7 @@ def build_schema(name: str) -> dict[str, Any]:
     return {"document": document, "dialects": dialects, "absent": has_absent(document)}
 
 
-@cache
+@lru_cache(maxsize=MAX_KNOWN)
 def document_schema(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
     """The JSON Schema of a document as its text is written, or of some of its properties."""
     schema = load_schema(name).model_json_schema(by_alias=True, mode="validation")

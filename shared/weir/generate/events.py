@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
+from weir.providers.events import ToolCall
 from weir.providers.sse import encode_event
 
 
@@ -18,6 +19,9 @@ class Wire(Protocol):
 
     def delta(self, attempt: int, text: str, /) -> bytes:
         """Text of the model."""
+
+    def tool_call(self, attempt: int, call: ToolCall, /) -> bytes:
+        """A piece of a call of a function, where functions were passed on."""
 
     def value(self, attempt: int, path: str, json_bytes: bytes, /) -> bytes:
         """A validated part of the document."""
@@ -51,6 +55,11 @@ def _on_one_line(json_bytes: bytes) -> bytes:
 def delta(attempt: int, text: str) -> bytes:
     """Text of the model, the moment it came."""
     return b'event: delta\ndata: {"attempt":%d,"text":%b}\n\n' % (attempt, dumps(text))
+
+
+def tool_call(attempt: int, call: ToolCall) -> bytes:
+    """Nothing: only a chat completion passes functions on."""
+    return b""
 
 
 def value(attempt: int, path: str, json_bytes: bytes) -> bytes:

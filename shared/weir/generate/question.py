@@ -237,6 +237,7 @@ class Question:
             request.service_tier,
             request.extra_body,
             self._run.record.invocation.request_id,
+            request.passed,
         )
         try:
             provider_request = build_request(call, route)
@@ -246,7 +247,9 @@ class Question:
         # A provider counts the schema as input, too; the bytes of an image it does not count as text.
         chars = len(body) - sum(message.data_chars for message in call.messages)
         document = document_schema(name) if name and structured and structured.null_is_absent else None
-        return Asked(route, chars, cap, structured, schema, retry, document), provider_request, body
+        passes_tools = "tools" in request.passed
+        asked = Asked(route, chars, cap, structured, schema, retry, document, passes_tools)
+        return asked, provider_request, body
 
     async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
         """The call, from its start to the end of its body, or to the point where it is ended."""

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -155,6 +156,18 @@ class GenerationRequest(BaseModel):
     tags: Annotated[
         dict[Tag, Tag], BeforeValidator(_few), Field(max_length=10, description="Names for the bill.")
     ] = {}
+
+    # Members of a chat completion that only its protocol has; no body of this endpoint can name them.
+    _passed: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def passed(self) -> dict[str, Any]:
+        """What goes to the provider as the caller wrote it, where the protocols are the same."""
+        return self._passed
+
+    def pass_on(self, members: dict[str, Any]) -> None:
+        """Let members go to the provider as the caller wrote them."""
+        self._passed = members
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:

@@ -146,10 +146,16 @@ class ChatResponse(BufferedResponse):
     """A chat completion as one object."""
 
     def __init__(
-        self, send: Send, headers: Callable[[], Headers], request_id: str, created: int, model: str
+        self,
+        send: Send,
+        headers: Callable[[], Headers],
+        request_id: str,
+        created: int,
+        model: str,
+        tool: str | None = None,
     ) -> None:
         super().__init__(send, headers)
-        self._about = request_id, created, model
+        self._about = request_id, created, model, tool
 
     def encode(self, result: Result) -> bytes:
         """The one object, or the error's envelope."""

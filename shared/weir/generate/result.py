@@ -11,6 +11,7 @@ from pydantic_streaming import Document, Value, Violation
 from weir.generate.events import Wire
 from weir.outcomes import Outcome
 from weir.problems import Problem
+from weir.providers.events import ToolCall
 
 MAX_VIOLATIONS_SHOWN = 20
 
@@ -49,7 +50,8 @@ class Result(NamedTuple):
     """How a request ended: what is left to say when its last byte is written.
 
     `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost. Where they were
-    kept, `text` is the model's text, and `values` are the parts of a document that were valid.
+    kept, `text` is the model's text, and `values` are the parts of a document that were valid. `tool_calls` are those
+    of functions that were passed on.
     """
 
     attempt: int
@@ -57,6 +59,7 @@ class Result(NamedTuple):
     summary: dict[str, Any]
     text: str | None = None
     values: tuple[Value, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def _violation_json(item: Violation) -> dict[str, Any]:

@@ -152,6 +152,10 @@ class Run:
             return
         cap = generate.routes.cap_for(route, request.schema_name, request.max_output_tokens)
         chars = sum(len(turn.text) for turn in request.conversation())
+        if request.passed:
+            from weir.generate.chat_tools import passed_chars
+
+            chars += passed_chars(request.passed)
         await generate.gate.reserve(
             admitted, self.record.invocation.request_id, route, chars, self.capped(cap),
             Decimal(request.max_cost) if request.max_cost else None, generate.utc_now(),
@@ -242,6 +246,7 @@ class Run:
             summary,
             last.text if last else None,
             tuple(last.values) if last else (),
+            tuple(last.tool_calls.values()) if last else (),
         )
         data = self.response.encode(result)
         record.sent_bytes += len(data)

@@ -78,6 +78,8 @@ class ModelCall(NamedTuple):
     service_tier: str | None = None
     extra_body: Mapping[str, Any] = {}
     request_id: str = ""
+    # Members in the words of Chat Completions, for routes that speak it; messages among them replace ours.
+    passed: Mapping[str, Any] = {}
 
 
 class ProviderRequest(NamedTuple):

@@ -32,6 +32,7 @@ def build(call: ModelCall, route: Route) -> ProviderRequest:
         "stream_options": dict(route.profile.stream_options or {"include_usage": True}),
         route.profile.cap: call.max_output_tokens,
         **parameters(call, route, _NAMES),
+        **call.passed,
     }
     structured = call.structured
     if structured is not None and structured.mode == "native":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from weir.providers.call import ModelCall, ProviderRequest
+from weir.providers.call import ModelCall, NotPassed, ProviderRequest
 from weir.providers.events import Decoder
 from weir.providers.profiles import Protocol
 from weir.providers.routes import Route
@@ -20,6 +20,12 @@ _MODULES: Mapping[Protocol, tuple[str, str, str]] = {
 
 def build_request(call: ModelCall, route: Route) -> ProviderRequest:
     """What goes to the route's provider. Raises NotPassed, naming what its protocol has no place for."""
+    if call.passed and route.profile.protocol != "chat_completions":
+        name = next(name for name in ("tools", "response_format", *call.passed) if name in call.passed)
+        raise NotPassed(
+            f"/{name}",
+            f"model {route.name!r} is served by {route.profile.name}, whose protocol has no such {name}",
+        )
     build: Callable[[ModelCall, Route], ProviderRequest] = _module(_MODULES[route.profile.protocol][0]).build
     return build(call, route)
 

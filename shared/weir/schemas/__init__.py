@@ -39,8 +39,12 @@ def register_schema(name: str, model: type[BaseModel]) -> None:
 
 
 def is_registered(name: str) -> bool:
-    """Whether a caller brought a model of that name to this process."""
-    return name in _registered
+    """Whether a caller brought a model of that name to this process; the question keeps it among the newest."""
+    model = _registered.pop(name, None)
+    if model is None:
+        return False
+    _registered[name] = model
+    return True
 
 
 def load_schema(name: str) -> type[BaseModel]:

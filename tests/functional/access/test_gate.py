@@ -168,7 +168,7 @@ async def test_a_failed_call_gives_back_what_was_set_aside(
     async with sdk(monkeypatch) as (client, asked):
         asked.base_url = ""
         with pytest.raises(openai.BadRequestError):
-            await ask(client, extra_body={"response_format": {"type": "json_object"}})
+            await ask(client, extra_body={"response_format": {"type": "grammar"}})
     assert not [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
 
 

@@ -53,6 +53,22 @@ def pieces(document: str, size: int = 7) -> list[str]:
 
 ASK: list[Any] = [{"role": "user", "content": "Write."}]
 SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "blog_post"}}
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "What it is like there.",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+                "required": ["city", "days"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+FORCED: list[Any] = ["required", {"type": "function", "function": {"name": "weather"}}]
 
 
 async def test_the_sdks_parse_and_stream_helpers_give_the_model_of_the_caller(
@@ -170,14 +186,18 @@ async def test_plain_text_leaves_the_moment_it_comes_and_costs_are_told(
 @pytest.mark.parametrize(
     ("members", "param"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0"),
+        ({"tools": [{"type": "function", "function": {"parameters": {}}}]}, "tools.0.function"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
+        ({"tools": TOOLS, "response_format": SCHEMA}, "tools"),
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"temperature": 3}, "temperature"),
         ({"max_completion_tokens": 0}, "max_output_tokens"),
         ({"extra_body": {"surprise": 1}}, "surprise"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "nobody"}}}, "response_format.json_schema.name"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
@@ -185,7 +205,7 @@ async def test_plain_text_leaves_the_moment_it_comes_and_costs_are_told(
             "response_format.json_schema.schema.properties.a.contains",
         ),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type"),
-        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages.0.role"),
+        ({"messages": [{"role": "referee", "content": "x"}]}, "messages.0.role"),
     ],
 )  # fmt: skip
 async def test_what_changes_the_question_is_refused_by_the_members_name(
@@ -254,3 +274,97 @@ async def test_a_document_that_the_limit_cut_is_the_sdks_length_error(
 async def test_the_models_are_those_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async with sdk(monkeypatch) as (client, _):
         assert [model.id async for model in client.models.list()] == ["test-model"]
+
+
+@pytest.mark.parametrize("choice", FORCED)
+@pytest.mark.parametrize("streams", [False, True])
+async def test_arguments_of_a_function_that_must_be_called_are_validated_like_any_document(
+    streams: bool, choice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = '{"city": "Oslo", "days": 3}'
+    wrong: list[Step] = [HEAD, *map(text, pieces('{"city": "Oslo", "days": "three"')), "stall"]
+    rest = completion('{"days": 3}')
+    async with sdk(monkeypatch, wrong, rest) as (client, asked):
+        answer = await client.chat.completions.create(
+            model="test-model", messages=ASK, tools=TOOLS, tool_choice=choice, stream=streams
+        )
+        if streams:
+            calls, finish, arguments = [], None, ""
+            async for part in answer:
+                for each in part.choices[0].delta.tool_calls or ():
+                    calls.append((each.id, each.function.name))
+                    arguments += each.function.arguments or ""
+                finish = part.choices[0].finish_reason or finish
+            assert (calls[0][1], [name for _, name in calls[1:] if name]) == ("weather", [])
+        else:
+            [call] = answer.choices[0].message.tool_calls
+            arguments, finish = call.function.arguments, answer.choices[0].finish_reason
+            assert call.function.name == "weather" and call.id and answer.choices[0].message.content is None
+        assert (json.loads(arguments), finish) == (json.loads(good), "tool_calls")
+        # It went out as a document, which any protocol has, and what the function is for went with it.
+        assert "tools" not in asked.requests[0] and len(asked.requests) == 2
+        named = asked.requests[0]["response_format"]["json_schema"]
+        assert named["name"].replace("_", "").isalnum()
+        assert named["schema"]["description"] == "What it is like there."
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_other_tools_go_to_a_route_of_the_same_protocol_as_they_are_written(
+    streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(**function: str) -> Step:
+        first = {"id": "c1", "type": "function"} if "name" in function else {}
+        return chunk({"tool_calls": [{"index": 0, **first, "function": function}]})
+
+    steps: list[Step] = [
+        HEAD, call(name="weather", arguments=""), call(arguments='{"city":'), call(arguments=' "Oslo"}'),
+        chunk(finish="tool_calls"), DONE, END,
+    ]  # fmt: skip
+    history: list[Any] = [
+        *ASK,
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "c0", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c0", "content": ""},
+    ]  # fmt: skip
+    async with sdk(monkeypatch, steps) as (client, asked):
+        answer = await client.chat.completions.create(
+            model="test-model", messages=history, tools=TOOLS, stream=streams, parallel_tool_calls=False
+        )
+        if streams:
+            parts = [part.choices[0] async for part in answer]
+            arguments = "".join(
+                each.function.arguments for part in parts for each in part.delta.tool_calls or ()
+            )
+            finish = parts[-1].finish_reason
+        else:
+            [one] = answer.choices[0].message.tool_calls
+            arguments, finish = one.function.arguments, answer.choices[0].finish_reason
+            assert (one.id, one.function.name) == ("c1", "weather")
+        assert (arguments, finish) == ('{"city": "Oslo"}', "tool_calls")
+        sent = asked.requests[0]
+        assert (sent["tools"], sent["parallel_tool_calls"], sent["messages"]) == (TOOLS, False, history)
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"tools": TOOLS}, "tools"),
+        ({"tools": TOOLS, "tool_choice": "none"}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"frequency_penalty": 1}, "frequency_penalty"),
+        ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"verbosity": "low"}, "verbosity"),
+    ],
+)
+async def test_what_only_this_protocol_has_passes_to_it_and_is_refused_by_name_elsewhere(
+    members: dict[str, Any], param: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sdk(monkeypatch, completion("{}")) as (client, asked):
+        answer = await client.chat.completions.create(model="test-model", messages=ASK, **members)
+        assert answer.choices[0].message.content == "{}"
+        assert {name: asked.requests[0].get(name) for name in members} == members
+    monkeypatch.setenv("WEIR_UPSTREAM_PROVIDER", "anthropic")
+    async with sdk(monkeypatch) as (client, asked):
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.chat.completions.create(model="test-model", messages=ASK, **members)
+        assert caught.value.param == param and not asked.requests
