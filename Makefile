@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle focus reconcile audit clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -154,6 +154,9 @@ prices: .venv-prices/.installed ## Token prices, refreshed from genai-prices; RE
 
 prices-oracle: .venv-prices/.installed ## The price book against genai-prices itself: every model, drawn usage.
 	PYTHONPATH=shared:. .venv-prices/bin/python -m tests.prices_oracle $(ARGS)
+
+prices-recorded: $(ENV) ## How many of the recorded streams in CORPORA are priced, the rest with reasons; fails under 95 %.
+	PYTHONPATH=shared $(PY) -m tests.recorded_prices
 
 # ---- Environments --------------------------------------------------------------------------------------------
 

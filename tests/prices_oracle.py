@@ -1,9 +1,11 @@
-"""The price book against genai-prices itself: every model found by every name, and drawn usage priced to the last digit.
+"""The price book against genai-prices itself: every model found by every name, and usage priced to the last digit, drawn
+and as the recorded streams have it.
 
 make prices-oracle          # in genai-prices' own environment, which has nothing of ours beside this repository
 """
 
 import argparse
+import os
 import random
 import sys
 from collections import Counter
@@ -15,6 +17,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices.data import providers
 
 from infra.prices.refresh import prices_of
+from tests.recorded_prices import AT, priced
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import TokensBought
 from weir.pricing.token_charges import token_charges
@@ -74,6 +77,32 @@ def theirs(usage: Usage) -> TheirUsage:
     )
 
 
+def recorded(seen: Counter[str]) -> list[str]:
+    """The recorded streams whose model genai-prices has: what it makes of them, and we of them, where that differs."""
+    wrong = []
+    for stream in priced(BOOK) if "CORPORA" in os.environ else ():
+        usage, seller = stream.bought.usage, BOOK.seller_of(stream.base_url)
+        provider = next((provider for provider in providers if provider.id == seller), None)
+        model = (
+            provider.find_model(stream.model, all_providers=providers) if provider and stream.model else None
+        )
+        if model is None or stream.unpriced:
+            seen["recorded, not theirs"] += 1
+            continue
+        tier = {"priority": {"service_tier": "priority"}, "flex": {"service_tier": "flex"}}.get(
+            usage.service_tier or ""
+        )
+        price = model.get_prices(AT, tier)
+        expected = price.calc_price(theirs(usage))["total_price"] if prices_of(price) else Decimal(0)
+        expected -= Decimal(price.__dict__.get("requests_kcount") or 0) / 1000
+        seen["recorded"] += 1
+        if abs(stream.cost_usd - expected) > ROUNDING:
+            wrong.append(
+                f"{stream.name} {seller} {stream.model}: expected {expected}, got {stream.cost_usd}; {usage}"
+            )
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=8, help="usages drawn for each model and tier")
@@ -81,7 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     random_ = random.Random(options.seed)
     seen: Counter[str] = Counter()
-    wrong: list[str] = []
+    wrong = recorded(seen)
     for provider in providers:
         for model in provider.models:
             found = provider.find_model(model.id, all_providers=providers)

@@ -5,7 +5,8 @@
 
 genai-prices holds dated, sourced prices, but importing it takes most of a second, so what is needed is
 extracted here, once, and committed: a file for each seller, a line for each model. The files are append-only: a record
-that was written never changes its prices; only the day on which they were checked is written anew. Where the source
+that was written never changes its prices; only the day on which they were checked is written anew. What the source
+lacks stands in overlays: files beside these, kept by hand, which come after its own. Where the source
 has a new price, the open record is closed at today and a new one begins; a model that the source has dropped stays,
 because old requests still need its price. Price history that the source itself dates (a start date) is taken over when
 a model is first written.
@@ -236,6 +237,24 @@ def extract() -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
     return sellers, models
 
 
+def with_overlays(sellers: Iterable[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """The sellers with the files that are kept by hand: models that the source lacks, addresses, whole sellers."""
+    known = {seller["name"]: dict(seller) for seller in sellers}
+    for path in sorted(folder.glob("tokens/*.json")):
+        overlay = json.loads(path.read_text()).get("overlay")
+        if overlay is None:
+            continue
+        name, address = overlay["seller"], overlay.get("address")
+        seller = known.setdefault(
+            name, {"name": name, "address": address, "names": {}, "models": {}, "also": []}
+        )
+        if path.stem != name:
+            seller["also"] = [*seller["also"], path.stem]
+            if address:
+                seller["address"] = f"(?:{seller['address']}|{address})"
+    return list(known.values())
+
+
 def _has_request_fee(model: Any) -> bool:
     listed = model.prices if isinstance(model.prices, list) else [model]
     return any(getattr(entry.prices, "requests_kcount", None) is not None for entry in listed)
@@ -271,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         lines = ",\n".join("  " + json.dumps(model) for model in merged)
         target.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "models": [\n{lines}\n ]\n}}\n')
-    book_version = write_index(options.folder, sellers)
+    book_version = write_index(options.folder, with_overlays(sellers, options.folder))
     from weir.pricing.price_book import PriceBook
 
     PriceBook.load(folder=options.folder).check()

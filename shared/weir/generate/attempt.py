@@ -89,6 +89,7 @@ class Attempt:
         self.decoder = decoder
         self.include = include
         self._wire = wire
+        self.seller = asked.route.profile.seller
         self.model_returned: str | None = None
         self.service_tier: str | None = None
         self.served_region: str | None = None
@@ -409,7 +410,7 @@ class Attempt:
             "outcome": self.verdict.outcome if self.verdict else None,
             "usage": self.usage.as_json(),
             "route": route.name,
-            "seller": route.profile.seller,
+            "seller": self.seller,
             "model_returned": self.answering_model,
             "service_tier": self.service_tier,
             "region": self.served_region or route.region,

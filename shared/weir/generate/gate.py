@@ -121,7 +121,7 @@ class Gate:
     def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
         book, input_tokens = self._price_book(), -(-input_chars // CHARS_PER_TOKEN)
         prices = book.token_prices(
-            model=route.price_key or route.model, seller=route.profile.seller, at=at
+            model=route.price_key or route.model, seller=route.profile.seller or book.seller_of(route.base_url), at=at
         ) if book else None  # fmt: skip
         each = []
         for kind, tokens in (("input", input_tokens), ("output", cap)):

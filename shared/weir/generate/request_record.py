@@ -162,6 +162,8 @@ class RequestRecord:
         # Prices are for the final event: the first byte does not wait for their imports.
         from weir.pricing.cost import price_request
 
+        for attempt in self.attempts:  # an endpoint that no profile knows may be one that the price book does
+            attempt.seller = attempt.seller or book.seller_of(attempt.asked.route.base_url)
         # The platform's own time, before, between and after, is not known yet, nor are the log's lines: the ledger's
         # row has them.
         init_ms = self.invocation.init_ms or 0.0
@@ -183,7 +185,7 @@ class RequestRecord:
             validate_ms=timing["validate_ms"],
             streamed_bytes=self.sent_bytes,
             tokens=[
-                TokensBought(attempt.answering_model, attempt.usage, attempt.asked.route.profile.seller)
+                TokensBought(attempt.answering_model, attempt.usage, attempt.seller)
                 for attempt in self.attempts
             ],
             is_estimate=True,

@@ -254,7 +254,7 @@ class PriceBook:
                 for entry in entries:
                     if fits(entry, name):
                         return model_entry(f"tokens/{listing}.json", entry, source, gaps_allowed=False)
-        if seller is None and found is None and "/" in model:  # `openai/gpt-4o`, as gateways name models
+        if seller is None and "/" in model:  # `openai/gpt-4o`, as gateways name models
             vendor, _, rest = model.partition("/")
             if (named := self._seller(vendor, rest)) is not None:
                 return self._listed_entry(named.name, rest)

@@ -35,6 +35,9 @@ def read_openai_usage(usage: Mapping[str, Any]) -> Usage:
     input_tokens, output_tokens = _all_of_it(
         _first(usage, _INPUT), _first(usage, _OUTPUT), total, (cached or 0) + (written or 0), reasoning
     )
+    if "market_cost" in usage and output_tokens is not None:
+        # Vercel's gateway counts, and does not charge, as if there had been no thoughts: its `cost` has them.
+        output_tokens, total = output_tokens + (reasoning or 0), None
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,

@@ -127,7 +127,17 @@ _ALL = (
         cancel="runs_on",
         native="openai",
         seller="aws",
-        hosts=(".amazonaws.com",),
+        hosts=(".amazonaws.com", ".api.aws"),
+    ),
+    Profile(
+        "bedrock-responses",  # and by Responses
+        "responses",
+        base_url="https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
+        role=True,
+        cap="max_output_tokens",
+        cancel="runs_on",
+        native="openai",
+        seller="aws",
     ),
     Profile(
         "gemini",

@@ -9,8 +9,11 @@ import pytest
 
 from infra.local.simulator import Simulator
 from tests.functional.generate.door import Answer, door, facts, set_policy
+from tests.functional.generate.scripted import completion, provider
 
 PATHS = {"openai-responses": "/v1", "anthropic": "/v1", "bedrock": "", "gemini": "/v1beta"}
+ROLE = {"WEIR_UPSTREAM_KEY": "role", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_SESSION_TOKEN": "token"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,7 @@ async def ask(
 ) -> Answer:
     environment = {"WEIR_UPSTREAM_PROVIDER": provider}
     if provider == "bedrock":
-        environment |= {"WEIR_UPSTREAM_KEY": "role", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
-                        "AWS_SESSION_TOKEN": "token"}  # fmt: skip
+        environment |= ROLE
     body = {"prompt": f"Write about {model}.", "model": model} | ({"schema": "blog_post"} if schema else {})
     async with door(simulator.origin + PATHS[provider], monkeypatch, **environment) as generate:
         set_policy(generate, retries=0)
@@ -98,3 +100,34 @@ async def test_plain_text_is_whole_and_counted(
     assert answer.final[1]["outcome"] == "ok" and len(answer.text) > 200
     counted = answer.final[1]["usage"]
     assert counted["total_tokens"] in (None, counted["input_tokens"] + counted["output_tokens"])
+
+
+@pytest.mark.parametrize("name", ["bedrock-openai", "bedrock-responses"])
+async def test_bedrocks_openai_paths_take_a_bearer_that_is_minted_from_the_role(
+    simulator: Simulator, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = ROLE | {"WEIR_UPSTREAM_PROVIDER": name, "AWS_REGION": "eu-central-1"}
+    async with door(f"{simulator.origin}/v1", monkeypatch, **environment) as generate:
+        answer = await generate.request({"prompt": "Write.", "model": "sim-fast", "schema": "blog_post"})
+    assert answer.final[1]["outcome"] == "ok", answer.final[1]
+    async with (
+        provider(completion("Hi.")) as upstream,
+        door(upstream.base_url, monkeypatch, **environment) as generate,
+    ):
+        await generate.request({"prompt": "Write."})
+    key = upstream.headers[0]["authorization"].removeprefix("bearer bedrock-api-key-")
+    assert key != upstream.headers[0]["authorization"]
+    capsys.readouterr()
+
+
+async def test_the_tokens_of_an_endpoint_without_a_profile_are_its_sellers(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "weir.pricing.price_book.PriceBook.seller_of",
+        lambda book, base_url: "novita" if base_url == f"{simulator.origin}/v1" else None,
+    )
+    async with door(f"{simulator.origin}/v1", monkeypatch) as generate:
+        answer = await generate.request({"prompt": "Write.", "model": "sim-fast"})
+    assert answer.final[1]["outcome"] == "ok"
+    assert [attempt["seller"] for attempt in facts(capsys.readouterr().out)[-1]["attempts"]] == ["novita"]

@@ -1,13 +1,17 @@
 """The refresh of token prices: it appends, and never rewrites what a request was priced with."""
 
-from datetime import time
+import json
+from datetime import UTC, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from infra.prices.refresh import merge, names_of, records_of, tiers_of
+from infra.prices.index import DATA
+from infra.prices.refresh import merge, names_of, records_of, tiers_of, with_overlays
+from weir.pricing.price_book import PriceBook
 from weir.pricing.token_records import fits
 
 
@@ -145,3 +149,38 @@ def test_match_clauses_become_names_and_others_are_refused() -> None:
     ]  # fmt: skip
     with pytest.raises(SystemExit, match="expected a clause"):
         names_of(SimpleNamespace(sounds_like="x"))
+
+
+def test_what_is_kept_by_hand_comes_after_the_sources_own_and_may_be_a_seller_of_its_own(
+    tmp_path: Path,
+) -> None:
+    listed = {"name": "shop", "address": "https://shop", "names": {}, "models": {}, "also": ["other"]}
+    for stem, overlay in (
+        ("shop", None),
+        ("shop-overlay", {"seller": "shop", "address": "https://stall"}),
+        ("kiosk", {"seller": "kiosk", "address": "https://kiosk"}),
+    ):
+        (tmp_path / "tokens").mkdir(exist_ok=True)
+        head = {"models": []} | ({"overlay": overlay} if overlay else {})
+        (tmp_path / "tokens" / f"{stem}.json").write_text(json.dumps(head))
+    shop, kiosk = with_overlays([listed], tmp_path)
+    assert shop == listed | {"address": "(?:https://shop|https://stall)", "also": ["other", "shop-overlay"]}
+    assert kiosk == {"name": "kiosk", "address": "https://kiosk", "names": {}, "models": {}, "also": []}
+    assert with_overlays([listed], tmp_path) == [shop, kiosk]  # and the source's list is not written to
+
+
+def test_each_model_that_is_kept_by_hand_is_one_that_the_source_lacks() -> None:
+    book = PriceBook.load()
+    at = datetime(2026, 11, 28, tzinfo=UTC)
+    kept = 0
+    for path in sorted(DATA.glob("tokens/*.json")):
+        document = json.loads(path.read_text())
+        if (overlay := document.get("overlay")) is None:
+            continue
+        for entry in document["models"]:
+            for name in entry.get("equals", ()):
+                prices = book.token_prices(model=name, seller=overlay["seller"], at=at)
+                assert prices is not None, (path.name, name)
+                assert prices.kinds["input"].source == document["source"]["name"], (path.name, name)
+                kept += 1
+    assert kept >= 200
