@@ -8,8 +8,10 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from weir.generate.cors import cors_headers
 from weir.generate.events import dumps
 from weir.generate.policy import Clocks, Policy
 from weir.generate.process import process_age_ms
-from weir.generate.request_record import Invocation
+from weir.generate.request_record import Invocation, OnceKey
 from weir.generate.requests import GenerationRequest, parse_request
 from weir.generate.responses import (
     BufferedResponse,
@@ -36,6 +38,7 @@ from weir.generate.responses import (
 )
 from weir.generate.service import Generate
 from weir.generate.settings import GenerateSettings
+from weir.generate.stopping import Stopping
 from weir.generate.telemetry import Telemetry
 from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import event_source_of
@@ -49,7 +52,8 @@ from weir.schemas import checked_schemas
 if TYPE_CHECKING:
     import httpx
 
-    from weir.generate.gate import Gate
+    from weir.access.stop_flags import StopFlags
+    from weir.generate.repeats import Repeats
     from weir.pricing.price_book import PriceBook
 
 
@@ -107,7 +111,7 @@ class App:
             monotonic_ns=time.monotonic_ns,
             utc_now=lambda: datetime.now(UTC),
             policy=Policy(clocks),
-            gate=self._gate(settings, price_book) if settings.access_table else None,
+            **(self._with_table(settings, price_book) if settings.access_table else {}),
         )
         import_protocol(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
@@ -162,6 +166,7 @@ class App:
             interrupted=interrupted,
             caller=caller_of(scope.get("aws.event")),
             authorization=received.get("authorization"),
+            fresh="no-" in received.get("cache-control", ""),
         )
         accept = received.get("accept", "")
         buffered = "application/json" in accept and "text/event-stream" not in accept
@@ -169,15 +174,18 @@ class App:
             BufferedResponse(send, headers) if buffered else StreamResponse(send, headers)
         )
         content_type = received.get("content-type", "")
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
-            match scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]:
+            match path, scope["method"]:
                 case "/v1/generations", "POST":
                     self._init_ms, self._restored = None, False  # this request has paid for it
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
+                    invocation = self._asked_once(invocation, received, path, body)
                     parse: Callable[[], GenerationRequest] = partial(parse_request, body, content_type)
                 case "/v1/chat/completions", "POST":
                     self._init_ms, self._restored = None, False
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
+                    invocation = self._asked_once(invocation, received, path, body)
                     parse, response = self._chat(body, content_type, request_id, send, headers)
                 case "/v1/models", "GET":
                     self._generate.record_without_model(invocation, await self._models(send, headers()))
@@ -185,11 +193,18 @@ class App:
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.record_without_model(invocation, await self._describe(send, headers()))
                     return
-                case path, "OPTIONS" if cors and path in _METHODS:
+                case _, "DELETE" if path.startswith(_ONE):
+                    response = BufferedResponse(send, headers)
+                    wanted = path.removeprefix(_ONE).removeprefix("chatcmpl-")
+                    caller = await self._generate.stop(wanted, invocation)
+                    await respond(send, 204, headers(), b"")
+                    self._generate.record_without_model(replace(invocation, caller=caller), 0)
+                    return
+                case _, "OPTIONS" if cors and (path in _METHODS or path.startswith(_ONE)):
                     await respond(send, 204, headers(), b"")
                     return
-                case path, method if path in _METHODS:
-                    allowed = _METHODS[path]
+                case _, method if path in _METHODS or path.startswith(_ONE):
+                    allowed = _METHODS.get(path, "DELETE")
                     raise Problem(
                         Outcome.BAD_REQUEST,
                         f"{path}: expected {allowed}, got {method}",
@@ -197,7 +212,7 @@ class App:
                         title="Method not allowed",
                         headers=(("allow", allowed),),
                     )
-                case path, _:
+                case _:
                     raise Problem(
                         Outcome.BAD_REQUEST,
                         f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}",
@@ -222,8 +237,10 @@ class App:
         finally:
             watching.cancel()
 
-    def _gate(self, settings: GenerateSettings, price_book: "Callable[[], PriceBook]") -> "Gate":
-        """The access table's, over a client of its own: the provider's connections are the provider's."""
+    def _with_table(
+        self, settings: GenerateSettings, price_book: "Callable[[], PriceBook]"
+    ) -> dict[str, Any]:
+        """What a stack with an access table has, over a client of its own: the provider's connections are its own."""
         import httpx
 
         from weir.access.admission import Admission
@@ -239,19 +256,51 @@ class App:
         )
         transport = make_transport(endpoint.startswith("https:"), os.environ)
         client = self._access_client = httpx.AsyncClient(transport=transport)
+        credentials = RoleCredentials(os.environ).get
 
         def now() -> datetime:
             return datetime.now(UTC)
 
-        table = AccessTable(
-            client,
-            endpoint=endpoint,
-            region=region,
-            table=settings.access_table,
-            credentials=RoleCredentials(os.environ).get,
-            utc_now=now,
-        )
-        return Gate(Admission(table, now), price_book)
+        def table(name: str) -> AccessTable:
+            return AccessTable(
+                client, endpoint=endpoint, region=region, table=name, credentials=credentials, utc_now=now
+            )
+
+        access = table(settings.access_table)
+
+        @cache
+        def repeats() -> "Repeats":
+            # For those who ask again: nobody else pays for its imports.
+            from weir.access.answer_store import AnswerStore
+            from weir.generate.repeats import Repeats
+
+            life = timedelta(seconds=settings.response_cache_s)
+            return Repeats(AnswerStore(table(settings.answers_table), now), life)
+
+        @cache
+        def flags() -> "StopFlags":
+            from weir.access.stop_flags import StopFlags
+
+            return StopFlags(access, now)
+
+        return {
+            "gate": Gate(Admission(access, now), price_book),
+            "repeats": repeats if settings.answers_table else None,
+            "cache_s": settings.response_cache_s,
+            "stopping": Stopping(flags),
+        }
+
+    def _asked_once(
+        self, invocation: Invocation, received: dict[str, str], path: str, body: bytes
+    ) -> Invocation:
+        """The invocation with its `Idempotency-Key`, where keys are kept. Raises Problem for what is no key."""
+        key = received.get("idempotency-key")
+        if key is None or self._generate.repeats is None:
+            return invocation
+        from weir.generate.repeats import check_key
+
+        check_key(key)
+        return replace(invocation, once=OnceKey(key, sha256(path.encode() + b"\0" + body).hexdigest()))
 
     def _chat(
         self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]
@@ -286,6 +335,7 @@ class App:
         return len(document)
 
 
+_ONE = "/v1/generations/"  # and the id of one that runs
 # The methods of each path.
 _METHODS = {
     "/v1/generations": "POST",

@@ -12,13 +12,18 @@ from weir.errors import WeirError
 from weir.ledger.store import StoreError
 from weir.reports.params import EXPORT_FORMATS, FieldError
 
-from . import access, commands
+from . import access, answers, commands
 from .dashboard import dashboard
 from .filters import add_filters, add_range
 from .ledger import Ledger, add_options
 
 CANNOT, INTERRUPTED = 2, 130
-_ACCESS = {"keys": access.keys, "limits": access.limits, "settle": access.settle_holds}
+_ACCESS = {
+    "keys": access.keys,
+    "limits": access.limits,
+    "settle": access.settle_holds,
+    "answers": answers.answers,
+}
 # What is not a bug: each says in one line what was expected and what came.
 _CANNOT = (WeirError, BotoCoreError, ClientError, OSError)
 
@@ -80,6 +85,7 @@ def parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     add_range(made, "range, whole UTC days")
 
     access.add_commands(command)
+    answers.add_command(command)
 
     made = command(
         "dashboard", "finance's page in a browser, through a proxy on loopback that signs with SigV4"

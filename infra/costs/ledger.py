@@ -12,7 +12,12 @@ from weir.ledger.store import Store
 from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
 
-_OUTPUTS = {"bucket": "LedgerBucket", "finance": "FinanceUrl", "access": "AccessTable"}
+_OUTPUTS = {
+    "bucket": "LedgerBucket",
+    "finance": "FinanceUrl",
+    "access": "AccessTable",
+    "answers": "AnswersTable",
+}
 
 
 class UsageError(CallerError):

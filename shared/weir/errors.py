@@ -13,6 +13,7 @@
     │   ├── UnknownSchema         a schema's name (schemas)
     │   ├── SchemaRefused         a schema that a caller brings (generate/caller_schema.py)
     │   ├── ToolsRefused          the tools of a chat completion (generate/chat_tools.py)
+    │   ├── Unauthorized          a key that opens nothing (access/admission.py)
     │   ├── NotPassed             a parameter that a model's protocol has no place for (providers/call.py)
     │   ├── TaskError             a task of the ledger's jobs (functions/ledger_jobs)
     │   ├── UsageError            a command line (infra/costs)
@@ -31,6 +32,7 @@
     │   └── BillError             a bill's file (infra/costs)
     ├── StorageError          what keeps or reads the ledger did not answer, or refused
     │   ├── StoreError            S3 (ledger/store.py)
+    │   ├── AccessStoreError      DynamoDB; ConditionFailed where others were quicker (access/dynamodb.py)
     │   ├── LogsError             CloudWatch Logs (ledger/log_groups.py)
     │   ├── AthenaError           Athena; AthenaRunning where it only takes longer (reports/athena.py)
     │   ├── DuckError             DuckDB (ledger/duck.py)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {
-    "weir.access.admission", "weir.access.dynamodb",
+    "weir.access.admission", "weir.access.answer_store", "weir.access.dynamodb", "weir.access.stop_flags",
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # a contract's file
@@ -42,7 +42,7 @@ ADAPTERS = {
     "weir.reports.xlsx",
     "weir.generate.settings",  # the models' file
     "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.validator_process",
-    "weir.generate.process",
+    "weir.generate.process", "weir.generate.stopping",
     "weir.generate.loop_gap", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
 }  # fmt: skip
 OURS = ("weir", "asgiric", "pydantic_streaming", "functions", "infra", "tests")

@@ -211,7 +211,8 @@ def test_generate_reads_the_one_key_that_it_sends() -> None:
         "bedrock:CallWithBearerToken",
     }
     assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
-    assert granted("GenerateFunction")["dynamodb:UpdateItem"] == {"AccessTable.Arn"}
+    for action in ("dynamodb:GetItem", "dynamodb:UpdateItem"):
+        assert granted("GenerateFunction")[action] == {"AccessTable.Arn", "AnswersTable.Arn"}
 
 
 def in_the_bucket(*prefixes: str) -> set[str]:

@@ -5,5 +5,7 @@ tenant_item.py             limits and budgets of a tenant as one DynamoDB item
 admission.py               who gets in: reserve before a call, settle after it
 settlement.py              what killed requests left, settled by the ledger
 answers.py                 a request that is asked once, and answers that are given again
+answer_store.py            those answers, in their table
+stop_flags.py              a caller ends what runs in another process
 dynamodb.py                the table, by signed HTTP
 """

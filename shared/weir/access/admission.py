@@ -17,6 +17,7 @@ from weir.access.api_keys import ApiKey
 from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
 from weir.access.identity import Caller
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
+from weir.errors import CallerError
 
 KEPT = timedelta(seconds=60)
 MAX_KEPT = 4096  # names come from outside: what is kept must not grow for ever
@@ -25,7 +26,7 @@ SMALL_OUTPUT_TOKENS = 1024
 _TRIES = 5  # against others who begin the same minute
 
 
-class Unauthorized(Exception):
+class Unauthorized(CallerError):
     """Nobody is known by that key; the message says what was expected."""
 
 

@@ -53,6 +53,13 @@ def caller_of(event: object, own_account: str | None = None) -> Caller | None:
     return None if arn is None else _iam(arn, own_account or _text(context.get("accountId")))
 
 
+def owner_of(caller: Caller | None) -> str:
+    """Who may stop a request: its tenant; of a tenant's users that an authorizer tells apart, its user."""
+    if caller is None:
+        return ""
+    return f"{caller.tenant}#{caller.principal}" if caller.means == "claims" else caller.tenant
+
+
 def tenant_name(text: str) -> str:
     """A name that reports and keys of tables can hold: at most 64 usual characters."""
     return _UNUSUAL.sub("_", text)[:MAX_TENANT_CHARS]

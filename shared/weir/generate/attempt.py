@@ -65,7 +65,8 @@ class Attempt:
 
     `verdict` is how it ended, as soon as that is known, and `failed` the provider's own failure, if it was one; `over`
     says that no more bytes are wanted, `progressed` that the last ones held text of the model. `keep` is for callers
-    who want one response and no events, and for a retry: text and values are kept.
+    who want one response and no events, for a retry, and for an answer that is given again: text and values are kept.
+    `whole_members` is for what may be asked once more: of a validated text only whole members leave.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Attempt:
         released: str,
         stop_at_violation: bool,
         keep: bool,
+        whole_members: bool,
         caps: Caps,
         timing: RequestTiming,
         clock: Callable[[], int],
@@ -118,7 +120,7 @@ class Attempt:
         self._kept_paths = retry.kept_paths if retry else frozenset()
         self._absent = _null_as_absent(asked)
         self._release = (
-            ValidatedRelease(self.validator, whole_members=keep, released=released)
+            ValidatedRelease(self.validator, whole_members=whole_members, released=released)
             if self.validator is not None and validated_release
             else None
         )

@@ -356,4 +356,5 @@ def _weir(request_id: str, result: Result) -> dict[str, Any]:
         "request_id": request_id,
         "outcome": result.verdict.outcome.value,
         "cost_estimate": cost["total"] if cost else None,
+        **{name: result.summary[name] for name in ("replayed",) if name in result.summary},
     }

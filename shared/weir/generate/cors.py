@@ -18,8 +18,8 @@ def cors_headers(
         return []
     return [
         ("access-control-allow-origin", origin),
-        ("access-control-allow-methods", "POST, GET"),
-        ("access-control-allow-headers", "content-type, accept, authorization"),
+        ("access-control-allow-methods", "POST, GET, DELETE"),
+        ("access-control-allow-headers", "content-type, accept, authorization, idempotency-key"),
         ("access-control-expose-headers", "x-request-id, server-timing"),
         ("access-control-max-age", "600"),
         ("vary", "origin"),

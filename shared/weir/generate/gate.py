@@ -72,6 +72,14 @@ class Gate:
             limits = self._without_table(caller.tenant, None, error)
         return Admitted(caller, limits)
 
+    def allow(self, admitted: Admitted, route: Route) -> None:
+        """Refuse a model that the tenant may not ask. Raises Problem: 403."""
+        limits, tenant = admitted.limits, admitted.caller.tenant
+        if limits.models is not None and route.name not in limits.models:
+            allowed = ", ".join(sorted(limits.models)) or "none"
+            detail = f"model: expected one that {tenant} may ask ({allowed}), got {route.name!r:.80}"
+            raise Problem(Outcome.UNAUTHORIZED, detail, status=403, title="Not allowed")
+
     async def reserve(
         self,
         admitted: Admitted,
@@ -87,10 +95,7 @@ class Gate:
         Raises Problem: 403 for a model that the tenant may not ask, 429 where a limit has no room, with the reason.
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
-        if limits.models is not None and route.name not in limits.models:
-            allowed = ", ".join(sorted(limits.models)) or "none"
-            detail = f"model: expected one that {tenant} may ask ({allowed}), got {route.name!r:.80}"
-            raise Problem(Outcome.UNAUTHORIZED, detail, status=403, title="Not allowed")
+        self.allow(admitted, route)
         if limits.counted or max_cost is not None:
             most = self._most(route, input_chars, cap, at)
             if max_cost is not None and most > max_cost:

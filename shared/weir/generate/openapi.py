@@ -138,10 +138,19 @@ class ResultEvent(_Event):
     json_: Annotated[str, Field(alias="json")]
 
 
+class Replayed(_Model):
+    """The answer was there already, and nothing was bought for this request."""
+
+    answered_from: Literal["cache", "idempotency_key"]
+    request_id: Annotated[str, Field(description="The request that bought it.")]
+    saved_usd: Annotated[Money | None, Field(description="What its tokens cost then.")]
+
+
 class _Account(_Event):
     usage: UsageCounts
     timing: Timing
     cost: CostEstimate | None
+    replayed: Annotated[Replayed | None, Field(description="Only of an answer that was given again.")] = None
 
 
 class DoneEvent(_Account):

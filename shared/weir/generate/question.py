@@ -70,6 +70,10 @@ class Run(Protocol):
         """When its time is up, by the monotonic clock."""
 
     @property
+    def keeps_text(self) -> bool:
+        """Whether the text is needed after it has left."""
+
+    @property
     def terminated(self) -> list[UpstreamResponse]:
         """Responses to be drained when the caller has the last byte."""
 
@@ -95,13 +99,18 @@ class Question:
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    def route(self, request: GenerationRequest) -> Route:
+        """Whom a request asks. Raises Problem where there is no such model."""
+        routes = self._run.generate.routes
+        route = routes.find(request.model)
+        if route is None:
+            names = ", ".join(routes.names)
+            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
+        return route
+
     async def run(self, request: GenerationRequest) -> Verdict:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
-        generate = self._run.generate
-        route = generate.routes.find(request.model)
-        if route is None:
-            names = ", ".join(generate.routes.names)
-            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
+        route = self.route(request)
         await self._run.reserve(request, route)
         schema = load_schema(request.schema_name) if request.schema_name else None
         attempt = await self._ask(request, route, schema, None)
@@ -190,6 +199,7 @@ class Question:
         generate, record = self._run.generate, self._run.record
         asked, provider_request, body = self._build(request, route, schema, retry)
         streams = self._run.response.streams
+        may_retry = not streams or request.on_violation == "retry"
         attempt = Attempt(
             len(record.attempts) + 1,
             asked,
@@ -199,7 +209,8 @@ class Question:
             validated_release=request.release == "validated",
             released=released,
             stop_at_violation=request.on_violation != "finish",
-            keep=not streams or request.on_violation == "retry",
+            keep=may_retry or self._run.keeps_text,
+            whole_members=may_retry,
             caps=generate.policy.caps,
             timing=record.timing,
             clock=generate.monotonic_ns,

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from weir.access.identity import Caller
 from weir.generate.attempt import Attempt
@@ -19,10 +19,18 @@ from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact, format_timestamp
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource, TokensBought, UsageQuantities
-from weir.pricing.usage import Usage
+from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 if TYPE_CHECKING:
     from weir.pricing.price_book import PriceBook
+
+
+@dataclass(frozen=True, slots=True)
+class OnceKey:
+    """A caller's `Idempotency-Key`, and the hash of what came under it: its path and body."""
+
+    key: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,19 @@ class Invocation:
     interrupted: Callable[[], Outcome | None] = lambda: None
     caller: Caller | None = None  # as the event vouches for them
     authorization: str | None = None
+    once: OnceKey | None = None
+    fresh: bool = False  # the caller wants no answer out of a cache
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer that was given again: nothing was bought. `request_id` is who bought it, the rest what that took."""
+
+    answered_from: Literal["cache", "idempotency_key"]
+    request_id: str
+    model: str | None
+    output_tokens: int | None
+    tokens_usd: str | None
 
 
 # What a completion does not say again: `request.started` has it, or the metrics in the same line.
@@ -71,6 +92,7 @@ class RequestRecord:
         self.attempts: list[Attempt] = []
         self.timing = RequestTiming(invocation.started_ns)
         self.opened = False
+        self.given: Given | None = None
         self.sent_bytes = 0
         self._is_started = False
         self._function = function
@@ -119,18 +141,36 @@ class RequestRecord:
     ) -> dict[str, Any]:
         """Usage, timing and cost, as a final event has them; without a price book, no cost."""
         timing = self.timing.as_json(now_ns, loop_gap)
-        return {
-            "usage": Usage.total([attempt.usage for attempt in self.attempts]).as_json(),
+        given = self.given
+        bought = (
+            Usage.total([attempt.usage for attempt in self.attempts]) if given is None else NOTHING_BOUGHT
+        )
+        summary = {
+            "usage": bought.as_json(),
             "timing": timing,
             "cost": self._estimate_cost(at, timing, book) if book else None,
         }
+        if given is not None:
+            summary["replayed"] = {
+                "answered_from": given.answered_from,
+                "request_id": given.request_id,
+                "saved_usd": given.tokens_usd,
+            }
+        return summary
 
     def completed(self, at: datetime, summary: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
         """The fact that every request leaves, whatever its outcome."""
         problem = verdict.problem
         last = self.attempts[-1] if self.attempts else None
         schema = self.request.schema_name if self.request else None
+        given = self.given
         saved = self._estimator.not_bought(self.attempts[0], schema) if schema and self.attempts else None
+        if given is not None:
+            saved = {
+                "output_tokens": given.output_tokens,
+                "usd": given.tokens_usd,
+                "request_id": given.request_id,
+            }
         cut = next((attempt for attempt in self.attempts if attempt.ended_by_us), None)
         for attempt in self.attempts:
             self._estimator.observe(attempt, schema)
@@ -141,11 +181,12 @@ class RequestRecord:
             schema=schema,
             outcome=verdict.outcome,
             http_status=200 if self.opened or problem is None else problem.status,
-            model_returned=last.answering_model if last else None,
+            model_returned=last.answering_model if last else given.model if given else None,
             attempts=[attempt.as_json() for attempt in self.attempts],
             streamed_bytes=self.sent_bytes,
             violations=sum(len(attempt.verdict.violations) for attempt in self.attempts if attempt.verdict),
             validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
+            answered_from=given.answered_from if given else None,
             saved=saved,
             # On what ground something is claimed as saved, or nothing: does hanging up stop the provider's meter?
             saved_basis=cut.asked.route.profile.cancel if cut else None,
@@ -155,7 +196,7 @@ class RequestRecord:
         )
         # Each byte is billed: where it runs is on record since the start.
         left_out = _SAID if self._is_started else frozenset()
-        unknown = {name for name in ("saved", "saved_basis") if fact[name] is None}
+        unknown = {name for name in ("answered_from", "saved", "saved_basis") if fact[name] is None}
         return {name: value for name, value in fact.items() if name not in left_out | unknown}
 
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: "PriceBook") -> dict[str, Any]:

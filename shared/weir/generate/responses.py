@@ -184,7 +184,7 @@ async def _refuse_chat(send: Send, problem: Problem, body: bytes, more: Headers)
     said = dict(problem.headers).get("x-should-retry") or ("true" if should_retry(problem) else "false")
     others = [(name, value) for name, value in problem.headers if name != "x-should-retry"]
     # OpenAI's SDKs know 400 for what is wrong in a body.
-    status = 400 if problem.status == 422 else problem.status
+    status = 400 if problem.status == 422 and "errors" in problem.members else problem.status
     await respond(
         send, status, [("content-type", "application/json"), ("x-should-retry", said), *others, *more], body
     )

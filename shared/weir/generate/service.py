@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import random
 from typing import TYPE_CHECKING, Any
 
-from weir.errors import ConfigurationError
+from weir.access.identity import Caller, owner_of
+from weir.errors import ConfigurationError, StorageError
+from weir.generate.attempt import Attempt
 from weir.generate.documents import Documents
 from weir.generate.loop_gap import LoopGap
 from weir.generate.policy import Cooldown, Policy
@@ -24,6 +26,7 @@ from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.requests import GenerationRequest
 from weir.generate.result import Response, Result, Verdict
+from weir.generate.stopping import Stopping
 from weir.generate.telemetry import Telemetry
 from weir.generate.usage_estimator import UsageEstimator
 from weir.generate.validator_process import ValidatorProcess
@@ -36,6 +39,7 @@ from weir.providers.upstream import Upstream, UpstreamResponse
 
 if TYPE_CHECKING:
     from weir.generate.gate import Admitted, Gate
+    from weir.generate.repeats import Kept, Repeats
     from weir.pricing.price_book import PriceBook
 
 
@@ -56,6 +60,9 @@ class Generate:
     estimator: UsageEstimator = field(default_factory=UsageEstimator)
     documents: Documents = field(default_factory=Documents)
     gate: "Gate | None" = None
+    repeats: "Callable[[], Repeats] | None" = None
+    cache_s: int = 0  # how long a document may be given again; 0: not at all
+    stopping: Stopping = field(default_factory=Stopping)
     cooldown: Cooldown = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +86,21 @@ class Generate:
 
         await Run(self, invocation, response).serve(refused)
 
+    async def stop(self, request_id: str, invocation: Invocation) -> Caller | None:
+        """Stop a generation of the same caller's that runs; return who asked.
+
+        Raises Problem: 401 where nobody is known, 404 where there is none, 503 where nobody can say.
+        """
+        caller = invocation.caller
+        if self.gate is not None:
+            admitted = await self.gate.admit(caller, invocation.event_source, invocation.authorization)
+            caller = admitted.caller
+        try:
+            await self.stopping.stop(owner_of(caller), request_id)
+        except StorageError as error:
+            raise Problem(Outcome.INTERNAL_ERROR, f"{error}; it cannot be stopped", status=503) from error
+        return caller
+
     def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
         """Account for a request that the endpoint served itself, without the model."""
         record = RequestRecord(invocation, self.function, self.routes.default, self.estimator, streams=False)
@@ -99,6 +121,8 @@ class Run:
         )
         self.ends_ns = 0  # when its time is up, by the monotonic clock
         self.admitted: Admitted | None = None
+        self.kept: Kept | None = None  # what is left behind for those who ask again
+        self.given: Attempt | None = None  # the answer that was there already
         self.loop_gap = LoopGap()
         self.cut: Problem | None = None  # why we ended the request ourselves, before its task was cancelled
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
@@ -106,7 +130,9 @@ class Run:
     async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
         pulse: asyncio.Task[None] | None = None
+        watch: asyncio.Task[None] | None = None
         deadline: asyncio.TimerHandle | None = None
+        owner, request_id = "", self.record.invocation.request_id
         try:
             with self.loop_gap:
                 if self.generate.gate is not None:
@@ -115,7 +141,9 @@ class Run:
                 deadline = self._set_deadline(request, asyncio.current_task())
                 self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
                 pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
-                verdict = await Question(self).run(request)
+                owner = owner_of(self.admitted.caller if self.admitted else self.record.invocation.caller)
+                watch = self.generate.stopping.begin(owner, request_id, self._stopper(asyncio.current_task()))
+                verdict = await self._answer(request)
         except Problem as problem:
             verdict = Verdict.failed(problem)
         except asyncio.CancelledError:
@@ -129,7 +157,8 @@ class Run:
             detail = "an error of our own; the log has it under the request's id"
             verdict = Verdict.failed(Problem(Outcome.INTERNAL_ERROR, detail))
         finally:
-            for timer in (pulse, deadline):
+            self.generate.stopping.end(owner, request_id)
+            for timer in (pulse, watch, deadline):
                 if timer is not None:
                     timer.cancel()
         drain = False
@@ -144,6 +173,37 @@ class Run:
         invocation = self.record.invocation
         self.admitted = await gate.admit(invocation.caller, invocation.event_source, invocation.authorization)
         self.record.tenant = self.admitted.caller.tenant
+
+    async def _answer(self, request: GenerationRequest) -> Verdict:
+        """The answer that is there already, if there is one, else the model's."""
+        generate, invocation, question = self.generate, self.record.invocation, Question(self)
+        cached = generate.cache_s and request.schema_name is not None and not invocation.fresh
+        if generate.repeats is None or generate.gate is None or self.admitted is None:
+            return await question.run(request)
+        if invocation.once is None and not cached:
+            return await question.run(request)
+        route, repeats, now = question.route(request), generate.repeats(), generate.utc_now()
+        generate.gate.allow(self.admitted, route)
+        left_s = (self.ends_ns - generate.monotonic_ns()) / 1e9
+        ends = min(now + timedelta(seconds=left_s), invocation.deadline or datetime.max.replace(tzinfo=UTC))
+        self.kept = repeats.begin(self.admitted.caller.tenant, invocation, request, route, now)
+        self.given = await repeats.find(self, self.kept, request, route, ends)
+        if self.given is not None and self.given.verdict is not None:
+            return self.given.verdict
+        return await question.run(request)
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the text is needed after it has left."""
+        return self.kept is not None and self.kept.once is not None
+
+    def _stopper(self, serving: asyncio.Task[Any] | None) -> Callable[[], None]:
+        def stop() -> None:
+            self.cut = Problem(Outcome.STOPPED, "the caller stopped it")
+            if serving is not None:
+                serving.cancel()
+
+        return stop
 
     async def reserve(self, request: GenerationRequest, route: Route) -> None:
         """Set aside what the request may cost, if anybody limits that."""
@@ -229,17 +289,13 @@ class Run:
 
     async def _finish(self, verdict: Verdict) -> None:
         at, record = self.generate.utc_now(), self.record
-        last = record.attempts[-1] if record.attempts else None
+        last = record.attempts[-1] if record.attempts else self.given
         if last and last.verdict is None:  # interrupted on the way to its own
             last.verdict = verdict
         summary = record.summary(
             at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
         )
-        if self.generate.gate is not None and self.admitted is not None:
-            cost, output = summary["cost"], summary["usage"]["output_tokens"]
-            tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
-            spent = Decimal(cost["total"]) if cost else Decimal(0)
-            await self.generate.gate.settle(self.admitted, spent, tokens)
+        await asyncio.gather(self._settle(summary), self._keep(verdict, summary))
         result = Result(
             last.number if last else 1,
             verdict,
@@ -257,6 +313,23 @@ class Run:
             self.failure(error)
         with suppress(OSError):  # nobody is there any more; the request is on record
             await self.response.finish(result, data)
+
+    async def _settle(self, summary: dict[str, Any]) -> None:
+        if self.generate.gate is not None and self.admitted is not None:
+            cost, output = summary["cost"], summary["usage"]["output_tokens"]
+            tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
+            spent = Decimal(cost["total"]) if cost else Decimal(0)
+            await self.generate.gate.settle(self.admitted, spent, tokens)
+
+    async def _keep(self, verdict: Verdict, summary: dict[str, Any]) -> None:
+        """Keep the answer for those who ask again: before the caller has its end, since they may ask at once."""
+        request = self.record.request
+        if self.kept is None or request is None or self.generate.repeats is None:
+            return
+        try:
+            await self.generate.repeats().keep(self.kept, request, self.record.attempts, verdict, summary)
+        except (StorageError, ValueError) as error:
+            self.failure(error)  # the answer is the caller's all the same; asked again, it is bought again
 
     def _price_book(self) -> "PriceBook | None":
         try:

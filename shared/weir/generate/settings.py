@@ -23,7 +23,8 @@ class GenerateSettings:
     endpoint: WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL. WEIR_UPSTREAM_KEY names where its key is kept,
     `secretsmanager:NAME`, `ssm:NAME` or `role`, and is never the key itself; WEIR_UPSTREAM_PROVIDER names its profile
     where the host does not tell it. WEIR_ACCESS_TABLE names the table of callers, limits and budgets; without one
-    everybody whom AWS lets through may ask.
+    everybody whom AWS lets through may ask. WEIR_ANSWERS_TABLE names the table of answers that are given again, and
+    WEIR_RESPONSE_CACHE_S how long a document is, 0 for never.
     """
 
     routes: Routes
@@ -32,6 +33,8 @@ class GenerateSettings:
     cors_origins: tuple[str, ...]
     function: Function
     access_table: str = ""
+    answers_table: str = ""
+    response_cache_s: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], machine: str) -> Self:
@@ -52,6 +55,8 @@ class GenerateSettings:
             tuple(origin.strip() for origin in origins.split(",") if origin.strip()),
             function_from_environment(environment, machine),
             environment.get("WEIR_ACCESS_TABLE", ""),
+            environment.get("WEIR_ANSWERS_TABLE", ""),
+            _cache_s(environment.get("WEIR_RESPONSE_CACHE_S", "0") or "0"),
         )
 
 
@@ -90,6 +95,12 @@ def read_models(models: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise RoutesError(f"WEIR_MODELS: expected an object of models, got {type(content).__name__}")
     return content
+
+
+def _cache_s(text: str) -> int:
+    if not text.isdecimal() or int(text) > 86_400:
+        raise SettingsError(f"WEIR_RESPONSE_CACHE_S: expected 0 to 86400 seconds, got {text[:40]!r}")
+    return int(text)
 
 
 def _clocks(environment: Mapping[str, str]) -> dict[str, float]:

@@ -24,6 +24,10 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    @staticmethod
+    def real() -> float:
+        return datetime.now(UTC).timestamp()
+
     def move(self, **by: float) -> None:
         self.now += timedelta(**by)
 
@@ -42,12 +46,15 @@ def environment(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
 @pytest.fixture
 def dynamodb(environment: dict[str, str], moto_url: str) -> Any:
     client = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
-    client.create_table(
-        TableName="access",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    )
+    for name in ("access", "answers"):
+        client.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+        )  # fmt: skip
     return client
 
 
@@ -66,16 +73,17 @@ class OneAtATime(httpx.AsyncHTTPTransport):
 
 
 @pytest.fixture
-async def table(
-    dynamodb: Any,
-    environment: dict[str, str],
-    moto_url: str,
-    clock: Callable[[], datetime],
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[AccessTable]:
+async def named_table(
+    dynamodb: Any, environment: dict[str, str], moto_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[[str], AccessTable]]:
     monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)  # of a machine that is busy with other tests
     async with httpx.AsyncClient(transport=OneAtATime()) as client:
-        yield AccessTable(
-            client, endpoint=moto_url, region="us-east-1", table="access",
+        yield lambda name: AccessTable(
+            client, endpoint=moto_url, region="us-east-1", table=name,
             credentials=RoleCredentials(environment).get, utc_now=lambda: datetime.now(UTC),
         )  # fmt: skip
+
+
+@pytest.fixture
+def table(named_table: Callable[[str], AccessTable]) -> AccessTable:
+    return named_table("access")

@@ -11,6 +11,7 @@ import pytest
 from infra.costs.__main__ import main
 from tests import log_lines as lines
 from tests.buckets import prepare_bucket
+from weir.access.answers import once_name, parts
 from weir.access.api_keys import parse_authorization
 from weir.access.tenant_item import TenantLimits, Usage, begin, hold_of, key, reserve
 from weir.ledger.ingest import ingest
@@ -67,6 +68,22 @@ def test_what_cannot_be_done_says_what_was_expected(
 ) -> None:
     assert main(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_tenants_answers_are_counted_and_deleted_and_no_others(
+    table: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEIR_ANSWERS_TABLE", "access")
+    monkeypatch.setattr("weir.access.answers.PART_BYTES", 100)
+    for tenant in ("acme", "acme2"):
+        for request in parts(tenant, once_name("k"), "r~1", b"x" * 250, 2**31):
+            table.update_item(TableName="access", **request)
+    assert main(["answers", "count", "acme"]) == 0
+    assert main(["answers", "delete", "acme"]) == 0
+    assert main(["answers", "count", "acme"]) == 0
+    assert capsys.readouterr().out == "3 items kept\n3 items deleted\n0 items kept\n"
+    assert {item["pk"]["S"] for item in table.scan(TableName="access")["Items"]} == {"ANSWERS#acme2"}
+    assert main(["answers", "delete", "a b"]) == 2
 
 
 def test_limits_are_set_and_shown(table: Any, capsys: pytest.CaptureFixture[str]) -> None:
