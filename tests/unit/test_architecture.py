@@ -41,8 +41,8 @@ ADAPTERS = {
     "weir.reports.statements",  # the files of SQL
     "weir.reports.xlsx",
     "weir.generate.settings",  # the models' file
-    "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.validator_process",
-    "weir.generate.process", "weir.generate.stopping",
+    "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.hedge",
+    "weir.generate.validator_process", "weir.generate.process", "weir.generate.stopping",
     "weir.generate.loop_gap", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
 }  # fmt: skip
 OURS = ("weir", "asgiric", "pydantic_streaming", "functions", "infra", "tests")

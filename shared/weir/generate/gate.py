@@ -124,7 +124,8 @@ class Gate:
                 pass  # its hold is in the table, and the ledger settles it by the request's row
 
     def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
-        book, input_tokens = self._price_book(), -(-input_chars // CHARS_PER_TOKEN)
+        calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
+        book, input_tokens = self._price_book(), calls * -(-input_chars // CHARS_PER_TOKEN)
         prices = book.token_prices(
             model=route.price_key or route.model, seller=route.profile.seller or book.seller_of(route.base_url), at=at
         ) if book else None  # fmt: skip

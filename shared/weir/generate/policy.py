@@ -176,12 +176,16 @@ def tables() -> str:
         other = {"yes": "yes", "larger": "one of a larger context", "no": "no"}[rule.other]
         lines.append(f"| `{kind}`: {rule.sign} | {again} | {other} |")
     lines += [
+        "| no first token within the model's `hedge_s` | beside it, once: the first to answer is taken | no |",
         "| anything after the first token | no | no |",
         "",
         f"A retry waits as long as the provider asks (`retry-after-ms`, `retry-after`, its own hint), at most "
         f"{Policy().longest_wait_s:g} s, else a random part of {FIRST_WAIT_S:g} s, then of {FIRST_WAIT_S * 2:g} s, and "
         f"never beyond the deadline. A route that failed {COOLDOWN_FAILURES} times in a row is left alone for "
         f"{COOLDOWN_S:g} s where another one can answer.",
+        "",
+        "`hedge_s` is off unless a model sets it, and refused where hanging up does not stop the provider's meter: the "
+        "call that lost is hung up on, and is a line of the bill with what it may have cost.",
         "",
         "| clock | default | waits for |",
         "|---|---|---|",

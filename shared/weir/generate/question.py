@@ -23,7 +23,7 @@ from weir.generate.retry import Retry, plan_retry
 from weir.generate.token_timer import TokenTimer
 from weir.generate.validator_process import ValidatorProcess, close
 from weir.outcomes import Outcome
-from weir.pricing.usage import NOTHING_BOUGHT
+from weir.pricing.usage import NOTHING_BOUGHT, Usage
 from weir.problems import Problem
 from weir.providers.call import ModelCall, NotPassed, ProviderRequest
 from weir.providers.events import Failed
@@ -196,14 +196,26 @@ class Question:
         released: str,
     ) -> Attempt:
         """One upstream call, to its verdict."""
-        generate, record = self._run.generate, self._run.record
         asked, provider_request, body = self._build(request, route, schema, retry)
-        streams = self._run.response.streams
+        attempt = self._new_attempt(request, asked, released)
+        self._run.record.attempts.append(attempt)
+        try:
+            await self._stream(attempt, provider_request, body, fresh)
+            await self._conclude(attempt)
+        except CallFailed as error:
+            attempt.failed = attempt.failed or error.failed
+            attempt.fail(error)
+        except Problem as problem:
+            attempt.fail(problem)
+        return attempt
+
+    def _new_attempt(self, request: GenerationRequest, asked: Asked, released: str = "") -> Attempt:
+        generate, record, streams = self._run.generate, self._run.record, self._run.response.streams
         may_retry = not streams or request.on_violation == "retry"
-        attempt = Attempt(
+        return Attempt(
             len(record.attempts) + 1,
             asked,
-            make_decoder(route, generate.policy.caps.event_bytes),
+            make_decoder(asked.route, generate.policy.caps.event_bytes),
             include=frozenset(request.include) if streams else frozenset(),
             wire=self._run.response.wire,
             validated_release=request.release == "validated",
@@ -215,16 +227,6 @@ class Question:
             timing=record.timing,
             clock=generate.monotonic_ns,
         )
-        record.attempts.append(attempt)
-        try:
-            await self._stream(attempt, provider_request, body, fresh)
-            await self._conclude(attempt)
-        except CallFailed as error:
-            attempt.failed = attempt.failed or error.failed
-            attempt.fail(error)
-        except Problem as problem:
-            attempt.fail(problem)
-        return attempt
 
     def _build(
         self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
@@ -267,7 +269,7 @@ class Question:
         self._run.record.timing.called(self._run.generate.monotonic_ns())
         try:
             try:
-                response = await self._call(attempt.asked.route, asked, body, fresh)
+                response = await self._call(attempt, asked, body, fresh)
             except CallFailed as error:
                 # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
                 # when it was taken from the pool, which only the attempt's line marks.
@@ -287,11 +289,18 @@ class Question:
             self._run.record.timing.ended(self._run.generate.monotonic_ns())
             self._run.record.finalize_usage(attempt)
 
-    async def _call(self, route: Route, asked: ProviderRequest, body: bytes, fresh: bool) -> UpstreamResponse:
+    async def _call(
+        self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool
+    ) -> UpstreamResponse:
         """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
-        headers_s = self._run.generate.policy.clocks.headers_s
+        route, clocks = attempt.asked.route, self._run.generate.policy.clocks
+        headers_s = clocks.headers_s
         prelude_s = min(self._run.generate.policy.rhythm.prelude_s, headers_s)
-        call = asyncio.ensure_future(self._run.generate.upstream.call(route, asked, body, fresh=fresh))
+        if route.hedge_s is None:
+            call = asyncio.ensure_future(self._run.generate.upstream.call(route, asked, body, fresh=fresh))
+        else:
+            headers_s += route.hedge_s + clocks.first_token_s  # each of its calls has clocks of its own
+            call = asyncio.ensure_future(self._hedged(attempt, route.hedge_s, asked, body, fresh))
         try:
             done, _ = await asyncio.wait({call}, timeout=prelude_s)
             if not done and prelude_s < headers_s:
@@ -306,6 +315,42 @@ class Question:
             if not call.cancel() and not call.cancelled() and call.exception() is None:
                 await call.result().close(drain=False)
             raise
+
+    async def _hedged(
+        self, attempt: Attempt, hedge_s: float, asked: ProviderRequest, body: bytes, fresh: bool
+    ) -> UpstreamResponse:
+        """The first of two calls to answer; the other one's line stands before the attempt's own."""
+        from weir.generate.hedge import first_to_answer
+
+        generate, route = self._run.generate, attempt.asked.route
+        lost: list[CallFailed | None] = []
+        try:
+            return await first_to_answer(
+                lambda: generate.upstream.call(route, asked, body, fresh=fresh),
+                lambda: make_decoder(route, generate.policy.caps.event_bytes),
+                hedge_s,
+                generate.policy,
+                lost,
+            )
+        finally:
+            for failure in lost:
+                self._book_lost(attempt, failure)
+
+    def _book_lost(self, attempt: Attempt, failure: CallFailed | None) -> None:
+        record = self._run.record
+        assert record.request is not None, "what is asked is a request that was read"
+        lost = self._new_attempt(record.request, attempt.asked)
+        lost.number, attempt.number = attempt.number, attempt.number + 1
+        record.attempts.insert(-1, lost)
+        if failure is None:
+            lost.fail(Problem(Outcome.STOPPED, "hedge: another call answered first"))
+            lost.usage = Usage(complete=False)  # its prompt was read, and more than that nobody says
+        else:
+            lost.failed = failure.failed
+            lost.fail(failure)
+            if not failure.failed.maybe_served:
+                lost.usage = NOTHING_BOUGHT
+        record.finalize_usage(lost)
 
     async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
         policy = self._run.generate.policy

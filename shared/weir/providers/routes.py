@@ -51,7 +51,8 @@ class Route(NamedTuple):
     """Where one name leads. `key` names where the key is kept, `role` for the function's own, empty for none.
 
     `price_key` replaces the served model in the price book's key where the two differ (a fine-tuned name, a profile's
-    ARN). `max_output_tokens` is what the model can give at most; `context_tokens` what it can take.
+    ARN). `max_output_tokens` is what the model can give at most; `context_tokens` what it can take. `hedge_s` is how
+    long a first token may take before the call is made once more beside itself; None is never.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Route(NamedTuple):
     context_tokens: int | None = None
     fallbacks: tuple[str, ...] = ()
     extra_body: Mapping[str, Any] = {}
+    hedge_s: float | None = None
 
     @property
     def stops_billing(self) -> bool:
@@ -163,7 +165,7 @@ def parse_routes(content: Mapping[str, Any]) -> Routes:
 
 _MEMBERS = {
     "provider", "base_url", "region", "model", "key", "structured_output", "cap", "cancel", "key_header", "price_key",
-    "seller", "max_output_tokens", "context_tokens", "fallbacks", "extra_body",
+    "seller", "max_output_tokens", "context_tokens", "fallbacks", "extra_body", "hedge_s",
 }  # fmt: skip
 
 
@@ -221,7 +223,25 @@ def _route(name: str, value: Any) -> Route:
         _count(table, "context_tokens", where, 100_000_000),
         tuple(map(str, fallbacks)),
         _table(table.get("extra_body", {}), f"{where}.extra_body"),
+        _hedge_s(table, where, profile),
     )
+
+
+def _hedge_s(table: Mapping[str, Any], where: str, profile: Profile) -> float | None:
+    """How long to wait before a call is hedged; only where hanging up on the other one stops the provider's meter."""
+    seconds = table.get("hedge_s")
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 600:
+        raise RoutesError(
+            f"{where}.hedge_s: expected seconds, more than 0 and at most 600, got {seconds!r:.80}"
+        )
+    if profile.cancel != "stops":
+        raise RoutesError(
+            f'{where}.hedge_s: expected cancel = "stops", where hanging up stops the provider\'s meter, got '
+            f"{profile.cancel!r} of {profile.name}: each hedge would be a second answer, paid in full"
+        )
+    return float(seconds)
 
 
 def check_base_url(base_url: str, where: str) -> None:

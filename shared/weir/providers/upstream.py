@@ -89,11 +89,18 @@ class UpstreamResponse:
         binary = response.headers.get("content-type", "").startswith("application/vnd.amazon.eventstream")
         self._secrets = () if binary else secrets  # its frames have checksums, and Bedrock is sent no key
         self._held = b""  # the end of what came, where it may be the beginning of a key
+        self._again: list[bytes] = []
+
+    def put_back(self, chunks: list[bytes]) -> None:
+        """Have what was read already read once more, before the rest."""
+        self._again = chunks[::-1]
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._again:
+            return self._again.pop()
         while True:
             try:
                 data = await anext(self._body)

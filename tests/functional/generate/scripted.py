@@ -69,6 +69,7 @@ class Provider:
     headers: list[dict[str, str]] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
+    ended: int = 0
 
 
 @asynccontextmanager
@@ -111,6 +112,7 @@ async def provider(*scripts: Sequence[Step]) -> AsyncIterator[Provider]:
             pass
         finally:
             state.hung_up.set()
+            state.ended += 1
             clients.discard(writer)
             writer.close()
 

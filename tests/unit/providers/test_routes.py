@@ -87,6 +87,12 @@ def test_an_endpoint_is_known_by_its_host(host: str, profile: str) -> None:
     assert profile_of_host(host).name == profile
 
 
+def test_a_call_is_hedged_only_where_a_model_says_so_and_hanging_up_stops_the_meter() -> None:
+    assert all(found.hedge_s is None for found in parse_routes(FILE).routes.values())
+    assert parse_routes(changed("fast", hedge_s=2)).routes["fast"].hedge_s == 2.0
+    assert parse_routes(changed("careful", hedge_s=2, cancel="stops")).routes["careful"].hedge_s == 2.0
+
+
 def test_each_named_provider_has_a_profile() -> None:
     assert {
         "openai", "azure", "anthropic", "bedrock", "gemini", "openrouter", "groq", "mistral", "deepseek", "xai",
@@ -114,6 +120,9 @@ def changed(name: str, /, **members: Any) -> dict[str, Any]:
         (changed("fast", model=""), "models.fast.model: expected the provider's name"),
         (changed("fast", model=3), "models.fast.model: expected text, got int"),
         (changed("fast", key="sk-123"), "models.fast.key: expected secretsmanager:NAME, ssm:NAME or role, got another"),
+        (changed("careful", hedge_s=2), 'models.careful.hedge_s: expected cancel = "stops", where hanging up stops'),
+        (changed("fast", hedge_s=2, cancel="unknown"), "got 'unknown' of openai: each hedge would be a second answer"),
+        (changed("fast", hedge_s=0), "models.fast.hedge_s: expected seconds, more than 0 and at most 600, got 0"),
         (changed("fast", key="role"), "models.fast.key: expected secretsmanager:NAME or ssm:NAME; openai knows no role"),
         (changed("careful", region=None), "models.careful.region: expected a Region"),
         (changed("careful", region="x"), "models.careful.region: expected a Region"),
