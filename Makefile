@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -137,6 +137,12 @@ bench: $(ENV) $(CHART) .venv-peers/.installed node-peers ## Latency, CPU and mem
 	$(BUILD_IF_POSSIBLE)
 	PYTHONPATH=shared $(PY) -m tests.bench $(ARGS)
 
+# What is not installed becomes a row that says so.
+compare: $(ENV) node-peers ## The article's steps, what people would pick and ours under one load, in five minutes; FULL=1: more loads, most of an hour.
+	@$(MAKE) .venv-compare/.installed || echo "compare: the peers' environment could not be made: their rows say so"
+	@$(MAKE) .venv-litellm/.installed || echo "compare: LiteLLM could not be installed: its row says so"
+	PYTHONPATH=shared $(PY) -m tests.compare $(if $(FULL),--full) $(ARGS)
+
 ledger-day: $(ENV) ## A day of REQUESTS=1000000 through landing, facts, rows, roll-ups, a report and the close, with its counts of S3 requests.
 	PYTHONPATH=shared $(PY) -m tests.bench.ledger_day $(REQUESTS)
 
@@ -200,11 +206,14 @@ endef
 .venv-peers/.installed: tests/bench/peers.lock
 	$(call make_environment)
 
+.venv-compare/.installed: tests/compare/peers.lock
+	$(call make_environment)
+
 .PHONY: node-peers
 # Node's own runtime, whose native part is compiled (under a minute); without it the benchmark says what is missing.
 node-peers:
 	@command -v npm >/dev/null && command -v cmake >/dev/null && $(MAKE) .node-peers/.installed \
-		|| echo "bench: no npm or cmake, or the build failed: Node's runtime is not measured"
+		|| echo "no npm or cmake, or the build failed: Node's runtime is not measured"
 
 .node-peers/.installed: tests/bench/peers/node/package-lock.json
 	rm -rf .node-peers && mkdir .node-peers
@@ -244,11 +253,11 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers; do \
+	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers tests/compare/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
 	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
 
 clean: ## Everything that make made, environments too.
-	rm -rf dist .venv .venv-sam .venv-litellm .venv-focus .venv-oldest-pydantic .venv-peers .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-sam .venv-litellm .venv-focus .venv-oldest-pydantic .venv-peers .venv-compare .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

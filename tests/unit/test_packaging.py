@@ -21,7 +21,7 @@ ROOT_LOCK = "requirements.lock"
 FUNCTION_LOCKS = tuple(f"functions/{name}/requirements.txt" for name in FUNCTIONS)
 PARTIAL_LOCKS = (*FUNCTION_LOCKS, "infra/build/runtime.txt", "infra/container/requirements.txt")
 OTHER_LOCKS = (
-    "infra/build/uv.lock", "infra/sam.lock", "tests/bench/peers.lock",
+    "infra/build/uv.lock", "infra/sam.lock", "tests/bench/peers.lock", "tests/compare/peers.lock",
     "tests/peers/litellm.lock", "tests/peers/oldest-pydantic.lock",
 )  # fmt: skip
 # Lambda's managed runtime has these; asgiric and the functions may look for them there.
