@@ -44,6 +44,7 @@ class StoredAnswer:
     model: str | None
     output_tokens: int | None
     tokens_usd: str | None
+    tool_calls: Sequence[Sequence[Any]] = ()  # index, id, name, arguments
 
     def pack(self) -> bytes:
         """Compressed, for the table."""
@@ -57,11 +58,13 @@ class StoredAnswer:
             members = json.loads(opened.decompress(packed, MAX_JSON_BYTES))
             if opened.unconsumed_tail or members.pop("v") != _VERSION:
                 return None
-            answer = cls(**members)
+            calls = tuple((int(index), *rest) for index, *rest in members.pop("tool_calls"))
+            answer = cls(**members, tool_calls=calls)
         except (zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         texts = isinstance(answer.text, str) and isinstance(answer.outcome, str)
-        return answer if texts and isinstance(answer.problem, Mapping | None) else None
+        whole = texts and isinstance(answer.problem, Mapping | None) and all(len(call) == 4 for call in calls)
+        return answer if whole else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ def _answer_of(
         model=last.answering_model,
         output_tokens=summary["usage"]["output_tokens"],
         tokens_usd=_tokens_usd(summary["cost"]),
+        tool_calls=[(call.index, call.id, call.name, call.arguments) for call in last.tool_calls.values()],
     )
 
 
@@ -187,7 +188,7 @@ def _tokens_usd(cost: Mapping[str, Any] | None) -> str | None:
 
 def _cache_name(request: GenerationRequest, route: Route) -> str:
     assert request.schema_name is not None
-    asked = request.model_dump(mode="json", exclude=_NO_PART | {"model"})
+    asked = {**request.model_dump(mode="json", exclude=_NO_PART | {"model"}), "passed": request.passed}
     return cache_name([route.name, route.model, _schema_version(request.schema_name), asked])
 
 

@@ -19,7 +19,7 @@ from weir.generate.requests import GenerationRequest
 from weir.generate.validator_process import close
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.events import Finished, ProviderEvent, Text
+from weir.providers.events import Finished, ProviderEvent, Text, ToolCall
 from weir.providers.routes import Route
 from weir.schemas import load_schema
 
@@ -36,11 +36,13 @@ class _Stored:
 
     def __init__(self, answer: StoredAnswer) -> None:
         self._text = answer.text
+        self._tool_calls = [ToolCall(*call) for call in answer.tool_calls]
         cut = answer.outcome == Outcome.TRUNCATED_OUTPUT and answer.problem is None
         self.finish: Finished | None = Finished("length", "length") if cut else Finished("stop", "stop")
 
     def feed(self, data: bytes) -> list[ProviderEvent]:
-        return [Text(self._text[at : at + _PIECE_CHARS]) for at in range(0, len(self._text), _PIECE_CHARS)]
+        pieces = range(0, len(self._text), _PIECE_CHARS)
+        return [*(Text(self._text[at : at + _PIECE_CHARS]) for at in pieces), *self._tool_calls]
 
     def close(self) -> list[ProviderEvent]:
         return []
@@ -105,7 +107,7 @@ async def give(run: Run, ready: Replay, given: Given) -> None:
 def _asked(run: Run, request: GenerationRequest, route: Route, answer: StoredAnswer) -> Asked:
     name = request.schema_name
     if name is None:
-        return Asked(route, 0, _NO_CAP)
+        return Asked(route, 0, _NO_CAP, passes_tools=bool(answer.tool_calls))
     structured, document = None, None
     if answer.is_model_text:
         from weir.generate.documents import document_schema

@@ -35,6 +35,7 @@ flat AS (
         completed.model_returned AS model_returned,
         coalesce(completed.schema, progress.schema, started.schema) AS schema_name,
         coalesce(completed.tenant, progress.tenant, started.tenant) AS tenant,
+        coalesce(completed.lease, progress.lease, started.lease) AS lease,
         completed.tags AS tags,
         completed.outcome AS outcome,
         completed.http_status AS http_status,

@@ -186,6 +186,9 @@ SELECT
     ) AS total,
     CAST(estimate_total AS DECIMAL(38, 15)) AS estimate_total,
     usd(u_saved) AS saved_total,
+    -- What was given again has no attempt, and is not plain.
+    CAST(NULL AS VARCHAR) AS answered_from,
+    lease,
     usd(u_retry) AS retry_total,
     coalesce('estimated' IN (usage.source, first_usage.source), false) AS is_estimate,
     getvariable('price_book_version') AS price_book_version,

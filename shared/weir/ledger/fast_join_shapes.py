@@ -40,7 +40,7 @@ NOTHING = Member("JSON", _ABSENT)
 _COMMON = (
     "schema_version kind at request_id attempt tenant tags function function_arn region memory_mb architecture "
     "initialization_type ephemeral_storage_mb max_concurrency front cold_start model schema on_violation stream "
-    "deadline_at usage timing"
+    "deadline_at usage timing lease"
 )
 
 
@@ -127,7 +127,7 @@ COMPLETED = Shapes(
         "streamed_bytes": COUNT,
         **_ENVIRONMENT,
         **dict.fromkeys(
-            ("tenant", "schema", "outcome", "model_returned", "seller", "cost.total"),
+            ("tenant", "schema", "outcome", "model_returned", "seller", "cost.total", "lease"),
             TEXT.optional,
         ),
         **dict.fromkeys(("http_status", "violations", "validated_values"), COUNT.optional),
@@ -161,7 +161,7 @@ COMPLETED = Shapes(
 )
 # Of what was said before the completion only what the completion may lack is read.
 EARLIER = Shapes(
-    "fact", {**_ENVIRONMENT, **dict.fromkeys(("tenant", "schema"), TEXT.optional)}, {"": _COMMON}
+    "fact", {**_ENVIRONMENT, **dict.fromkeys(("tenant", "schema", "lease"), TEXT.optional)}, {"": _COMMON}
 )
 REPORT = Shapes(
     "record",

@@ -90,7 +90,7 @@ def row_of(
         memories = {memory for body in bodies[:1] if (memory := megabytes(body.get("memory_mb")))}
     peaks = [peak for metric in known.metrics if (peak := megabytes(metric.get("maxMemoryUsedMB")))]
     front = _first(bodies, "front", text)
-    tokens, saved = known.tokens, known.saved
+    tokens, saved, given = known.tokens, known.saved, known.given_again
     used = UsageQuantities(
         at=(known.reports or group)[-1].at,
         billed_ms=sum(known_billed) if known_billed else None,
@@ -155,8 +155,10 @@ def row_of(
         usage=Usage.total([bought.usage for bought in tokens]) if tokens else NOTHING_BOUGHT,
         cost=cost,
         estimate_total=known.estimate_total,
-        saved_tokens=sum(tokens for tokens, _ in saved) if saved else None,
-        saved_total=_saved_total(saved, used.at, book),
+        saved_tokens=sum_all([tokens for tokens, _ in (*saved, *given)]),
+        saved_total=_saved_total(saved, given, used.at, book),
+        answered_from=text(completion.get("answered_from")),
+        lease=_first(bodies, "lease", text),
         retry_total=None if known.retried is None else price_retries(known.retried, used.at, book),
         records=len(group),
         anomalies=known.anomalies,
@@ -172,8 +174,14 @@ def _first[T](bodies: Sequence[Mapping[str, Any]], name: str, read: Callable[[ob
     return None
 
 
-def _saved_total(saved: Sequence[tuple[int, TokensBought]], at: datetime, book: PriceBook) -> Decimal | None:
+def _saved_total(
+    saved: Sequence[tuple[int, TokensBought]],
+    given: Sequence[tuple[int | None, Decimal | None]],
+    at: datetime,
+    book: PriceBook,
+) -> Decimal | None:
     amounts = [price_saved(tokens, attempt, at, book) for tokens, attempt in saved]
+    amounts += [amount for _, amount in given]
     known = [amount for amount in amounts if amount is not None]
     return sum(known, Decimal(0)) if known and len(known) == len(amounts) else None
 

@@ -87,13 +87,25 @@ class RequestRecords:
     @property
     def saved(self) -> list[tuple[int, TokensBought]]:
         """Output tokens that a stop at a violation spared, with the attempt that it stopped."""
-        counted = [count(mapping(record.body.get("saved")).get("output_tokens")) for record in self.completed]
+        counted = [
+            None
+            if text(record.body.get("answered_from"))
+            else count(mapping(record.body.get("saved")).get("output_tokens"))
+            for record in self.completed
+        ]
         # Only a first attempt is compared with whole documents.
         return [
             (tokens, attempts[0])
             for tokens, attempts in zip(counted, self.attempts, strict=True)
             if tokens is not None and attempts
         ]
+
+    @property
+    def given_again(self) -> list[tuple[int | None, Decimal | None]]:
+        """The output tokens of answers that were given again, and what their tokens had cost when they were bought."""
+        bodies = [record.body for record in self.completed if text(record.body.get("answered_from"))]
+        saved = [mapping(body.get("saved")) for body in bodies]
+        return [(count(members.get("output_tokens")), money(members.get("usd"))) for members in saved]
 
     @property
     def init_ms(self) -> float | None:

@@ -124,7 +124,11 @@ class Row:
     violations: Annotated[int | None, _count("What validation found wrong")]
     validated_values: Annotated[int | None, _count("Fields and list elements that were valid")]
     saved_tokens: Annotated[
-        int | None, _count("Estimate: output not bought by stopping at a violation", unit="tokens")
+        int | None,
+        _count(
+            "Estimate: output not bought, by stopping at a violation or by giving an answer again",
+            unit="tokens",
+        ),
     ]
     cost: Cost
     estimate_total: Annotated[
@@ -140,6 +144,18 @@ class Row:
         Decimal | None,
         Declared(MONEY, "Estimate: what those tokens would have cost", unit="USD", role="quantity"),
     ]
+    answered_from: Annotated[
+        str | None,
+        _text(
+            "Given again without the model: idempotency_key or cache; null where it was not, or was not told"
+        ),
+    ] = None
+    lease: Annotated[
+        str | None,
+        Declared(
+            "varchar", "The slice of its tenant's budget that it drew on, where several did", role="measure"
+        ),
+    ] = None
     retry_total: Annotated[
         Decimal | None,
         Declared(

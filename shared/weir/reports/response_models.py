@@ -139,7 +139,9 @@ class TotalsResponse(Model):
     billed_ms: int | None = Field(description="Milliseconds that Lambda billed")
     gb_s: str | None = Field(description="GB-seconds that Lambda billed")
     streamed_bytes: int | None = Field(description="Of all responses")
-    saved: SavedResponse = Field(description="What stopping at a violation spared")
+    saved: SavedResponse = Field(
+        description="What stopping at a violation spared, and giving an answer again"
+    )
     unpriced: UnpricedResponse = Field(description="What is not priced in full, and why")
     estimates: EstimatesResponse = Field(description="What callers were told, against what it came to")
 

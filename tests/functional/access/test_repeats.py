@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.functional.generate.door import BLOG_POST, Answer, Door, door, facts
-from tests.functional.generate.scripted import END, HEAD, Provider, Step, completion, provider, text
+from tests.functional.generate.scripted import END, HEAD, Provider, Step, chunk, completion, provider, text
 from weir.access.admission import key_item, limits_item
 from weir.access.answer_store import AnswerStore
 from weir.access.answers import StoredAnswer, parts
@@ -152,6 +152,52 @@ async def test_a_chat_completion_is_given_again_streamed_and_whole(
         assert here.bought == 1
     assert content(first) == content(second) and json.loads(content(first)) == BLOG_POST
     assert b'"replayed":{"answered_from":"idempotency_key"' in second.body
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_calls_of_functions_are_given_again(
+    streams: bool, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = {
+        "index": 0,
+        "id": "c-1",
+        "type": "function",
+        "function": {"name": "look_up", "arguments": '{"x":'},
+    }
+    rest = {"index": 0, "function": {"arguments": "1}"}}
+    script = [
+        HEAD,
+        chunk({"tool_calls": [call]}),
+        chunk({"tool_calls": [rest]}),
+        *completion(finish="tool_calls")[1:],
+    ]
+    function = {"name": "look_up", "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}}
+    body = {
+        "messages": [{"role": "user", "content": "Look."}], "stream": streams,
+        "tools": [{"type": "function", "function": function}],
+    }  # fmt: skip
+
+    def arguments(answer: Answer) -> str:
+        data = [
+            json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")
+        ]
+        choices = [choice for event in data or [answer.json] for choice in event["choices"]]
+        calls = (
+            [
+                call
+                for choice in choices
+                for call in choice.get("delta", choice.get("message"))["tool_calls"] or ()
+            ]
+            if not streams
+            else [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
+        )
+        assert choices[-1]["finish_reason"] == "tool_calls"
+        return "".join(call["function"]["arguments"] for call in calls)
+
+    async with stack(dynamodb, monkeypatch, script) as here:
+        first, second = [await here.post(body, path="/v1/chat/completions") for _ in range(2)]
+        assert here.bought == 1
+    assert arguments(first) == arguments(second) == '{"x":1}'
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,29 @@ def test_what_a_stop_at_a_violation_saved_is_priced_at_the_output_price_and_in_n
     assert (plain.saved_tokens, plain.saved_total) == (None, None)
 
 
+@pytest.mark.parametrize("outcome", ["ok", "invalid_output"])
+@pytest.mark.parametrize("source", ["idempotency_key", "cache"])
+def test_an_answer_that_was_given_again_bought_nothing_keeps_its_outcome_and_says_what_it_saved(
+    outcome: str, source: str
+) -> None:
+    saved = {"output_tokens": 321, "usd": "0.00123", "request_id": "r0"}
+    given = lines.completed(
+        "r1", outcome=outcome, attempts=[], answered_from=source, saved=saved, usage=lines.usage(0, 0)
+    )
+    joined = row(START, given, lines.report("r1"))
+    assert (joined.outcome, joined.answered_from, joined.attempts) == (outcome, source, 0)
+    assert (joined.usage.input_tokens, joined.usage.output_tokens) == (0, 0)
+    assert (joined.saved_tokens, joined.saved_total) == (321, Decimal("0.00123"))
+    assert joined.cost.components.output_tokens == 0 and joined.cost.total > 0
+    assert row(*lines.request("r2")).answered_from is None
+
+
+def test_a_request_that_was_killed_says_which_lease_it_drew_on() -> None:
+    started = lines.fact("request.started", "r1", lease="lease-p~1")
+    assert row(START, started, lines.report("r1", status="timeout")).lease == "lease-p~1"
+    assert row(START, started, lines.completed("r1"), lines.report("r1")).lease == "lease-p~1"
+
+
 def test_saved_tokens_of_a_model_without_a_price_are_counted_and_not_valued() -> None:
     unknown = {"saved": {"output_tokens": 5}, "model": "who", "model_returned": None}
     joined = row(START, lines.completed("r1", **unknown), lines.report("r1"))
