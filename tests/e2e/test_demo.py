@@ -81,13 +81,26 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
         ("invalid_output", "warm"),
         ("upstream_error", "warm"),
     ]
+    spent = [line.split() for line in lines[lines.index("Who may spend what, from the ledger") + 2 :]]
+    assert [(row[-7], row[-2]) for row in spent[:6]] == [
+        ("budget_exceeded", "–"),
+        ("ok", spent[1][-2]),
+        ("ok", "–"),
+        ("ok", "–"),
+        ("stopped", spent[4][-2]),
+        ("ok", "–"),
+    ]
+    for said in ("the key again", "from the cache"):
+        assert re.search(rf"^  {said}: [1-9]\d* tokens for 0\.\d+ USD not bought$", done.stdout, re.MULTILINE)
+    stopped = re.search(r"stopped ([\d.]+) s after it was asked for, .*: token (\d+) of (\d+)", done.stdout)
+    assert stopped and int(stopped[2]) < int(stopped[3])
     figures = lines[lines.index("The ledger's own figures, of all of them") :]
-    assert re.match(r"  USD by component +5 requests", figures[1])
+    assert re.match(r"  USD by component +11 requests", figures[1])
     together = re.search(r"^  together (\S+) USD$", done.stdout, re.MULTILINE)
     total = next(line.split()[-1] for line in figures if line.startswith("  total"))
     assert together and f"{float(total):.7f}" == together[1]
-    assert "  completeness: of 5 reports in Lambda's log 5 are booked" in figures
-    assert "  compacted to Parquet: 1 day, 5 rows" in figures
+    assert "  completeness: of 11 reports in Lambda's log 11 are booked" in figures
+    assert "  compacted to Parquet: 1 day, 11 rows" in figures
     assert re.search(r"closed at token \d+ of \d+, [1-9]\d* not bought \(/sections/1/heading\)", done.stdout)
 
 

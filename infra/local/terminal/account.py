@@ -106,13 +106,13 @@ def cost_lines(entry: Entry, estimate: Row | None) -> list[str]:
 def request_lines(entries: Sequence[Entry]) -> list[str]:
     """One line a request, and what the marks mean: a provider that broke off has not said what it counted."""
     lines = [
-        f"  {'request':<15}{'outcome':<15}{'start':<5}{'TTFT':>7}{'last':>7}{'billed':>7}{'tokens':>11}{'USD':>11}"
+        f"  {'request':<15}{'outcome':<16}{'start':<5}{'TTFT':>6}{'last':>7}{'billed':>7}{'tokens':>11}{'USD':>11}"
     ]
     for entry in entries:
         row, generation = entry.row, entry.generation
         start = "cold" if row["init_ms"] else "warm"
         lines.append(
-            f"  {entry.name:<15}{row['outcome'] or UNKNOWN:<15}{start:<5}{whole(generation.ttft_ms):>7}"
+            f"  {entry.name:<15}{row['outcome'] or UNKNOWN:<16}{start:<5}{whole(generation.ttft_ms):>6}"
             f"{whole(generation.ttlt_ms):>7}{whole(row['billed_ms']):>7}{_tokens(row['usage']):>11}"
             f"{_total(row['cost']):>11}"
         )

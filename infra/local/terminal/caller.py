@@ -5,7 +5,7 @@ It depends on nothing of the product, so that what it shows is what any caller s
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,11 @@ class Generation:
 
 
 async def generate(
-    client: httpx.AsyncClient, url: str, body: dict[str, Any], generation: Generation
+    client: httpx.AsyncClient,
+    url: str,
+    body: dict[str, Any],
+    generation: Generation,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Event]:
     """Send `body` and yield the events of the answer as they arrive, while `generation` is filled in.
 
@@ -52,7 +56,9 @@ async def generate(
     def elapsed_ms() -> float:
         return (time.perf_counter() - started_s) * 1000
 
-    async with client.stream("POST", url, json=body, headers={"accept": "text/event-stream"}) as response:
+    async with client.stream(
+        "POST", url, json=body, headers={"accept": "text/event-stream", **(headers or {})}
+    ) as response:
         generation.status = response.status_code
         generation.request_id = response.headers.get("x-request-id")
         if not response.headers.get("content-type", "").startswith("text/event-stream"):

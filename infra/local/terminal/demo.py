@@ -1,4 +1,5 @@
-"""`make demo`: one blog post streamed from the function, what it cost, what happens when it goes wrong, the ledger.
+"""`make demo`: one blog post streamed from the function, what it cost, what happens when it goes wrong, who may spend
+what, the ledger.
 
 Every figure of cost is read from the ledger, through the finance function's API, as anybody else would read it.
 What is not as expected ends the demo with a message and exit status 1; nothing is left running either way.
@@ -29,6 +30,7 @@ from .account import Entry, cost_lines, estimate_error, request_lines, timing_li
 from .caller import Generation, generate
 from .figures import figure_lines
 from .live_view import LiveView, Terminal, shorten
+from .spending import PARAMETERS, Headers, Operator, Spending
 
 _PROMPT = "Write a blog post about repairing old bicycles."
 _ROW_TIMEOUT_S = 20.0
@@ -47,6 +49,8 @@ class Doors:
     generate_url: str
     finance_url: str
     upstream: ChosenUpstream
+    caller: Headers  # what the demo sends, to be known
+    poor: Awaitable[Headers]  # and who may spend next to nothing
     jobs: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]  # runs one task to its end
 
 
@@ -61,6 +65,8 @@ class Demo:
         self._model = doors.upstream.model
         self._simulator = doors.upstream.simulator
         self._url = f"{doors.generate_url}/v1/generations"
+        # These show what asking costs: no answer out of the cache.
+        self._headers = {**doors.caller, "cache-control": "no-cache"}
 
     async def run(self) -> None:
         """All of it, in about half a minute. Raises Unexpected."""
@@ -72,9 +78,11 @@ class Demo:
         entries = [first, *await self._pair()]
         if self._simulator is not None:
             entries += await self._failures()
-        summary = f"  together {total(entries):.7f} USD"
         saved = [] if self._simulator is None else [await self._savings(self._simulator)]
-        self._section("More requests, from the ledger", [*request_lines(entries), *saved, summary])
+        self._section("More requests, from the ledger", [*request_lines(entries), *saved])
+        if self._simulator is not None:
+            entries += await self._spending(self._simulator)
+        self._terminal.line(f"  together {total(entries):.7f} USD")
         self._section("The ledger's own figures, of all of them", await self._figures(total(entries)))
 
     def _section(self, title: str, lines: list[str]) -> None:
@@ -94,7 +102,9 @@ class Demo:
         generation = Generation()
         view = LiveView(self._terminal)
         try:
-            async for name, data in generate(self._client, self._url, self._body(self._model), generation):
+            async for name, data in generate(
+                self._client, self._url, self._body(self._model), generation, self._headers
+            ):
                 if name == "delta":
                     view.delta(data["text"])
                 elif name == "value":
@@ -121,19 +131,31 @@ class Demo:
 
     async def _failures(self) -> list[Entry]:
         """A document that the schema refuses, and an upstream that fails."""
-        invalid = await self._ask("sim-invalid", "invalid_output")
-        failed = await self._ask("sim-500", "upstream_error")
+        invalid, failed = await asyncio.gather(
+            self._ask("sim-invalid", "invalid_output"), self._ask("sim-500", "upstream_error")
+        )
         return [
             await self._entry("invalid output", invalid, cold=False),
             await self._entry("upstream 500", failed, cold=False),
         ]
+
+    async def _spending(self, simulator: Simulator) -> list[Entry]:
+        """Budgets, answers that are given again, and a stop. Raises Unexpected."""
+        caller, poor = self._doors.caller, await self._doors.poor
+        spending = Spending(self._client, self._url, caller, poor, self._body(self._model))
+        try:
+            entries, lines = await spending.run(self._entry, simulator)
+        except ValueError as error:
+            raise Unexpected(str(error)) from error
+        self._section("Who may spend what, from the ledger", [*request_lines(entries), *lines])
+        return entries
 
     def _body(self, model: str) -> dict[str, Any]:
         return {"prompt": _PROMPT, "schema": "blog_post", "model": model}
 
     async def _ask(self, model: str, outcome: str) -> Generation:
         generation = Generation()
-        async for _ in generate(self._client, self._url, self._body(model), generation):
+        async for _ in generate(self._client, self._url, self._body(model), generation, self._headers):
             pass
         _expect(generation, outcome)
         return generation
@@ -268,7 +290,7 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
             upstream_model=upstream.model,
             upstream_key=upstream.key,
             built=built,
-            parameters=upstream.parameters,
+            parameters={**upstream.parameters, **PARAMETERS},
         )
         aws = await stack.enter_async_context(LocalAws(config))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S))
@@ -277,7 +299,10 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
         line(shorten(f"  upstream   {upstream.name}", terminal.columns))
         line()
         generate_url, finance_url = aws.function_url("GenerateFunction"), aws.function_url("FinanceFunction")
-        doors = Doors(generate_url, finance_url, upstream, lambda task: _run_task(aws, task))
+        table = aws.functions["GenerateFunction"].config.environment["WEIR_ACCESS_TABLE"]
+        operator = Operator(aws.services, config.region, table)
+        caller, poor = await operator.make_caller("demo"), asyncio.create_task(operator.make_poor_caller())
+        doors = Doors(generate_url, finance_url, upstream, caller, poor, lambda task: _run_task(aws, task))
         await Demo(doors, client, terminal).run()
     if upstream.simulator is not None:
         line(style.faint("  Lambda at its list prices; tokens at made-up ones (infra/local/prices.json)"))
