@@ -19,7 +19,7 @@ import re
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import ValidationError, from_json
 
 from pydantic_streaming.containers import (
     AFTER,
@@ -46,7 +46,7 @@ from pydantic_streaming.scanner import (
     ValueScanner,
     skip_space,
 )
-from pydantic_streaming.syntax import could_go_on
+from pydantic_streaming.syntax import could_go_on, first_error
 from pydantic_streaming.values import Value
 from pydantic_streaming.whole import INLINE_MAX_BYTES
 
@@ -171,13 +171,22 @@ class Splitter:
 
     def _root(self, char: str) -> bool:
         if char != "{":
-            # Another kind of JSON value is no document either, but that is for Pydantic to say, in its words.
             if char in VALUES or (self.allow_nan and char in "NI"):
-                raise CannotSplit("the text is not an object")
+                raise self._no_object()
             raise SyntaxInvalid
         self.state = FIRST
         self._at += 1
         return True
+
+    def _no_object(self) -> Exception:
+        """What Pydantic says of a root of another kind, which it says whatever is inside and however it ends."""
+        try:
+            self.root.plan.cls.__pydantic_validator__.validate_json("[]")
+        except ValidationError as error:
+            details = first_error(error)
+            if details["type"] == "model_type" and not details["loc"]:
+                return ValueInvalid(details)
+        return CannotSplit("the text is not an object")
 
     def _item(self, container: ListContainer, char: str) -> bool:
         plan = container.plan

@@ -330,6 +330,15 @@ def test_what_is_wrong_first_does_not_depend_on_the_pieces(size: int) -> None:
     assert [event.path for event in events] == ["/sections/0", "/sections/1/tags/1"]
 
 
+@pytest.mark.parametrize("root", ["[", '"', "1", "-", "t", "n", " \n["])
+def test_a_root_of_another_kind_is_known_with_its_first_character(root: str) -> None:
+    found = violation(Essay, root)
+    assert found is not None and (found.type, found.loc, found.path) == ("model_type", (), "")
+    assert found.message == "Input should be an object"
+    for text in ("[]", '["a", {"sections": []}]', '"text"', "12", "-1.5", "true", "null", "[1 true", "nul"):
+        same(Essay, text)
+
+
 @dataclass
 class Node:
     name: str
