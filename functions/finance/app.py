@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Annotated, Any, Literal
@@ -31,6 +31,7 @@ from weir.errors import ConfigurationError
 from weir.ledger.store import Store
 from weir.outcomes import Outcome
 from weir.pricing.overrides import load_price_book
+from weir.pricing.price_book import PriceBook
 from weir.reports import export_jobs
 from weir.reports.athena import AthenaEngine, AthenaRunning
 from weir.reports.budget import budget_from
@@ -93,7 +94,7 @@ class Services:
         return _reader(
             self,
             os.environ["WEIR_LEDGER_BUCKET"],
-            os.environ.get("WEIR_PRICE_OVERRIDES", ""),
+            load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")),
             os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""),
             os.environ.get("WEIR_ATHENA_WORKGROUP", ""),
             os.environ.get("WEIR_ATHENA_DATABASE", ""),
@@ -127,17 +128,17 @@ def _lambda() -> Any:
     return boto3.client("lambda")
 
 
-@cache
+@lru_cache(maxsize=2)  # other prices make another one, and nobody asks for the old one again
 def _reader(
     services: Services,
     bucket: str,
-    overrides: str,
+    book: PriceBook,
     budget: str,
     workgroup: str,
     database: str,
     over_bytes: str,
 ) -> LedgerReader:
-    book, store = load_price_book(overrides), _store(bucket)
+    store = _store(bucket)
     # By bucket: a process may be given another one, and must not find the old rows.
     rows = RowFiles(store, book, Path(gettempdir()) / "weir-rows" / bucket, services.now)
     if over_bytes and not over_bytes.isdecimal():

@@ -89,8 +89,15 @@ class App:
         clocks = Clocks(**settings.clocks)
         upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))
         validator_process = ValidatorProcess()
+        stored_prices = None
+        if settings.prices_on_aws:
+            from weir.generate.stored_prices import StoredPrices
+
+            stored_prices = StoredPrices(settings.price_overrides)
 
         def price_book() -> "PriceBook":
+            if stored_prices is not None:
+                return stored_prices.book()
             # Prices are for the final event: the first byte does not wait for their imports.
             from weir.pricing.overrides import load_price_book
 
@@ -115,6 +122,8 @@ class App:
         )
         import_protocol(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
+        if stored_prices is not None:
+            await stored_prices.read()
         if (
             settings.function.initialization_type == "on-demand"
         ):  # otherwise no request waits, or pays, for INIT

@@ -54,7 +54,6 @@ def _store() -> Store:
     return Store(os.environ["WEIR_LEDGER_BUCKET"])
 
 
-@cache
 def _book() -> PriceBook:
     return load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", ""))
 

@@ -46,12 +46,13 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 OUR_PACKAGES = ("asgiric", "pydantic_streaming", "weir")
 
 # botocore describes 400 services in 25 MB. generate asks for a key; the others read and write the ledger's bucket;
-# finance also asks Athena and starts the ledger jobs, which count in generate's log.
+# finance also asks Athena and starts the ledger jobs, which count in generate's log. A contract's prices may lie in S3
+# or Systems Manager for all who price.
 AWS_SERVICES = {
-    "generate": ("secretsmanager", "ssm"),
+    "generate": ("s3", "secretsmanager", "ssm"),
     "ledger": ("s3",),
-    "finance": ("athena", "lambda", "s3"),
-    "ledger_jobs": ("cloudwatch", "lambda", "logs", "s3"),
+    "finance": ("athena", "lambda", "s3", "ssm"),
+    "ledger_jobs": ("cloudwatch", "lambda", "logs", "s3", "ssm"),
 }
 
 # Large parts of packages that none of the functions imports. A test imports what each of them does import.

@@ -6,6 +6,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from weir.pricing.overrides import parse_overrides
+from weir.pricing.price_book import PriceBookError
+
 from .settings import Settings
 
 
@@ -42,7 +45,10 @@ class Aws:
                 f"credentials: expected AWS's, in the environment or a profile, got none that work ({error}). "
                 f"`aws configure`, or AWS_PROFILE=..., then again"
             ]
-        return self._missing_key(settings.parameters["UpstreamKey"])
+        return [
+            *self._missing_key(settings.parameters["UpstreamKey"]),
+            *self._missing_prices(settings.parameters["PriceOverrides"]),
+        ]
 
     def _missing_key(self, key: str) -> list[str]:
         store, _, name = key.partition(":")
@@ -65,6 +71,27 @@ class Aws:
                     f"`aws {command} --region {self.region}` takes it from standard input"
                 ]
             # Whoever deploys need not be allowed to look at it.
+        return []
+
+    def _missing_prices(self, address: str) -> list[str]:
+        store, _, name = address.partition(":")
+        try:
+            if store == "s3":
+                bucket, _, key = name.removeprefix("//").partition("/")
+                text = self.client(store).get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+            elif store == "ssm":
+                text = self.client(store).get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+            else:
+                return []
+            parse_overrides(text, f" at {address}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "ParameterNotFound"):
+                return [
+                    f"PriceOverrides: expected prices as JSON at {address} in {self.region}, got none there"
+                ]
+            # Whoever deploys need not be allowed to look at them.
+        except (PriceBookError, UnicodeDecodeError) as error:
+            return [f"PriceOverrides: {error}"]
         return []
 
     def stack(self, name: str) -> Output:

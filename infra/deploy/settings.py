@@ -5,7 +5,6 @@ parameter of the template is given a value here, its default where nobody says o
 the deployment before, which no file shows.
 """
 
-import json
 import re
 import shlex
 import tomllib
@@ -17,7 +16,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from infra.local.sam.cloudformation import CloudFormation
-from weir.pricing.price_book import PriceBook, PriceBookError
+from weir.pricing.overrides import parse_overrides
+from weir.pricing.price_book import PriceBookError
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_PARAMETER_CHARACTERS = 4096  # CloudFormation's
@@ -111,6 +111,8 @@ def mistakes(
             )
         elif name == "UpstreamKey":
             found += _mistaken_key(settings, value)
+        elif name == "PriceOverrides":
+            found += _mistaken_prices(value, declared[name])
         else:
             found += _mistaken_value(name, value, declared[name])
     return found
@@ -137,11 +139,29 @@ def _mistaken_value(name: str, value: str, declared: Mapping[str, Any]) -> Itera
             f"{name}: expected at most {MAX_PARAMETER_CHARACTERS} characters, which is all that CloudFormation takes, "
             f"got {len(value)}"
         )
-    elif name == "PriceOverrides" and value.lstrip().startswith(("{", "[")):
-        try:
-            PriceBook.load(json.loads(value))
-        except (PriceBookError, ValueError) as error:
-            yield f"{name}: expected prices as JSON: {error}"
+
+
+def _mistaken_prices(value: str, declared: Mapping[str, Any]) -> Iterable[str]:
+    if not value.lstrip().startswith(("{", "[")):
+        if not re.fullmatch(declared["AllowedPattern"], value):
+            store, _, name = value.removeprefix("arn:aws:").partition(":")
+            right = {"s3": "s3://", "ssm": "ssm:/"}.get(store, "") + name.lstrip(":/")
+            fits = re.fullmatch(declared["AllowedPattern"], right)
+            yield (
+                f"PriceOverrides: expected JSON, s3://BUCKET/KEY or ssm:/NAME, got {value[:60]!r}"
+                + (f": {right} would do" if fits else "")
+            )
+        return
+    if len(value) > MAX_PARAMETER_CHARACTERS:
+        yield (
+            f"PriceOverrides: expected at most {MAX_PARAMETER_CHARACTERS} characters, which is all that CloudFormation "
+            f"takes, got {len(value)}: put them into S3 or Systems Manager, and say s3://BUCKET/KEY or ssm:/NAME"
+        )
+        return
+    try:
+        parse_overrides(value)
+    except PriceBookError as error:
+        yield f"PriceOverrides: expected prices as JSON: {error}"
 
 
 def _mistaken_key(settings: Settings, value: str) -> Iterable[str]:

@@ -23,9 +23,11 @@
     │   ├── NoCredentials         AWS's, for who asks at the command line (infra/costs)
     │   ├── RoutesError           the models' file (providers/routes.py)
     │   ├── SchemaNotExpressible  a schema that a provider has no words for (providers/profiles.py)
+    │   ├── SchemaFileError       a schema's file (schemas)
     │   ├── SchemaCheckError      schemas that cannot be asked for, or hold the loop (generate/checks.py)
     │   ├── CredentialsError      the role's credentials (providers/role_credentials.py)
-    │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py)
+    │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py);
+    │                             OverridesUnreadable where none can be read (pricing/overrides.py)
     ├── DataError             bytes that came, or were stored, are not what they should be
     │   ├── BrokenEncoding        a compressed body (providers/inflate.py)
     │   ├── BatchError            a log subscription's batch (ledger/log_subscription.py)

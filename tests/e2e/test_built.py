@@ -26,10 +26,10 @@ FUNCTIONS = {
     "LedgerJobsFunction": "ledger_jobs",
 }
 AWS_CLIENTS = {
-    "generate": ("secretsmanager", "ssm"),
+    "generate": ("s3", "secretsmanager", "ssm"),
     "ledger": ("s3",),
-    "finance": ("athena", "lambda", "s3"),
-    "ledger_jobs": ("cloudwatch", "lambda", "logs", "s3"),
+    "finance": ("athena", "lambda", "s3", "ssm"),
+    "ledger_jobs": ("cloudwatch", "lambda", "logs", "s3", "ssm"),
 }
 # Of a function and its layers, unpacked. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_UNPACKED_BYTES = 250 * 1024 * 1024

@@ -56,7 +56,14 @@ BY_AWS |= {
 BY_SIZE = {
     "LedgerJobsFunction lambda:InvokeFunction": "a run of over 100 MB of facts starts itself for each unit"
 }
+# Only with PriceOverrides=ssm:; tests/functional/pricing shows it, and generate asks here as all of them do.
+BY_SETTING = {
+    f"{name} ssm:GetParameter": "a contract's prices, with PriceOverrides=ssm:"
+    for name in ("LedgerJobsFunction", "ExportFunction", "FinanceFunction")
+}
 SECRET, PARAMETER = "weir/upstream", "/weir/upstream"
+CONTRACTS, CONTRACT = "contracts", "weir/prices.json"
+PRICES = ROOT / "infra/local/prices.json"
 POISON = lines.platform("report", "no-metrics")
 DROPPED = {"time": "2026-11-22T12:00:00Z", "type": "platform.logsDropped", "record": {"droppedRecords": 3}}
 ROLE_OF = {"GenerateBySsm": "GenerateFunction", "FinanceByAthena": "FinanceFunction"}
@@ -65,7 +72,10 @@ ROLE_OF = {"GenerateBySsm": "GenerateFunction", "FinanceByAthena": "FinanceFunct
 def allowed(function: str) -> dict[str, list[str]]:
     """What the template grants: patterns of keys by action; "" where no object is meant."""
     return {
-        action: sorted(resource.partition("BucketArn}/")[2] for resource in resources)
+        action: sorted(
+            CONTRACT if resource.endswith(":s3:::${Object}") else resource.partition("BucketArn}/")[2]
+            for resource in resources
+        )
         for action, resources in granted(function).items()
     }
 
@@ -218,6 +228,7 @@ def functions_of(upstream: str) -> dict[str, FunctionConfig]:
         "UpstreamBaseUrl": upstream,
         "UpstreamModel": "sim-1",
         "UpstreamProvider": "simulator",
+        "PriceOverrides": f"s3://{CONTRACTS}/{CONTRACT}",
     }
     functions = dict(Template(ROOT / "template.yaml", parameters, region="us-east-1").functions)
     for name, setting in (
@@ -231,7 +242,10 @@ def functions_of(upstream: str) -> dict[str, FunctionConfig]:
 
 def prepare(aws: LocalAws, key: str, bucket: str, workgroup: str) -> None:
     """What has to lie in the account before anything runs."""
-    aws.services.client("s3").create_bucket(Bucket=bucket)
+    s3 = aws.services.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.create_bucket(Bucket=CONTRACTS)
+    s3.put_object(Bucket=CONTRACTS, Key=CONTRACT, Body=PRICES.read_bytes())
     aws.services.client("secretsmanager").create_secret(Name=SECRET, SecretString=key)
     aws.services.client("ssm").put_parameter(Name=PARAMETER, Value=key, Type="SecureString")
     place = {"ResultConfiguration": {"OutputLocation": f"s3://{bucket}/athena/"}}
@@ -260,7 +274,7 @@ async def test_each_function_is_allowed_what_it_asks_for_and_nothing_else(
                     else (
                         BY_AWS.get(action)
                         or BY_AWS.get(f"{action} {pattern}")
-                        or BY_SIZE.get(f"{function} {action}")
+                        or (BY_SIZE | BY_SETTING).get(f"{function} {action}")
                     )
                 )
                 table.append(f"{function:20} {action:32} {pattern:20} {why or 'NEVER ASKED'}")

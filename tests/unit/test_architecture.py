@@ -30,7 +30,7 @@ ADAPTERS = {
     "weir.access.admission", "weir.access.answer_store", "weir.access.dynamodb", "weir.access.stop_flags",
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
-    "weir.pricing.overrides",  # a contract's file
+    "weir.pricing.overrides",  # where a contract's prices lie
     "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream", "weir.providers.role",
     "weir.providers.role_credentials",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",
@@ -44,6 +44,7 @@ ADAPTERS = {
     "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.hedge",
     "weir.generate.validator_process", "weir.generate.process", "weir.generate.stopping",
     "weir.generate.loop_gap", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
+    "weir.generate.stored_prices",
 }  # fmt: skip
 OURS = ("weir", "asgiric", "pydantic_streaming", "functions", "infra", "tests")
 # Sans-IO: nothing here opens, waits, asks the clock, reads files or the environment.

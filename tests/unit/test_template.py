@@ -199,8 +199,14 @@ def test_a_function_writes_to_its_own_log_and_to_no_other(name: str) -> None:
     assert "ManagedPolicyArns" not in role and not any("logs:Put" in action for action in granted(name))
 
 
-def test_generate_reads_the_one_key_that_it_sends() -> None:
+# Where PriceOverrides says that a contract's prices lie: one object, or one parameter.
+CONTRACT = {"arn:${AWS::Partition}:s3:::${Object}"}
+CONTRACT_IN_SSM = {"arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${Name}"}
+
+
+def test_generate_reads_the_one_key_that_it_sends_and_a_contracts_prices() -> None:
     assert granted("GenerateFunction").keys() == {
+        "s3:GetObject",
         "secretsmanager:GetSecretValue",
         "ssm:GetParameter",
         "kms:Decrypt",
@@ -210,6 +216,8 @@ def test_generate_reads_the_one_key_that_it_sends() -> None:
         "bedrock:InvokeModelWithResponseStream",
         "bedrock:CallWithBearerToken",
     }
+    assert granted("GenerateFunction")["s3:GetObject"] == CONTRACT
+    assert granted("GenerateFunction")["ssm:GetParameter"] > CONTRACT_IN_SSM
     assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
     for action in ("dynamodb:GetItem", "dynamodb:UpdateItem"):
         assert granted("GenerateFunction")[action] == {"AccessTable.Arn", "AnswersTable.Arn"}
@@ -238,7 +246,8 @@ def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
 
 def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
     assert granted("LedgerJobsFunction") == {
-        "s3:GetObject": FACTS | BOOKS,
+        "s3:GetObject": FACTS | BOOKS | CONTRACT,
+        "ssm:GetParameter": CONTRACT_IN_SSM,
         "s3:PutObject": NEW_FACTS | BOOKS | in_the_bucket("gathered/v1/*"),
         "s3:ListBucket": BUCKET,
         "logs:FilterLogEvents": {"GenerateLogGroup.Arn"},
@@ -258,7 +267,8 @@ def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> 
     workgroup = {f"{place % 'athena'}workgroup/${{ReportsStack.Outputs.WorkGroupName}}"}
     queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
     assert granted("FinanceFunction") == {
-        "s3:GetObject": FACTS | BOOKS | EXPORTS | ANSWERS,
+        "s3:GetObject": FACTS | BOOKS | EXPORTS | ANSWERS | CONTRACT,
+        "ssm:GetParameter": CONTRACT_IN_SSM,
         "s3:ListBucket": BUCKET,
         "s3:GetBucketLocation": BUCKET,
         "s3:PutObject": ANSWERS,
@@ -278,7 +288,8 @@ def test_whoever_asks_for_an_export_can_start_nothing_but_an_export() -> None:
 
     assert tasks("ExportFunction") == {"export"}
     assert granted("ExportFunction") == {
-        "s3:GetObject": FACTS | BOOKS,
+        "s3:GetObject": FACTS | BOOKS | CONTRACT,
+        "ssm:GetParameter": CONTRACT_IN_SSM,
         "s3:PutObject": EXPORTS,
         "s3:ListBucket": BUCKET,
     }

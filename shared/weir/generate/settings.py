@@ -36,6 +36,11 @@ class GenerateSettings:
     answers_table: str = ""
     response_cache_s: int = 0
 
+    @property
+    def prices_on_aws(self) -> bool:
+        """Whether a contract's prices have to be fetched, from S3 or Systems Manager."""
+        return self.price_overrides.startswith(("s3://", "ssm:"))
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], machine: str) -> Self:
         """Read them; `machine` is what the kernel calls the processor (`os.uname().machine`).

@@ -140,9 +140,9 @@ def check_names(where: str, entry: Mapping[str, Any]) -> None:
 def model_entry(where: str, entry: Mapping[str, Any], source: str, *, gaps_allowed: bool) -> ModelEntry:
     """One model of a file, read and checked. Raises PriceBookError."""
     model = str(entry.get("model") or "")
-    expect(bool(model), where, "a model's name", model)
-    place = f"{where} {model}"
+    place = f"{where} {model}".rstrip()
     only_keys(place, entry, _MODEL_KEYS)
+    expect(bool(model), where, "a model's name", model)
     check_names(place, entry)
     provider = entry.get("provider")
     expect(

@@ -1,7 +1,8 @@
 """The documents that can be asked for: one Pydantic model a file, found by the file's name.
 
-Adding a schema is adding a file: `recipe.py` with a class `Recipe` is asked for as `"schema": "recipe"`. A schema
-is imported when it is first asked for, so that a cold start pays for none that it does not use.
+Adding a schema is adding a file: `recipe.py` with a class `Recipe` is asked for as `"schema": "recipe"`. Capitals
+are the class's own matter: `faq_page.py` may hold `FAQPage`. A schema is imported when it is first asked for, so that
+a cold start pays for none that it does not use.
 """
 
 import json
@@ -13,11 +14,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from weir.errors import CallerError
+from weir.errors import CallerError, ConfigurationError
 
 
 class UnknownSchema(CallerError, LookupError):
     """No file in this folder has the name that was asked for."""
+
+
+class SchemaFileError(ConfigurationError):
+    """A file in this folder holds no model of its name; says which models it holds."""
 
 
 @cache
@@ -52,6 +57,7 @@ def load_schema(name: str) -> type[BaseModel]:
 
     Raises:
         UnknownSchema: neither a file nor registered.
+        SchemaFileError: the file has no such class.
     """
     return _registered[name] if name in _registered else _of_file(name)
 
@@ -60,9 +66,22 @@ def load_schema(name: str) -> type[BaseModel]:
 def _of_file(name: str) -> type[BaseModel]:
     if name not in schema_names():
         raise UnknownSchema(f"schema: expected one of {', '.join(schema_names())}, got {name[:64]!r}")
-    model = getattr(import_module(f"{__name__}.{name}"), "".join(map(str.capitalize, name.split("_"))))
-    assert isinstance(model, type) and issubclass(model, BaseModel)
-    return model
+    members = vars(import_module(f"{__name__}.{name}"))
+    models = {
+        member: value
+        for member, value in members.items()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+    }
+    expected = "".join(map(str.capitalize, name.split("_")))
+    found = [member for member in models if member.lower() == expected.lower()]
+    # Several that differ by capitals alone: then these decide.
+    chosen = found[0] if len(found) == 1 else expected
+    if chosen not in models:
+        raise SchemaFileError(
+            f"schemas/{name}.py: expected a Pydantic model {expected}, in whatever capitals, "
+            f"got {', '.join(found or models) or 'none'}"
+        )
+    return models[chosen]
 
 
 def schemas_digest() -> str:

@@ -177,7 +177,7 @@ def test_wrong_settings_are_named_and_never_quoted_where_they_may_be_a_key(
 
 def test_broken_price_overrides_are_named() -> None:
     with pytest.raises(
-        PriceBookError, match="WEIR_PRICE_OVERRIDES: expected a JSON object or the path of one"
+        PriceBookError, match="WEIR_PRICE_OVERRIDES: expected a JSON object, or where one lies"
     ):
         load_price_book("/nowhere/prices.json")
 

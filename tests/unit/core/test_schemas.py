@@ -1,11 +1,15 @@
 """Schemas: found by their file's name, and sent in the form that strict structured outputs accept."""
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, create_model
 
 from tests.response_format import response_format
-from weir.schemas import UnknownSchema, load_schema, schema_names
+from weir import schemas
+from weir.schemas import SchemaFileError, UnknownSchema, load_schema, schema_names
 
 
 def objects(node: Any) -> list[dict[str, Any]]:
@@ -30,3 +34,46 @@ def test_every_schema_is_a_model_that_strict_mode_accepts(name: str) -> None:
 def test_an_unknown_schema_is_named() -> None:
     with pytest.raises(UnknownSchema, match="expected one of blog_post, got 'recipe'"):
         load_schema("recipe")
+
+
+@pytest.fixture
+def file_of(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A schema's file with classes of these names, as if it lay in the folder."""
+
+    def make(name: str, *classes: str) -> None:
+        module = ModuleType(f"weir.schemas.{name}")
+        vars(module).update({one: create_model(one) for one in classes}, BaseModel=BaseModel, text="FAQPage")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(schemas, "schema_names", lambda: (name,))
+        schemas._of_file.cache_clear()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "found"),
+    [
+        ("recipe", ["Recipe", "Step"], "Recipe"),
+        ("faq_page", ["FAQPage", "Question"], "FAQPage"),
+        ("rest_api_call", ["RestAPICall"], "RestAPICall"),
+        ("iphone", ["iPhone"], "iPhone"),
+        ("faq_page", ["FAQPage", "FaqPage"], "FaqPage"),
+        ("v2_order", ["V2Order"], "V2Order"),
+    ],
+)
+def test_the_class_is_found_whatever_its_capitals(
+    file_of: Any, name: str, classes: list[str], found: str
+) -> None:
+    file_of(name, *classes)
+    assert load_schema(name).__name__ == found
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [([], "got none"), (["Question"], "got Question"), (["FAQPage", "FAQpage"], "got FAQPage, FAQpage")],
+)
+def test_a_file_without_its_class_says_what_it_holds(file_of: Any, classes: list[str], said: str) -> None:
+    file_of("faq_page", *classes)
+    expected = "schemas/faq_page.py: expected a Pydantic model FaqPage, in whatever capitals"
+    with pytest.raises(SchemaFileError, match=f"^{expected}, {said}$"):
+        load_schema("faq_page")
