@@ -56,6 +56,9 @@ from weir.reports.response_models import (
     RunningResponse,
     problem_response,
 )
+from weir.reports.studies import Studies
+from weir.reports.study_models import LatencyResponse, WhatIfResponse
+from weir.reports.supposition import Supposed
 from weir.reports.web import PageFiles, SafeHeaders, handle_errors, not_valid, pointer_to, refuse_other_sites
 
 PAGE = Path(__file__).parent / "page"
@@ -100,6 +103,11 @@ class Services:
             os.environ.get("WEIR_ATHENA_DATABASE", ""),
             os.environ.get("WEIR_ATHENA_OVER_BYTES", ""),
         )
+
+    @property
+    def studies(self) -> Studies:
+        """What finance asks beyond the report, of the same ledger. Raises ConfigurationError."""
+        return Studies(self.reader, load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")), self.now)
 
     @property
     def export_function(self) -> tuple[Any, str]:
@@ -251,6 +259,48 @@ def create_app(services: Services) -> FastAPI:
             tags=tags_of(tag),
         )
 
+    def suppositions(
+        ttft_ms: Annotated[int, Query(description="Added to the wait for the first token.")] = -200,
+        memory_mb: Annotated[
+            int | None,
+            Query(description="Of every function whose peak it fits; default: what is recommended."),
+        ] = None,
+        architecture: Annotated[
+            Literal["arm64", "x86_64"] | None, Query(description="Default: the other one.")
+        ] = None,
+        environments: Annotated[
+            int | None,
+            Query(
+                description="Kept warm for each function; default: what its busiest minute needs on average."
+            ),
+        ] = None,
+        concurrency: Annotated[int, Query(description="Requests that share an environment.")] = 10,
+        cache_percent: Annotated[
+            float | None,
+            Query(description="Of the input, read from a cache; default: that of requests which do."),
+        ] = None,
+        from_model: Annotated[
+            str | None, Query(max_length=256, description="Whose tokens another writes; default: all.")
+        ] = None,
+        to_model: Annotated[
+            str | None, Query(max_length=256, description="The model that answers instead.")
+        ] = None,
+        to_region: Annotated[
+            str | None, Query(max_length=64, description="The Region in which the functions run instead.")
+        ] = None,
+    ) -> Supposed:
+        return Supposed(
+            ttft_ms=ttft_ms,
+            memory_mb=memory_mb,
+            architecture=architecture,
+            environments=environments,
+            concurrency=concurrency,
+            cache_percent=cache_percent,
+            from_model=from_model,
+            to_model=to_model,
+            to_region=to_region,
+        )
+
     @app.get(
         "/api/report",
         tags=["totals"],
@@ -271,6 +321,32 @@ def create_app(services: Services) -> FastAPI:
         ] = "component",
     ) -> dict[str, Any]:
         return services.reader.report(wanted, by_of(by), zone)
+
+    @app.get(
+        "/api/latency",
+        tags=["totals"],
+        summary="What latency costs: the billed time by phase, beside the tokens",
+        response_model=LatencyResponse,
+        responses=_RUNNING,
+    )
+    def get_latency(
+        wanted: Annotated[Filters, Depends(filters)], zone: Annotated[ZoneInfo, Depends(time_zone)]
+    ) -> dict[str, Any]:
+        return services.studies.latency(wanted, zone)
+
+    @app.get(
+        "/api/whatif",
+        tags=["totals"],
+        summary="What a range would have cost, had one thing been another",
+        response_model=WhatIfResponse,
+        responses=_RUNNING,
+    )
+    def get_what_if(
+        wanted: Annotated[Filters, Depends(filters)],
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
+        supposed: Annotated[Supposed, Depends(suppositions)],
+    ) -> dict[str, Any]:
+        return services.studies.what_if(wanted, supposed, zone)
 
     @app.get(
         "/api/requests",

@@ -12,17 +12,19 @@ from weir.errors import WeirError
 from weir.ledger.store import StoreError
 from weir.reports.params import EXPORT_FORMATS, FieldError
 
-from . import access, answers, commands
+from . import access, answers, commands, studies
 from .dashboard import dashboard
 from .filters import add_filters, add_range
 from .ledger import Ledger, add_options
 
 CANNOT, INTERRUPTED = 2, 130
-_ACCESS = {
+_RUN = {
     "keys": access.keys,
     "limits": access.limits,
     "settle": access.settle_holds,
     "answers": answers.answers,
+    "latency": studies.latency,
+    "whatif": studies.what_if,
 }
 # What is not a bug: each says in one line what was expected and what came.
 _CANNOT = (WeirError, BotoCoreError, ClientError, OSError)
@@ -84,6 +86,7 @@ def parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     made = command("compact", "make the Parquet of days whose facts have changed, as the ledger jobs do")
     add_range(made, "range, whole UTC days")
 
+    studies.add_commands(command)
     access.add_commands(command)
     answers.add_command(command)
 
@@ -103,8 +106,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if given.command == "dashboard":
             return dashboard(ledger, given.url, given.port, not given.no_browser)
-        if given.command in _ACCESS:
-            return _ACCESS[given.command](ledger, given)
+        if given.command in _RUN:
+            return _RUN[given.command](ledger, given)
         run = getattr(commands, given.command)
         return int(run(ledger, given))
     except StoreError as error:

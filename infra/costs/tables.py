@@ -54,7 +54,7 @@ def show_report(report: Json, console: Console) -> None:
         f"{count(totals['requests'])} requests, "
         f"[bold]{at_least(totals['total'], totals['is_lower_bound'])} {report['currency']}[/bold]"
     )
-    _print(
+    print_table(
         console,
         "by component",
         ("", "USD"),
@@ -63,7 +63,7 @@ def show_report(report: Json, console: Console) -> None:
             for name, amount in totals["components"].items()
         ],
     )
-    _print(
+    print_table(
         console,
         "by phase of the duration",
         ("", "USD"),
@@ -82,23 +82,23 @@ def show_report(report: Json, console: Console) -> None:
             )
             for entry in entries
         ]
-        _print(console, f"by {by}", ("", "requests", "USD", "share"), rows)
+        print_table(console, f"by {by}", ("", "requests", "USD", "share"), rows)
     waste = [
         (entry["name"], at_least(entry["total"], entry["is_lower_bound"]), percent(entry["share_percent"]))
         for entry in report["waste"]
     ]
-    _print(console, "waste", ("", "USD", "share"), waste)
+    print_table(console, "waste", ("", "USD", "share"), waste)
     units = report["unit_economics"]
     economics = [
         (name, at_least(amount, units["is_lower_bound"]))
         for name, amount in units.items()
         if name != "is_lower_bound"
     ]
-    _print(console, "unit economics", ("", "USD"), economics)
-    _print(console, "latency, ms", ("", "p50", "p95", "p99"), _latency(report["latency"]))
+    print_table(console, "unit economics", ("", "USD"), economics)
+    print_table(console, "latency, ms", ("", "p50", "p95", "p99"), _latency(report["latency"]))
     console.print()
     for line in notes(report):
-        console.print(Text(_printable(line)))
+        console.print(Text(printable(line)))
     warning = f", {book['warning']}" if book["warning"] else ""
     used = ", ".join(book["versions_in_rows"]) or "none, as there are no rows"
     console.print(f"priced with book {used}", style="dim")
@@ -158,7 +158,7 @@ def show_reprice(repriced: Json, console: Console) -> None:
             (name, usd(change["booked"]), usd(change["now"]), usd(change["difference"]))
             for name, change in changes.items()
         ]
-        _print(console, title, ("", "booked", "now", "difference"), rows)
+        print_table(console, title, ("", "booked", "now", "difference"), rows)
     total = repriced["total"]
     console.print(
         f"total {usd(total['booked'])} -> {usd(total['now'])} USD ({usd(total['difference'])})", style="bold"
@@ -177,16 +177,18 @@ def _latency(latency: Json) -> list[Sequence[str]]:
     return [*rows, ("cold starts", percent(latency["cold_start_percent"]), "", "")]
 
 
-def _print(console: Console, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(console: Console, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table with a title; nothing where there are no rows."""
     table = Table(box=None, pad_edge=False)
     for number, head in enumerate(heads):
         table.add_column(head, justify="right" if number else "left", overflow="fold")
     for name, *cells in rows:
-        table.add_row(Text(_printable(name.replace("_", " "))), *cells)
+        table.add_row(Text(printable(name.replace("_", " "))), *cells)
     if table.row_count:
         console.print(f"\n[bold]{title}[/bold]")
         console.print(table)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A text from outside without control characters."""
     return "".join(character if character.isprintable() else "?" for character in text)

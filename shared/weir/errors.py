@@ -26,6 +26,7 @@
     │   ├── SchemaFileError       a schema's file (schemas)
     │   ├── SchemaCheckError      schemas that cannot be asked for, or hold the loop (generate/checks.py)
     │   ├── CredentialsError      the role's credentials (providers/role_credentials.py)
+    │   ├── Unpriced              what a scenario needs the price of, and has none (reports/unit_prices.py)
     │   └── PriceBookError        a price record, or a contract's prices (pricing/price_records.py);
     │                             OverridesUnreadable where none can be read (pricing/overrides.py)
     ├── DataError             bytes that came, or were stored, are not what they should be

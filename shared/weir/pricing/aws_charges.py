@@ -8,8 +8,9 @@ https://aws.amazon.com/lambda/pricing/ https://aws.amazon.com/api-gateway/pricin
 from decimal import Decimal
 from math import ceil
 
+from weir.pricing.charge_lines import COMPONENT_OF_ITEM, ChargeLine
 from weir.pricing.money import charge
-from weir.pricing.price_book import BY_ARCHITECTURE, AwsItem, PriceBook
+from weir.pricing.price_book import BY_ARCHITECTURE, AwsItem, Price, PriceBook
 from weir.pricing.quantities import UsageQuantities
 from weir.pricing.token_charges import no_price
 
@@ -24,26 +25,38 @@ _ZERO = Decimal(0)
 class Prices:
     """The book at one request's day and place; a price that is missing becomes a reason."""
 
-    def __init__(self, usage: UsageQuantities, book: PriceBook, reasons: list[str]) -> None:
+    def __init__(
+        self,
+        usage: UsageQuantities,
+        book: PriceBook,
+        reasons: list[str],
+        lines: list[ChargeLine] | None = None,
+    ) -> None:
         self.usage = usage
         self.book = book
         self.reasons = reasons
+        self.lines = lines
 
-    def charge(self, item: AwsItem, quantity: Decimal) -> Decimal | None:
-        """What `quantity` of an item costs; None where it has no price."""
-        price = self.amount(item)
-        return None if price is None else charge(quantity, price)
+    def charge(self, item: AwsItem, quantity: Decimal, more: Decimal = _ZERO) -> Decimal | None:
+        """What `quantity` of an item costs, with `more` of the price as a fee; None without a price."""
+        price = self.price(item)
+        if price is None:
+            return None
+        unit_price = price.amount if not more else price.amount * (1 + more)
+        amount = charge(quantity, unit_price)
+        if self.lines is not None:
+            self.lines.append(ChargeLine(COMPONENT_OF_ITEM[item], quantity, unit_price, amount, price))
+        return amount
 
-    def amount(self, item: AwsItem) -> Decimal | None:
-        """The first tier's price of one unit."""
+    def price(self, item: AwsItem) -> Price | None:
+        """What one unit costs."""
         usage = self.usage
         price = self.book.aws_price(item, region=usage.region, architecture=usage.architecture, at=usage.at)
         if price is None:
             by_architecture = item in BY_ARCHITECTURE
             place = f"{usage.region}/{usage.architecture}" if by_architecture else usage.region
             self.reasons.append(no_price(item, place, usage.at))
-            return None
-        return price.amount
+        return price
 
     def unknown(self, reason: str) -> Decimal | None:
         """Say why a component has no amount, or not all of it; the amount of what is unknown is None."""
@@ -78,12 +91,12 @@ def allocated_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:
         return prices.unknown("duration_unknown")
     if usage.memory_mb is None or usage.max_concurrency is None:
         return prices.unknown("memory_unknown" if usage.memory_mb is None else "max_concurrency_unknown")
-    price, fee = prices.amount("managed_instances_memory"), prices.amount("managed_instances_fee")
+    price, fee = prices.price("managed_instances_memory"), prices.price("managed_instances_fee")
     if price is None or fee is None:
         return None
     prices.unknown("managed_instances_allocated_by_gb_seconds")
     gb_s = Decimal(milliseconds * usage.memory_mb) / (1000 * 1024)
-    return charge(gb_s / max(usage.max_concurrency, 1), price * (1 + fee))
+    return prices.charge("managed_instances_memory", gb_s / max(usage.max_concurrency, 1), fee.amount)
 
 
 def managed_ms(usage: UsageQuantities) -> int | None:

@@ -32,6 +32,7 @@ from weir.pricing.aws_charges import (
     restore_charge,
     streamed_bytes_charge,
 )
+from weir.pricing.charge_lines import ChargeLine
 from weir.pricing.money import MONEY, charge, plain
 from weir.pricing.phases import Phases, split_phases
 from weir.pricing.price_book import PriceBook
@@ -97,15 +98,18 @@ class Cost:
         }
 
 
-def price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
-    """Price what is known of a request, and say of the rest why it is not priced."""
+def price_request(usage: UsageQuantities, book: PriceBook, lines: list[ChargeLine] | None = None) -> Cost:
+    """Price what is known of a request, and say of the rest why it is not priced.
+
+    Each product that is in the price is written down in `lines`, where they are asked for.
+    """
     with localcontext(MONEY):  # operators below compute in it, whatever the caller's context is
-        return _price_request(usage, book)
+        return _price_request(usage, book, lines)
 
 
-def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
+def _price_request(usage: UsageQuantities, book: PriceBook, lines: list[ChargeLine] | None) -> Cost:
     reasons: list[str] = []
-    prices = Prices(usage, book, reasons)
+    prices = Prices(usage, book, reasons, lines)
     managed = usage.initialization_type == MANAGED_INSTANCES
     duration = allocated_charge(usage, prices) if managed else duration_charge(usage, prices)
     components = Components(
@@ -116,7 +120,7 @@ def _price_request(usage: UsageQuantities, book: PriceBook) -> Cost:
         restore_charge(usage, prices),
         api_gateway_charge(usage, prices),
         logs_charge(usage, prices),
-        *token_charges(usage.tokens, usage.at, book, reasons),
+        *token_charges(usage.tokens, usage.at, book, reasons, lines),
     )
     total = sum([amount for amount in _amounts(components) if amount is not None], _ZERO)
     phases = split_phases(

@@ -8,10 +8,11 @@ The arithmetic is that of https://github.com/pydantic/genai-prices, which a test
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from weir.pricing.money import charge
+from weir.pricing.charge_lines import ChargeLine
+from weir.pricing.money import MONEY, charge
 from weir.pricing.price_book import Price, PriceBook, TokenKind, TokenPrices
 from weir.pricing.quantities import TokensBought
 from weir.pricing.usage import Usage
@@ -40,20 +41,47 @@ class _Part(NamedTuple):
 
 
 def token_charges(
-    bought: Iterable[TokensBought], at: datetime, book: PriceBook, reasons: list[str]
+    bought: Iterable[TokensBought],
+    at: datetime,
+    book: PriceBook,
+    reasons: list[str],
+    lines: list[ChargeLine] | None = None,
 ) -> TokenCharges:
     """Price each attempt's tokens at an instant; what is not priced, or only in part, goes into `reasons`."""
     attempts = list(bought)
     sums: dict[str, Decimal | None] = dict.fromkeys(TokenCharges._fields, None if attempts else _ZERO)
-    for attempt in attempts:
+    for number, attempt in enumerate(attempts, 1):
         if attempt.usage.inconsistent:
             reasons.append("usage_inconsistent")
             continue
         if not attempt.usage.complete:
             reasons.append("usage_lower_bound")
-        for component, amount in _attempt(attempt, at, book, reasons):
+        tier_input = attempt.usage.input_tokens or 0
+        for component, tokens, price in _priced(attempt, at, book, reasons):
+            if price is None:
+                sums[component] = sums[component] or _ZERO
+                continue
+            quantity, unit_price = Decimal(tokens).scaleb(-6), price.at_quantity(tier_input)
+            amount = charge(quantity, unit_price)
             sums[component] = (sums[component] or _ZERO) + amount
+            if lines is not None:
+                lines.append(ChargeLine(component, quantity, unit_price, amount, price, number, attempt))
     return TokenCharges(**sums)
+
+
+def price_of_sum(
+    bought: TokensBought, tier_input: int, at: datetime, book: PriceBook, reasons: list[str]
+) -> Decimal:
+    """What the tokens of many attempts cost together, each of which pays the tier of `tier_input` tokens of input.
+
+    Not rounded; what has no price goes into `reasons`.
+    """
+    total = _ZERO
+    with localcontext(MONEY):
+        for _, tokens, price in _priced(bought, at, book, reasons):
+            if price is not None:
+                total += Decimal(tokens).scaleb(-6) * price.at_quantity(tier_input)
+    return total
 
 
 def output_price(attempt: TokensBought, at: datetime, book: PriceBook) -> Price | None:
@@ -67,9 +95,10 @@ def output_price(attempt: TokensBought, at: datetime, book: PriceBook) -> Price 
     )
 
 
-def _attempt(
+def _priced(
     attempt: TokensBought, at: datetime, book: PriceBook, reasons: list[str]
-) -> Iterable[tuple[str, Decimal]]:
+) -> Iterable[tuple[str, int, Price | None]]:
+    """Each component's tokens with their price; None is the price of none, whatever it would be."""
     usage, model = attempt.usage, attempt.model or "(no model named)"
     prices = book.token_prices(model=attempt.model, seller=attempt.seller, tier=usage.service_tier, at=at)
     for name, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
@@ -83,7 +112,7 @@ def _attempt(
         return
     for part in parts:
         if part.tokens == 0:
-            yield part.component, _ZERO  # nothing was bought, whatever it would have cost
+            yield part.component, 0, None  # nothing was bought, whatever it would have cost
             continue
         if prices is not None and prices.tier_unknown:
             reasons.append(no_price("tier", f"{usage.service_tier}:{model}", at))
@@ -94,11 +123,7 @@ def _attempt(
             continue
         if place >= part.lower_bound_from:
             reasons.append(no_price(part.kinds[0], model, at))
-        price = prices.kinds[part.kinds[place]]
-        yield (
-            part.component,
-            charge(Decimal(part.tokens).scaleb(-6), price.at_quantity(usage.input_tokens or 0)),
-        )
+        yield part.component, part.tokens, prices.kinds[part.kinds[place]]
 
 
 def _parts(usage: Usage, prices: TokenPrices | None) -> Iterable[_Part]:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from weir.ledger.table import COMPONENTS, PHASES
+from weir.ledger.table import COMPONENTS, PHASES, TOKENS
 from weir.reports.statements import Query, Source, Values, statement
 from weir.reports.time_buckets import Unit, spans
 
@@ -195,6 +195,52 @@ def versions(filters: Filters, source: Source = "rows") -> Query:
 def spending(filters: Filters, zone: ZoneInfo, unit: Unit, source: Source = "rows") -> Query:
     """What was spent by hour or day, and nothing else."""
     return statement("spending", {**requested(filters, zone), "unit": unit.value}, source)
+
+
+def phases(filters: Filters, zone: ZoneInfo) -> Query:
+    """What latency costs, by day, model, tenant and function, and altogether."""
+    charged = tuple(name for name in COMPONENTS if name.endswith("_tokens"))
+    return statement(
+        "phases",
+        {
+            **requested(filters, zone),
+            "unit": Unit.DAY.value,
+            "charged": ("cost_lambda_duration", *PHASES, *charged),
+            "timed": ("init_ms", "wait_ms", "stream_ms", "validate_ms"),
+            "names": str(TOP_NAMES),
+        },
+    )
+
+
+def scenarios(filters: Filters, sooner_ms: int) -> Query:
+    """Quantities and money of requests that are billed alike on a day."""
+    charged = tuple(name for name in COMPONENTS if not name.endswith("_tokens"))
+    return statement("scenarios", {**requested(filters), "charged": charged, "sooner_ms": str(sooner_ms)})
+
+
+def tokens(filters: Filters, sizes: Sequence[int]) -> Query:
+    """Tokens by day, model, tier, and how many of the sizes of input a request is beyond."""
+    return statement(
+        "tokens",
+        {
+            **requested(filters),
+            "size": [str(size) for size in sizes],
+            "below": [str(n) for n in range(len(sizes))],
+            "sizes": str(len(sizes)),
+            "counted": TOKENS,
+            "charged": tuple(name for name in COMPONENTS if name.endswith("_tokens")),
+        },
+    )
+
+
+def models(filters: Filters) -> Query:
+    """The models that answered."""
+    return statement("models", requested(filters))
+
+
+def functions(filters: Filters) -> Query:
+    """Each function's peaks, validation time and busiest minute."""
+    return statement("functions", requested(filters))
 
 
 def timestamp(instant: datetime) -> str:

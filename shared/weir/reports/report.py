@@ -115,8 +115,8 @@ class LedgerReader:
         with ThreadPoolExecutor(1) as beside:
             # Listings in S3 take their time, which DuckDB does not need Python for.
             trust = beside.submit(self._trust, filters)
-            with self._open_sums(first, last, filters, by, on_progress) as opened:
-                got = self._ask(opened, _report_queries(filters, zone, unit, by, month, opened.source))
+            with self.open_sums(first, last, filters, by, on_progress) as opened:
+                got = self.ask(opened, _report_queries(filters, zone, unit, by, month, opened.source))
             months = self._corrected(filters)
         _add_percentiles(got)
         summed = report_math.add_up(got["sums"])
@@ -125,11 +125,7 @@ class LedgerReader:
         starts = buckets(filters.start, filters.end, zone, unit, within)
         names, points = report_math.points(starts, got["sums"], got.get("groups"))
         return {
-            "range": {
-                "from": filters.start.astimezone(zone).isoformat(),
-                "to": filters.end.astimezone(zone).isoformat(),
-                "time_zone": zone.key,
-            },
+            "range": range_json(filters, zone),
             "as_of": None if opened.as_of is None else format_timestamp(opened.as_of),
             "engine": opened.engine.name,
             "currency": "USD",
@@ -166,8 +162,8 @@ class LedgerReader:
         """At most `limit` rows after `cursor`; rows that came since do not shift them. Raises CursorError."""
         after = None if cursor is None else position_of(cursor, sort)
         query = row_queries.page(filters, sort, limit + 1, after)
-        with self._open(*filters.days) as opened:
-            rows = self._ask(opened, {"rows": query})["rows"]
+        with self.open_rows(*filters.days) as opened:
+            rows = self.ask(opened, {"rows": query})["rows"]
         return {
             "rows": [row_json(row) for row in rows[:limit]],
             "next_cursor": cursor_after(rows[limit - 1], sort) if len(rows) > limit else None,
@@ -195,8 +191,8 @@ class LedgerReader:
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
         """Corrections that were found in a range, or later for its requests: before, difference, after."""
         until = self._until()
-        with self._open(*filters.days, corrections=True) as opened:
-            got = self._ask(
+        with self.open_rows(*filters.days, corrections=True) as opened:
+            got = self.ask(
                 opened,
                 {
                     "rows": queries.corrections(filters, until, limit + 1),
@@ -217,8 +213,8 @@ class LedgerReader:
     def _rows_of(self, request_id: str, first: date, last: date) -> list[Row]:
         """The request's own row, then its corrections until now in the order in which they were found."""
         found = Filters(start=_midnight(first), end=max(self._until(), _midnight(last + timedelta(days=1))))
-        with self._open(first, last, corrections=True) as opened:
-            return self._ask(opened, {"rows": row_queries.one(found, request_id)})["rows"]
+        with self.open_rows(first, last, corrections=True) as opened:
+            return self.ask(opened, {"rows": row_queries.one(found, request_id)})["rows"]
 
     def _back_from(self, last: date) -> Iterator[tuple[date, date]]:
         """The last days, whose facts may still arrive; then those that were ever compacted, the newest first."""
@@ -241,8 +237,8 @@ class LedgerReader:
             days = corrected.days_of(of_month)
             ids = sorted({row["request_id"] for row in of_month})
             wanted = Filters(start=_midnight(days[0]), end=until)
-            with self._open(days[0], days[-1], corrections=True) as opened:
-                booked += self._ask(opened, {"rows": queries.booked(wanted, ids)})["rows"]
+            with self.open_rows(days[0], days[-1], corrections=True) as opened:
+                booked += self.ask(opened, {"rows": queries.booked(wanted, ids)})["rows"]
         return booked
 
     def budget_used_percent(self) -> float | None:
@@ -253,12 +249,12 @@ class LedgerReader:
         zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
         month = self._month(end, zone)
         query = queries.spending(month, zone, Unit.DAY)
-        with self._open(*month.days) as opened:
-            days = self._ask(opened, {"days": query})["days"]
+        with self.open_rows(*month.days) as opened:
+            days = self.ask(opened, {"days": query})["days"]
         return float(self._spent(end, zone, days)["percent"])
 
     @contextmanager
-    def _open(
+    def open_rows(
         self, first: date, last: date, on_progress: Progress | None = None, *, corrections: bool = False
     ) -> Iterator[_Opened]:
         """The engine for the UTC days `first` to `last`, both included; with `corrections`, those found since."""
@@ -275,7 +271,7 @@ class LedgerReader:
                 yield _Opened(engine, _state_of(found), found.as_of, len(found.unreadable))
 
     @contextmanager
-    def _open_sums(
+    def open_sums(
         self, first: date, last: date, filters: Filters, by: str, on_progress: Progress | None
     ) -> Iterator[_Opened]:
         """The engine for sums over some days: over roll-ups, or over rows where roll-ups cannot tell.
@@ -304,7 +300,7 @@ class LedgerReader:
                         state = _state_of(found)
                         yield _Opened(engine, state, found.as_of, len(found.unreadable), "rollups")
                         return
-        with self._open(first, last, on_progress) as opened:
+        with self.open_rows(first, last, on_progress) as opened:
             yield opened
 
     def _corrected(self, filters: Filters) -> list[dict[str, Any]]:
@@ -315,7 +311,7 @@ class LedgerReader:
                 return []
             with DuckEngine(found.files, memory=_MEMORY, spill=self._rows.spill) as engine:
                 opened = _Opened(engine, _state_of(found), None, 0)
-                rows = self._ask(opened, {"rows": queries.corrected(filters, self._until())})["rows"]
+                rows = self.ask(opened, {"rows": queries.corrected(filters, self._until())})["rows"]
         return [_month_corrected(row) for row in rows]
 
     def _is_for_athena(self, stored: Sequence[Stored]) -> bool:
@@ -324,7 +320,7 @@ class LedgerReader:
             return False
         return len(stored) > _MAX_FETCHED or sum(entry.size for entry in stored) > self._athena_over_bytes
 
-    def _ask(self, opened: _Opened, wanted: Mapping[str, Query]) -> dict[str, list[Row]]:
+    def ask(self, opened: _Opened, wanted: Mapping[str, Query]) -> dict[str, list[Row]]:
         """The named rows of each query: of those that are kept, or of the engine."""
         keys = {query: (opened.state, query) for query in wanted.values()}
         with self._keeping:
@@ -390,6 +386,15 @@ class LedgerReader:
     def _count_dropped(self, filters: Filters) -> int:
         """How often the platform itself said in the range that it lost log lines."""
         return sum(filters.start <= at < filters.end for at in self._store.dropped(*filters.days))
+
+
+def range_json(filters: Filters, zone: ZoneInfo) -> dict[str, str]:
+    """A range as the reader's clock has it."""
+    return {
+        "from": filters.start.astimezone(zone).isoformat(),
+        "to": filters.end.astimezone(zone).isoformat(),
+        "time_zone": zone.key,
+    }
 
 
 def _completeness(

@@ -300,3 +300,22 @@ def test_the_executable_runs_from_any_folder_and_shows_progress_to_people_only(
     assert b"\x1b" in os.read(terminal, 65_536), "progress"
     os.close(terminal)
     assert b"4 requests" in watched.stdout
+
+
+def test_what_latency_costs_and_what_if_are_the_apis_answers_and_pages_to_read(
+    bucket: str, costs: Costs
+) -> None:
+    code, out, err = costs("whatif", *SPAN, "--ttft-ms", "-400", "--to-model", "gpt-4.1", "--json")
+    assert (code, err) == (0, "")
+    scenarios = {one["name"]: one for one in json.loads(out)["scenarios"]}
+    # Four requests waited 400 ms each in 0.5 GB on arm64.
+    assert Decimal(scenarios["ttft"]["difference"]) == -4 * Decimal("0.4") / 2 * Decimal("0.0000133334")
+    assert scenarios["model"]["title"] == "Every model to gpt-4.1"
+    code, out, err = costs("whatif", *SPAN)
+    assert (code, err) == (0, "") and "First token 200 ms sooner" in out and "unknown" in out
+    assert max(map(len, out.splitlines())) <= 120
+    code, out, err = costs("latency", *SPAN, "--json")
+    assert json.loads(out)["total"]["requests"] == 4
+    code, out, err = costs("latency", *SPAN)
+    assert (code, err) == (0, "") and "\nby tenant, USD\n" in out and "waiting" in out
+    assert costs("whatif", *SPAN, "--from-model", "gpt-4.1")[0] == 2

@@ -1,0 +1,90 @@
+"""What finance asks beyond the report, from the command line: what latency costs, and what if."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from weir.reports.params import zone_of
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.report import LedgerReader
+from weir.reports.studies import Studies
+from weir.reports.supposition import ARCHITECTURES, Supposed
+
+from .filters import add_filters, filters_of
+from .ledger import Ledger
+from .progress import Tell, progress
+from .study_tables import show_latency, show_what_if
+
+# The options of `whatif`, by the names of the API's parameters.
+_SUPPOSED: dict[str, tuple[Any, str]] = {
+    "ttft_ms": (int, "added to the wait for the first token; default: -200"),
+    "memory_mb": (int, "of every function whose peak it fits; default: what is recommended"),
+    "environments": (int, "kept warm for each function; default: what its busiest minute needs"),
+    "concurrency": (int, "requests that share an environment on Managed Instances; default: 10"),
+    "cache_percent": (float, "of the input, read from a cache; default: that of requests which do"),
+    "from_model": (str, "whose tokens another model writes; default: all"),
+    "to_model": (str, "the model that answers instead"),
+    "to_region": (str, "the Region in which the functions run instead"),
+}
+
+
+def now() -> datetime:
+    """The time, UTC."""
+    return datetime.now(UTC)
+
+
+def latency(ledger: Ledger, given: argparse.Namespace) -> int:
+    """What latency costs."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    with _studies(ledger) as (studies, tell):
+        found = studies.latency(asked, zone, tell)
+    _show(found, given.json, show_latency)
+    return 0
+
+
+def what_if(ledger: Ledger, given: argparse.Namespace) -> int:
+    """What a range would have cost."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    said = {name: getattr(given, name) for name in (*_SUPPOSED, "architecture")}
+    supposed = Supposed(**{name: value for name, value in said.items() if value is not None})
+    with _studies(ledger) as (studies, tell):
+        found = studies.what_if(asked, supposed, zone, tell)
+    _show(found, given.json, show_what_if)
+    return 0
+
+
+def add_commands(command: Any) -> None:
+    """The options of these commands; `command` makes one by its name and text."""
+    made = command("latency", "what each phase of the billed time costs, by day, model, tenant and function")
+    add_filters(made)
+    made.add_argument("--json", action="store_true", help="all of it, as /api/latency has it")
+    made = command("whatif", "what a range would have cost, had one thing been another")
+    add_filters(made)
+    group = made.add_argument_group("suppositions, each by itself")
+    for name, (kind, text) in _SUPPOSED.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+    group.add_argument("--architecture", choices=ARCHITECTURES, help="default: the other one")
+    made.add_argument("--json", action="store_true", help="all of it, as /api/whatif has it")
+
+
+@contextmanager
+def _studies(ledger: Ledger) -> Iterator[tuple[Studies, Tell]]:
+    with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
+        files = RowFiles(ledger.store, ledger.book, Path(folder), now)
+        yield Studies(LedgerReader(ledger.store, ledger.book, files, now), ledger.book, now), tell
+
+
+def _show(found: dict[str, Any], as_json: bool, show: Any) -> None:
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        show(found, Console())

@@ -1,0 +1,92 @@
+"""What latency costs and what if, as tables for a terminal."""
+
+from rich.console import Console
+from rich.text import Text
+
+from .tables import Json, at_least, count, minute, percent, print_table, printable, usd
+
+_WORDS = {"unknown": "unknown", "not_offered": "does not fit"}
+
+
+def show_latency(found: Json, console: Console) -> None:
+    """The phases of the range, then of each day, model, tenant and function."""
+    _heading(found, console)
+    total = found["total"]
+    rows = [
+        (
+            phase["phase"],
+            usd(phase["cost"]),
+            count(phase["ms"]),
+            phase["cost_per_ms"] or "–",
+            percent(phase["share_percent"]),
+        )
+        for phase in total["phases"]
+    ]
+    rows.append(("tokens, beside them", usd(total["tokens"]), "", "", ""))
+    print_table(
+        console, "the billed time by phase", ("", "USD", "ms", "USD a ms", "share of the total"), rows
+    )
+    for by in ("day", "model", "tenant", "function"):
+        groups = [
+            (
+                group["name"],
+                count(group["requests"]),
+                *(usd(phase["cost"]) for phase in group["phases"]),
+                usd(group["tokens"]),
+            )
+            for group in found[f"by_{by}"]
+        ]
+        phases = (phase["phase"] for phase in total["phases"])
+        print_table(console, f"by {by}, USD", ("", "requests", *phases, "tokens"), groups)
+
+
+def show_what_if(found: Json, console: Console) -> None:
+    """Each scenario's difference, then what has to hold for it."""
+    _heading(found, console)
+    console.print(
+        f"{count(found['requests'])} requests, [bold]{at_least(found['total'], found['is_lower_bound'])} USD[/bold]"
+    )
+    rows = [
+        (
+            scenario["title"],
+            _WORDS.get(scenario["status"]) or change(scenario["difference"]),
+            percent(scenario["percent"]),
+            count(scenario["requests_changed"]),
+            count(scenario["requests_unknown"]),
+        )
+        for scenario in found["scenarios"]
+    ]
+    print_table(console, "what if", ("", "USD", "of the total", "requests", "unknown"), rows)
+    for scenario in found["scenarios"]:
+        console.print(Text(f"\n{printable(scenario['title'])}", style="bold"))
+        for line in scenario["assumptions"]:
+            console.print(Text(f"  {printable(line)}"))
+        for unknown in scenario["unknown"]:
+            said = f"  unknown: {printable(unknown['reason'])}, {count(unknown['requests'])} requests"
+            console.print(Text(said, style="yellow"))
+    sizes = [
+        (
+            memory["function"],
+            count(memory["memory_mb"]),
+            count(memory["peak_mb"]),
+            count(memory["peak_known"]),
+            count(memory["recommended_mb"]),
+        )
+        for memory in found["memory"]
+    ]
+    print_table(console, "memory, MB", ("", "now", "peak", "requests that say it", "recommended"), sizes)
+
+
+def change(amount: str | None) -> str:
+    """An amount that is more or less than another, with its sign."""
+    written = usd(amount)
+    return written if amount is None or written.startswith("-") or not amount.strip("0.") else f"+{written}"
+
+
+def _phases(group: Json) -> list[str]:
+    return [usd(phase["cost"]) for phase in group["phases"]]
+
+
+def _heading(found: Json, console: Console) -> None:
+    span = found["range"]
+    console.print(f"[bold]{minute(span['from'])} to {minute(span['to'])}[/bold], {span['time_zone']}")

@@ -1,0 +1,94 @@
+"""What finance asks beyond the report: what latency costs, and what if; each asked of the ledger as the report is."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from weir.ledger.compact import Progress
+from weir.ledger.facts import format_timestamp
+from weir.pricing.money import MONEY, plain
+from weir.pricing.price_book import PriceBook
+from weir.reports import latency_cost, queries, scenarios, start_scenarios, token_scenarios
+from weir.reports.memory_size import FunctionMemory
+from weir.reports.places import Range
+from weir.reports.report import Filters, LedgerReader, range_json
+from weir.reports.supposition import Supposed
+from weir.reports.token_scenarios import Tokens
+from weir.reports.unit_prices import UnitPrices
+
+
+class Studies:
+    """Answers over one ledger's reader; raises as it does."""
+
+    def __init__(self, reader: LedgerReader, book: PriceBook, now: Callable[[], datetime]) -> None:
+        self._reader = reader
+        self._book = book
+        self._now = now
+
+    def latency(
+        self, filters: Filters, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What each phase of the billed time cost, by day, model, tenant and function, beside the tokens."""
+        with self._reader.open_rows(*filters.days, on_progress) as opened:
+            rows = self._reader.ask(opened, {"phases": queries.phases(filters, zone)})["phases"]
+        with localcontext(MONEY):
+            return {"range": range_json(filters, zone), "currency": "USD", **latency_cost.shown(rows)}
+
+    def what_if(
+        self, filters: Filters, supposed: Supposed, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What the range would have cost, had one thing been another, each by itself."""
+        first, last = filters.days
+        with self._reader.open_rows(first, last, on_progress) as opened:
+            got = self._reader.ask(
+                opened,
+                {
+                    "places": queries.scenarios(filters, -supposed.ttft_ms),
+                    "functions": queries.functions(filters),
+                    "models": queries.models(filters),
+                    "versions": queries.versions(filters),
+                },
+            )
+            models = [*(row["model_known"] for row in got["models"]), supposed.to_model]
+            sizes = token_scenarios.input_sizes(models, (first, last), self._book)
+            tokens = self._reader.ask(opened, {"tokens": queries.tokens(filters, sizes)})["tokens"]
+        functions = [FunctionMemory.of_row(row) for row in got["functions"]]
+        until = max(min(filters.end, self._now()), filters.start)
+        seconds = Decimal(round((until - filters.start).total_seconds()))
+        within = Range(got["places"], functions, seconds, UnitPrices(self._book))
+        counted = Tokens(tokens, sizes, self._book)
+        with localcontext(MONEY):
+            before = sum((row["total"] for row in got["places"]), Decimal(0))
+            worked_out = [
+                scenarios.sooner(within, supposed),
+                scenarios.memory(within, supposed),
+                scenarios.architecture(within, supposed),
+                start_scenarios.snap_start(within, supposed),
+                start_scenarios.provisioned(within, supposed),
+                scenarios.no_early_stop(within, supposed),
+                scenarios.no_retries(within, supposed),
+                token_scenarios.cached(counted, supposed),
+                start_scenarios.managed_instances(within, supposed),
+            ]
+            if supposed.to_model:
+                worked_out.append(token_scenarios.other_model(counted, supposed))
+            if supposed.to_region:
+                worked_out.append(scenarios.other_region(within, supposed))
+            return {
+                "range": range_json(filters, zone),
+                "as_of": None if opened.as_of is None else format_timestamp(opened.as_of),
+                "currency": "USD",
+                "requests": sum(int(row["requests"]) for row in got["places"]),
+                "total": plain(before),
+                "is_lower_bound": any(row["lower_bounds"] for row in got["places"]),
+                "price_book": {
+                    "version": self._book.version,
+                    "versions_in_rows": [row["price_book_version"] for row in got["versions"]],
+                },
+                "scenarios": [scenario.as_json(before) for scenario in worked_out],
+                "memory": [function.as_json() for function in functions],
+                "models": [row["model_known"] for row in got["models"] if row["model_known"]],
+                "regions": list(self._book.regions),
+            }

@@ -1,0 +1,126 @@
+"""The API's models of what latency costs and of what if."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from weir.reports.response_models import LOWER_BOUND, Instant, Money, RangeResponse
+from weir.reports.row_models import Model
+
+
+class PhaseCostResponse(Model):
+    """A part of the billed time: what it cost, how long it was, and what a millisecond of it cost."""
+
+    phase: Literal["cold_start", "waiting", "streaming", "validating", "rest"] = Field(
+        description="What the time went to"
+    )
+    cost: Money | None = Field(description="Its share of the charge for duration; null is unknown")
+    ms: float | None = Field(description="Milliseconds of all requests; null is unknown")
+    cost_per_ms: Money | None = Field(description="What one of these milliseconds cost on average")
+    share_percent: float | None = Field(description="Of the group's total")
+    share_of_range_percent: float | None = Field(description="Of the range's total")
+
+
+class LatencyGroupResponse(Model):
+    """What the time of a group's requests cost, beside its tokens on the same scale."""
+
+    name: str = Field(description="A day of the zone, a model, a tenant, a function; or total")
+    requests: int = Field(description="Requests of the group")
+    total: Money = Field(description="All charges; corrections included")
+    is_lower_bound: bool = LOWER_BOUND
+    duration: Money | None = Field(description="The charge for duration; the phases sum to it")
+    tokens: Money | None = Field(description="The charges for tokens; null is unknown")
+    billed_ms: int | None = Field(description="Milliseconds that Lambda billed")
+    waiting_unknown: int = Field(description="Billed requests of which nobody measured how long they waited")
+    phases: list[PhaseCostResponse] = Field(description="What the charge for duration went to")
+
+
+class LatencyResponse(Model):
+    """What latency costs."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    total: LatencyGroupResponse = Field(description="The whole range")
+    by_day: list[LatencyGroupResponse] = Field(description="By day of the zone's calendar")
+    by_model: list[LatencyGroupResponse] = Field(
+        description="By the model that answered; the dearest time first"
+    )
+    by_tenant: list[LatencyGroupResponse] = Field(description="By tenant; the dearest time first")
+    by_function: list[LatencyGroupResponse] = Field(description="By function; the dearest time first")
+
+
+class UnknownResponse(Model):
+    """Why it is not known what some requests would cost."""
+
+    reason: str = Field(description="As rows give reasons; for all days at once")
+    requests: int = Field(description="Requests of which something is not known for it")
+
+
+class ScenarioResponse(Model):
+    """One thing supposed to be another, by itself."""
+
+    name: str = Field(
+        description="ttft, memory, architecture, snapstart, provisioned, early_stop_off, retries_off, cache, "
+        "managed_instances, model, region"
+    )
+    title: str = Field(description="In words")
+    parameters: dict[str, str | None] = Field(description="What was supposed, by the query's names")
+    status: Literal["known", "partial", "unknown", "not_offered"] = Field(
+        description="partial: of some requests it is not known; not_offered: the size fits no function"
+    )
+    difference: Money | None = Field(description="What the range would have cost more; null is unknown")
+    after: Money | None = Field(description="What the range would have cost; null is unknown")
+    percent: float | None = Field(description="The difference, of what the range cost")
+    requests_changed: int = Field(description="Requests that would have cost something else")
+    requests_unknown: int = Field(description="Requests of which something is not known")
+    unknown: list[UnknownResponse] = Field(description="Why")
+    assumptions: list[str] = Field(description="What has to hold for it, in words")
+
+
+class MemorySizeResponse(Model):
+    """A size that a function could have."""
+
+    memory_mb: int = Field(description="MB")
+    cpu_share: float = Field(description="Of a processor: one at 1,769 MB")
+    fits: bool | None = Field(description="A quarter larger than the peak; null where no peak is known")
+    added_pause_ms: float | None = Field(
+        description="What it adds to the validation of all but the slowest 5 % of requests; null is unknown"
+    )
+
+
+class MemoryResponse(Model):
+    """A function's peak of memory, and which size it could have."""
+
+    function: str = Field(description="Its name")
+    requests: int = Field(description="Of the range")
+    memory_mb: int | None = Field(description="Its size; the largest, where it had several")
+    peak_mb: int | None = Field(description="The highest peak of its requests; null is unknown")
+    peak_known: int = Field(description="Requests whose peak is known")
+    validate_ms_p95: float | None = Field(description="Of the time that validation took in a request")
+    recommended_mb: int | None = Field(
+        description="The smallest that fits and adds no more than 50 ms to the validation of 95 % of requests"
+    )
+    sizes: list[MemorySizeResponse] = Field(description="The usual sizes")
+
+
+class PricedByResponse(Model):
+    """Whose prices these are."""
+
+    version: str = Field(description="Of the price book that scenarios are priced with")
+    versions_in_rows: list[str] = Field(description="The price books that made the rows of this range")
+
+
+class WhatIfResponse(Model):
+    """What a range would have cost."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    requests: int = Field(description="Requests of the range")
+    total: Money = Field(description="What the range cost")
+    is_lower_bound: bool = LOWER_BOUND
+    price_book: PricedByResponse = Field(description="Whose prices these are")
+    scenarios: list[ScenarioResponse] = Field(description="Each by itself: they do not add up")
+    memory: list[MemoryResponse] = Field(description="Of each function")
+    models: list[str] = Field(description="The models that answered in the range")
+    regions: list[str] = Field(description="Regions that the price book knows")

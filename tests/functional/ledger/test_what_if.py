@@ -1,0 +1,374 @@
+"""What if, held against a calculation by hand: forty requests, plain fractions, and prices typed from the price lists.
+
+The calculation shares nothing with the product. It goes request by request; the product takes those together that are
+billed alike, so both agree up to each request's rounding at 1e-15 dollars.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from functions.finance import app as finance
+from tests import log_lines as lines
+from tests.buckets import prepare_bucket
+from weir.ledger.ingest import ingest
+from weir.ledger.store import Store
+
+# USD, us-east-1 on 2026-11-22: a GB-second, as it is and where environments are kept warm.
+GB_S = {"arm64": Fraction("0.0000133334"), "x86_64": Fraction("0.0000166667")}
+WARM_GB_S = {"arm64": Fraction("0.0000077778"), "x86_64": Fraction("0.0000097222")}
+KEPT_GB_S = {"arm64": Fraction("0.0000033334"), "x86_64": Fraction("0.0000041667")}
+CACHE_GB_S, RESTORE_GB = Fraction("0.0000015046"), Fraction("0.0001397998")
+# Logs per GB, there and in Frankfurt; duration on Graviton and requests cost the same in both.
+LOGS_GB, LOGS_GB_FRANKFURT = Fraction("0.5"), Fraction("0.63")
+# A million tokens: fresh input, input read from a cache, output.
+TOKENS = {
+    "gpt-4o-mini-2024-07-18": ("0.15", "0.075", "0.6"),
+    "claude-haiku-4-5": ("1", "0.1", "5"),
+    "gpt-4.1": ("2", "0.5", "8"),
+}
+NOBODYS, TO = "a-model-nobody-priced", "gpt-4.1"
+WITHOUT_WAIT, WITHOUT_REPORT, WITHOUT_PRICE, WITHOUT_PEAK = 11, 17, 13, range(30, 34)
+HOURS = 24
+EXACT = Fraction(1, 10**12)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as somebody would note it on paper."""
+
+    number: int
+    function: str
+    architecture: str
+    memory_mb: int
+    peak_mb: int | None
+    init_ms: float
+    duration_ms: float
+    wait_ms: float | None
+    stream_ms: float
+    model: str
+    input: int
+    cached: int
+    output: int
+    attempts: int
+    saved: int
+
+    @property
+    def billed_ms(self) -> int | None:
+        return None if self.number == WITHOUT_REPORT else ceil(self.duration_ms + self.init_ms)
+
+    @property
+    def gb(self) -> Fraction:
+        return Fraction(self.memory_mb, 1024)
+
+    def ms(self, count: int, gb_s: dict[str, Fraction] = GB_S) -> Fraction:
+        """What so many milliseconds cost in its memory."""
+        return Fraction(count, 1000) * self.gb * gb_s[self.architecture]
+
+    def tokens(self, model: str, cached: int | None = None) -> Fraction:
+        """What the tokens of one attempt cost, with another model or another part read from a cache."""
+        fresh_price, cached_price, output_price = map(Fraction, TOKENS[model])
+        read = self.cached if cached is None else cached
+        bought = (self.input - read) * fresh_price + read * cached_price + self.output * output_price
+        return bought / 10**6
+
+
+def asked(number: int) -> Asked:
+    chat, model = number % 5 == 4, [*TOKENS][number % 3]
+    wait, stream = 180.5 + 37 * (number % 7), 900.25 + 410 * (number % 4)
+    without_peak = number in WITHOUT_PEAK
+    return Asked(
+        number,
+        "before-peaks" if without_peak else "chat" if chat else "generate",
+        "x86_64" if number % 4 == 0 else "arm64",
+        1024 if chat else 512,
+        None if without_peak else 300 if chat else 90 + number % 6,
+        612.5 if number % 10 == 3 else 0.0,
+        wait + stream + 41.125,
+        None if number == WITHOUT_WAIT else wait,
+        stream,
+        NOBODYS if number == WITHOUT_PRICE else model,
+        700 + 31 * number,
+        (700 + 31 * number) // 2 if number % 7 == 1 else 0,
+        250 + 17 * number,
+        2 if number % 8 == 5 and number != WITHOUT_PRICE else 1,
+        300 if number % 9 == 2 else 0,
+    )
+
+
+ASKED = [asked(number) for number in range(40)]
+BILLED = [one for one in ASKED if one.billed_ms is not None]
+
+
+def written(one: Asked) -> list[dict[str, Any]]:
+    """The log lines of a request."""
+    request_id, usage = (
+        f"r{one.number:02d}",
+        lines.usage(one.input, one.output, cached_input_tokens=one.cached),
+    )
+    where = {
+        "function": one.function,
+        "architecture": one.architecture,
+        "memory_mb": one.memory_mb,
+        "model": one.model,
+    }
+    timing = {"wait_ms": one.wait_ms, "stream_ms": one.stream_ms, "validate_ms": 12.0, "ttft_ms": one.wait_ms}
+    attempt = {"attempt": 1, "model": one.model, "model_returned": one.model, "usage": usage}
+    found = [
+        lines.platform("start", request_id, version="1"),
+        lines.fact("request.started", request_id, **where),
+        lines.completed(
+            request_id,
+            model_returned=one.model,
+            attempts=[attempt] * one.attempts,
+            timing=timing,
+            saved={"output_tokens": one.saved, "method": "estimated"} if one.saved else None,
+            **where,
+        ),
+    ]
+    if one.billed_ms is not None:
+        metrics: dict[str, Any] = {"durationMs": one.duration_ms, "memorySizeMB": one.memory_mb}
+        metrics |= {"initDurationMs": one.init_ms} if one.init_ms else {}
+        metrics["maxMemoryUsedMB"] = one.peak_mb
+        found.append(lines.report(request_id, one.billed_ms, **metrics))
+    return found
+
+
+class NextDay(finance.Services):
+    """The services at the end of the day."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def client(moto_url: str) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        bucket = prepare_bucket(moto_url, patch)
+        events = [
+            lines.log_event(line, f"e{one.number:02d}{part}", lines.NOON_MS + 1000 * one.number + part)
+            for one in ASKED
+            for part, line in enumerate(written(one))
+        ]
+        ingest(lines.batch(events), Store(bucket), "us-east-1")
+        with TestClient(finance.create_app(NextDay())) as made:
+            yield made
+
+
+def get(client: TestClient, path: str, **query: Any) -> dict[str, Any]:
+    answer = client.get(path, params={"from": "2026-11-22", "to": "2026-11-23", **query})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def scenarios(client: TestClient) -> dict[str, dict[str, Any]]:
+    supposed = {
+        "memory_mb": 256,
+        "environments": 2,
+        "cache_percent": 40,
+        "to_model": TO,
+        "to_region": "eu-central-1",
+    }
+    found = get(client, "/api/whatif", **supposed)
+    assert found["requests"] == len(ASKED)
+    return {scenario["name"]: scenario for scenario in found["scenarios"]}
+
+
+def sooner() -> Fraction:
+    return sum((-one.ms(min(200, floor(one.wait_ms))) for one in BILLED if one.wait_ms), Fraction(0))
+
+
+def memory() -> Fraction:
+    # 256 MB are a quarter more than 95 MB, and less than a quarter more than chat's 300.
+    fitting = [one for one in BILLED if one.function == "generate"]
+    return sum((one.ms(one.billed_ms or 0) * (Fraction(256, 512) - 1) for one in fitting), Fraction(0))
+
+
+def architecture() -> Fraction:
+    # Most of the time is Graviton's.
+    moved = [one for one in BILLED if one.architecture == "arm64"]
+    return sum(
+        (one.ms(one.billed_ms or 0) * (GB_S["x86_64"] / GB_S["arm64"] - 1) for one in moved), Fraction(0)
+    )
+
+
+def cold_ms(one: Asked) -> int:
+    return (one.billed_ms or 0) - ceil(one.duration_ms) if one.init_ms else 0
+
+
+def snap_start() -> Fraction:
+    started = [one for one in BILLED if one.init_ms]
+    restored = sum((one.gb * RESTORE_GB - one.ms(cold_ms(one)) for one in started), Fraction(0))
+    return restored + CACHE_GB_S * HOURS * 3600 * (Fraction(512, 1024) * 2 + Fraction(1024, 1024))
+
+
+def provisioned() -> Fraction:
+    warm = sum((one.ms((one.billed_ms or 0) - cold_ms(one), WARM_GB_S) - one.ms(one.billed_ms or 0) for one in BILLED), Fraction(0))  # fmt: skip
+    # The functions' first requests by day, memory and architecture say on which the environments are kept.
+    kept = sum((KEPT_GB_S["arm64"] * Fraction(size, 1024) for size in (512, 512, 1024)), Fraction(0))
+    return warm + kept * HOURS * 3600 * 2
+
+
+def early_stop_off() -> Fraction:
+    total = Fraction(0)
+    for one in ASKED:
+        if one.saved:
+            total += one.saved * Fraction(TOKENS[one.model][2]) / 10**6
+            total += one.ms(ceil(one.saved * one.stream_ms / (one.output * one.attempts)))
+    return total
+
+
+def retries_off() -> Fraction:
+    total = Fraction(0)
+    for one in ASKED:
+        if one.attempts == 2:
+            half = floor(((one.wait_ms or 0) + one.stream_ms) / 2)
+            total -= one.tokens(one.model) + (one.ms(half) if one.billed_ms else 0)
+    return total
+
+
+def cache() -> Fraction:
+    total = Fraction(0)
+    for model in TOKENS:
+        fresh, read, _ = map(Fraction, TOKENS[model])
+        of_model = [one for one in ASKED if one.model == model and not one.cached]
+        total += (
+            floor(Fraction(40, 100) * sum(one.input * one.attempts for one in of_model))
+            * (read - fresh)
+            / 10**6
+        )
+    return total
+
+
+def model() -> Fraction:
+    priced = [one for one in ASKED if one.model not in (TO, NOBODYS)]
+    return sum((one.attempts * (one.tokens(TO) - one.tokens(one.model)) for one in priced), Fraction(0))
+
+
+BY_HAND: dict[str, Callable[[], Fraction]] = {
+    "ttft": sooner,
+    "memory": memory,
+    "architecture": architecture,
+    "snapstart": snap_start,
+    "provisioned": provisioned,
+    "early_stop_off": early_stop_off,
+    "retries_off": retries_off,
+    "cache": cache,
+    "model": model,
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_scenario_is_what_forty_requests_come_to_by_hand(
+    name: str, scenarios: dict[str, dict[str, Any]]
+) -> None:
+    found = scenarios[name]
+    assert found["difference"] is not None, found
+    assert abs(Fraction(found["difference"]) - BY_HAND[name]()) < EXACT, found
+    before = Fraction(found["after"]) - Fraction(found["difference"])
+    assert found["percent"] == pytest.approx(float(100 * BY_HAND[name]() / before), abs=1e-4)
+    assert found["assumptions"]
+
+
+def test_what_is_not_known_of_some_requests_is_said_with_the_reason(
+    scenarios: dict[str, dict[str, Any]],
+) -> None:
+    said = {
+        name: {unknown["reason"]: unknown["requests"] for unknown in found["unknown"]}
+        for name, found in scenarios.items()
+    }
+    assert said["ttft"] == {"waiting_time_unknown": 1, "billed_duration_unknown": 1}
+    assert said["memory"] == {"peak_memory_unknown": len(WITHOUT_PEAK), "billed_duration_unknown": 1}
+    assert said["model"] == said["cache"] == {f"no_price:tokens:{NOBODYS}": 1}
+    assert {found["status"] for name, found in scenarios.items() if said[name]} == {"partial", "unknown"}
+
+
+def test_what_has_no_price_is_unknown_and_never_nothing(scenarios: dict[str, dict[str, Any]]) -> None:
+    found = scenarios["managed_instances"]
+    assert (found["status"], found["difference"], found["percent"]) == ("unknown", None, None)
+    assert "no_price:managed_instances_memory:us-east-1/arm64" in str(found["unknown"])
+
+
+def test_a_size_below_the_peak_is_not_offered_and_no_peak_is_unknown(client: TestClient) -> None:
+    for function, size, status in (("chat", 256, "not_offered"), ("chat", 512, "partial"), ("before-peaks", 256, "unknown")):  # fmt: skip
+        found = get(client, "/api/whatif", memory_mb=size, function=function)
+        [scenario] = [one for one in found["scenarios"] if one["name"] == "memory"]
+        expected = "known" if status == "partial" else status
+        assert (scenario["status"], scenario["difference"] is None) == (expected, status != "partial"), (
+            scenario
+        )
+    [function_memory] = get(client, "/api/whatif", function="chat")["memory"]
+    assert (function_memory["peak_mb"], function_memory["memory_mb"]) == (300, 1024)
+    assert next(size["memory_mb"] for size in function_memory["sizes"] if size["fits"]) == 512
+
+
+def test_a_region_costs_what_its_prices_say_and_names_what_it_has_no_price_for(client: TestClient) -> None:
+    """Logs cost 0.63 in Frankfurt, duration on either processor and requests the same."""
+    found = get(client, "/api/whatif", to_region="eu-central-1")
+    [scenario] = [one for one in found["scenarios"] if one["name"] == "region"]
+    logs = Fraction(get(client, "/api/report")["totals"]["components"]["logs"])
+    assert abs(Fraction(scenario["difference"]) - logs * (LOGS_GB_FRANKFURT / LOGS_GB - 1)) < EXACT
+    nowhere = get(client, "/api/whatif", to_region="xx-nowhere-1")["scenarios"]
+    [scenario] = [one for one in nowhere if one["name"] == "region"]
+    assert (scenario["status"], scenario["difference"]) == ("unknown", None)
+
+
+def test_what_latency_costs_is_each_requests_share_of_its_charge_and_adds_up(client: TestClient) -> None:
+    found = get(client, "/api/latency")
+    total = found["total"]
+    waited = sum((one.ms(1) * Fraction(str(one.wait_ms)) for one in BILLED if one.wait_ms), Fraction(0))
+    phases = {phase["phase"]: phase for phase in total["phases"]}
+    assert abs(Fraction(phases["waiting"]["cost"]) - waited) < EXACT
+    assert phases["waiting"]["ms"] == pytest.approx(sum(one.wait_ms for one in BILLED if one.wait_ms))
+    per_ms = Fraction(phases["waiting"]["cost"]) * 1000 / Fraction(str(1000 * phases["waiting"]["ms"]))
+    assert abs(Fraction(phases["waiting"]["cost_per_ms"]) - per_ms) < Fraction(1, 10**15)
+    tokens = sum((one.attempts * one.tokens(one.model) for one in ASKED if one.model != NOBODYS), Fraction(0))
+    assert abs(Fraction(total["tokens"]) - tokens) < EXACT
+    for by in ("day", "model", "tenant", "function"):
+        groups = found[f"by_{by}"]
+        assert sum(group["requests"] for group in groups) == len(ASKED)
+        for phase in phases:
+            parts = [
+                Decimal(each["cost"])
+                for group in groups
+                for each in group["phases"]
+                if each["phase"] == phase
+            ]
+            assert sum(parts) == Decimal(phases[phase]["cost"]), (by, phase)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"ttft_ms": 60_001}, "ttft_ms"),
+        ({"memory_mb": 64}, "memory_mb"),
+        ({"cache_percent": 101}, "cache_percent"),
+        ({"cache_percent": "nan"}, "cache_percent"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"from_model": "gpt-4.1"}, "to_model"),
+        ({"architecture": "riscv"}, "architecture"),
+        ({"memory": 256}, "memory"),
+    ],
+)
+def test_what_cannot_be_supposed_is_refused_with_its_name(
+    client: TestClient, query: dict[str, Any], field: str
+) -> None:
+    answer = client.get("/api/whatif", params={"from": "2026-11-22", **query})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{field}")
+
+
+def test_a_range_without_a_request_would_have_cost_nothing_else(client: TestClient) -> None:
+    answer = client.get("/api/whatif", params={"from": "2026-10-01", "to": "2026-10-02", "to_model": TO})
+    scenarios = answer.raise_for_status().json()["scenarios"]
+    assert {scenario["difference"] for scenario in scenarios} == {"0"}
+    latency = client.get("/api/latency", params={"from": "2026-10-01", "to": "2026-10-02"}).json()
+    assert (latency["total"]["requests"], latency["by_day"]) == (0, [])
