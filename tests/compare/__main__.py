@@ -22,10 +22,12 @@ import uvloop
 from tests.compare.claims import Parsing
 from tests.compare.documents import SIZES, SMALL, WRONG_SHARE, Size
 from tests.compare.figures import Row, priced, prices_of
-from tests.compare.measure import Provider, comparison
+from tests.compare.measure import comparison
 from tests.compare.picture import draw
+from tests.compare.provider import Provider
 from tests.compare.report import BoundUnknown, bounds, notes, points, size_table, table, words
-from tests.compare.variants import MANAGED_MB, VARIANTS, Surroundings, Variant
+from tests.compare.starting import MANAGED_MB, Surroundings
+from tests.compare.variants import VARIANTS, Variant
 from weir.pricing.price_book import PriceBook
 
 RESULTS, PICTURE = (Path(__file__).with_name(name) for name in ("results.md", "picture.svg"))

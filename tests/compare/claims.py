@@ -1,9 +1,9 @@
-"""What the rows say in words: which of the article's claims hold, and where we are not best.
+"""What the rows say in words: which of the article's claims hold.
 
 Each sentence is made from figures of rows and names them; a row that is missing leaves its sentence open.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.compare.figures import Load, Row
@@ -12,8 +12,6 @@ from tests.compare.variants import (
     CAREFUL,
     CONTAINER,
     MANGUM,
-    ON_DEMAND,
-    OURS_GROUP,
     STEP_1,
     STEP_2,
     STEP_3,
@@ -216,66 +214,6 @@ def _thread_frees(parsing: Parsing | None) -> Verdict:
     return Verdict(claim, late["in a thread"] < late["inline"] / 2, because, ("parsing",))
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure that is compared over all rows; `why` is said where a row of ours is not the best."""
-
-    name: str
-    of: Callable[[Row], float | None]
-    shown: str
-    why: str
-    more_is_better: bool = False
-
-
-def _of_most(name: str) -> Callable[[Row], float | None]:
-    return lambda row: None if row.most is None else getattr(row.most, name)
-
-
-FIGURES = (
-    Figure("TTFT p50", _of_most("ttft_p50_ms"), "{:,.0f} ms",
-           "before its first delta ours checks the request, writes a fact and builds the provider's request"),
-    Figure("TTFT p99", _of_most("ttft_p99_ms"), "{:,.0f} ms",
-           "the slowest of a few requests; other work on the machine is in it"),
-    Figure("first validated part", _of_most("validated_p50_ms"), "{:,.0f} ms",
-           "each value is sent when it has closed, which is after its own last token"),
-    Figure("last byte p50", _of_most("last_p50_ms"), "{:,.0f} ms", "the provider's pace decides it, in all alike"),
-    Figure("requests a second", _of_most("per_s"), "{:.2f}",
-           "the provider's pace decides it; a row with more callers has more", more_is_better=True),
-    Figure("longest stall", _of_most("stall_ms"), "{:.1f} ms",
-           "buffered and careful servers do less in one turn of the loop; ours validates and accounts in it"),
-    Figure("CPU per 1,000 tokens", _of_most("cpu_ms_per_1k"), "{:.0f} ms",
-           "who waits for the whole answer touches no token; of those that stream, Node's parser and sockets are native code"),
-    Figure("peak memory, one caller", lambda row: row.peak_mb, "{:.0f} MB",
-           "a worker without an event loop and without a price book loads less"),
-    Figure("INIT", lambda row: row.init_ms, "{:.0f} ms",
-           "Node's interpreter starts faster than CPython, and a prefork master listens before its workers have imported"),
-    Figure("Lambda USD per 1,000", lambda row: None if row.dollars is None else float(row.dollars.function), "{:.4f}",
-           "an environment of one request is billed while it waits, whoever waits in it"),
-    Figure("tokens USD per 1,000", lambda row: None if row.dollars is None else float(row.dollars.tokens), "{:.4f}",
-           "all buy the same document; who stops early buys less of a wrong one"),
-    Figure("knee", lambda row: None if row.knee is None else row.knee.tokens_per_core, "{:,.0f} tokens/s/core",
-           "the careful server does nothing with a token but pass it on", more_is_better=True),
-)  # fmt: skip
-
-
-def not_best(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each figure in which no row of ours is the best, or the same as the best."""
-    found = []
-    for figure in FIGURES:
-        known = [(value, row) for row in rows if not row.missing and (value := figure.of(row)) is not None]
-        ours = [pair for pair in known if pair[1].group == OURS_GROUP]
-        if not ours:
-            continue
-        pick = max if figure.more_is_better else min
-        best, best_row = pick(known, key=lambda pair: pair[0])
-        mine, my_row = pick(ours, key=lambda pair: pair[0])
-        behind = mine * SAME < best if figure.more_is_better else mine > best * SAME
-        if behind:
-            shown = f"{figure.shown.format(mine)} ({my_row.name}) against {figure.shown.format(best)} ({best_row.name})"
-            found.append(f"- {figure.name}: {shown}: {figure.why}")
-    return found
-
-
 def first_validated_ratio(rows: Rows) -> float | None:
     """The first validated part, ours over the article's last step; None without one of them."""
     ours, four = rows.get(CONTAINER), rows.get(STEP_4)
@@ -283,6 +221,3 @@ def first_validated_ratio(rows: Rows) -> float | None:
         return None
     a, b = ours.most.validated_p50_ms, four.most.validated_p50_ms
     return a / b if a and b else None
-
-
-BOUND_ROWS = (STEP_4, CONTAINER, MANGUM, ON_DEMAND)

@@ -124,11 +124,11 @@ def load_of(
     stall_ms: float | None,
     peak_mb: float | None,
 ) -> Load:
-    """The figures of many answers; times of right documents alone, since a wrong one ends early or not at all."""
+    """The figures of many answers; times of right documents alone, since a wrong one ends early, or has no valid end."""
     good = [answer for answer in answers if answer.as_expected]
     right = [answer for answer in good if not answer.wrong]
     failed = [answer for answer in answers if not answer.as_expected]
-    firsts = [answer.first_s * 1e3 for answer in good if answer.first_s is not None]
+    firsts = [answer.first_s * 1e3 for answer in right if answer.first_s is not None]
     validated = [answer.validated_s * 1e3 for answer in right if answer.validated_s is not None]
     lasts = [answer.last_s * 1e3 for answer in right if answer.last_s is not None]
     gaps = [answer.loop_gap_ms for answer in good if answer.loop_gap_ms is not None]

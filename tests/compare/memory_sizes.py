@@ -1,7 +1,7 @@
 """`python -m tests.compare.memory_sizes`: which memory generate needs, and what a smaller processor share costs.
 
 Two tables. Peaks: of one environment after one document, after as much hostile text as is ever held, and after a
-document of 1.9 MB that has to be validated whole, in the validator's child process. Shares: start, first token, first
+document of 0.9 MB that has to be validated whole, in the validator's child process. Shares: start, first token, first
 value, last byte and longest pause at the share of a processor that a memory size has, held by throttle.py; Lambda is
 known to give an INIT more than its share, which is not promised, so both are measured.
 """
@@ -20,10 +20,10 @@ from infra.local.execution.code import ROOT
 from tests.bench.tables import Table, spread
 from tests.compare.callers import OURS, Dialect, ask
 from tests.compare.documents import FAST, SMALL, Size
-from tests.compare.measure import Provider
+from tests.compare.provider import Provider
 from tests.compare.running import RunningFunction, die_with_parent
+from tests.compare.starting import Surroundings, generate
 from tests.compare.throttle import share_of
-from tests.compare.variants import Surroundings, generate
 
 SIZES_MB = (128, 192, 256, 512, 1_769)
 ROUNDS = 3
@@ -46,15 +46,19 @@ class Checked(BlogPost):
         """Nothing is wrong with it."""
         return data
 '''
-BLOG, WHOLE = OURS, Dialect(extra={"schema": "checked"}, first=OURS.first, right=b'"outcome":"ok"')
-HOSTILE = Dialect(extra={"schema": "blog_post"}, first=OURS.first, right=b"event: error")
-PLAIN = Dialect(first=OURS.first, right=b'"outcome"')
+MUCH: dict[str, object] = {"max_output_tokens": 1_000_000}  # more than the caps hold
+BLOG = Dialect(
+    extra={"schema": "blog_post", **MUCH}, first=OURS.first, validated=OURS.validated, right=OURS.right
+)
+WHOLE = Dialect(extra={"schema": "checked", **MUCH}, first=OURS.first, right=OURS.right)
+HOSTILE = Dialect(extra={"schema": "blog_post", **MUCH}, first=OURS.first, right=b"event: error")
+PLAIN = Dialect(extra=MUCH, first=OURS.first, right=b'"outcome"')
 WORST: tuple[tuple[str, Dialect, Size], ...] = (
     ("one document of 2.7 KB", BLOG, FAST),
     ("a string that never ends, in a document", HOSTILE, Size("endless", "", 0, 1.0)),
     ("text that never ends", PLAIN, Size("endless", "", 0, 1.0)),
-    ("a document of 1.9 MB", BLOG, Size("post-1900k", "", 0, 1.0)),
-    ("the same, validated whole in the child process", WHOLE, Size("post-1900k", "", 0, 1.0)),
+    ("a document of 0.9 MB", BLOG, Size("post-900k", "", 0, 1.0)),
+    ("the same, validated whole in the child process", WHOLE, Size("post-900k", "", 0, 1.0)),
 )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.bench.tables import Bound, Cell, Table
-from tests.compare.claims import Parsing, first_validated_ratio, not_best, verdicts
+from tests.compare.behind import not_best
+from tests.compare.claims import Parsing, first_validated_ratio, verdicts
 from tests.compare.documents import SMALL, Size
 from tests.compare.figures import ARCHITECTURE, COLD_SHARE, MODEL, REGION, Load, Prices, Row, dollars_of
 from tests.compare.picture import Point
@@ -93,8 +94,8 @@ def _of_variant(row: Row) -> list[Cell]:
 def notes(wrong_share: float, processors: int, late_ms: float, load: float, managed_mb: int) -> list[str]:
     """How the figures came about, and what they are not."""
     said = [
-        f"One in {1 / wrong_share:.0f} documents is wrong in its second section; times of validated parts and last bytes "
-        "are those of right ones.",
+        f"One in {1 / wrong_share:.0f} documents is wrong in its second section; times are "
+        "those of right ones.",
         "Latencies are a caller's on loopback, without TLS. CPU is that of a variant's own processes, for the tokens that "
         "the provider sent. Stall is what the loop's own process caused; a dash: nothing watches it. Of functions it is "
         "what ours says itself.",

@@ -114,7 +114,8 @@ static size_t write_request(const char *event, char *out) {
     for (const char *at = member(event, "\"headers\"") + 1; *at != '}'; at += strspn(at, ", ")) {
         at = unescape(at, name);
         at = unescape(at + strspn(at, ": "), value);
-        size = append(out, size, "%s: %s\r\n", name, value);
+        if (strcasecmp(name, "content-length") && strcasecmp(name, "connection") && strcasecmp(name, "transfer-encoding"))
+            size = append(out, size, "%s: %s\r\n", name, value); /* those three are of another connection */
     }
     return append(out, size, "content-length: %zu\r\n\r\n%s", strlen(body), body);
 }

@@ -11,20 +11,12 @@ import pytest
 
 from tests.compare.callers import STREAMED
 from tests.compare.documents import FAST
-from tests.compare.measure import Comparison, Provider
+from tests.compare.measure import Comparison
+from tests.compare.provider import Provider
 from tests.compare.report import table
 from tests.compare.running import Missing, Running, RunningFunction
-from tests.compare.variants import (
-    ADAPTER,
-    LITELLM,
-    NODE,
-    STEP_1,
-    STEP_4,
-    VARIANTS,
-    Surroundings,
-    Variant,
-    free_port,
-)
+from tests.compare.starting import Surroundings, free_port
+from tests.compare.variants import ADAPTER, LITELLM, NODE, STEP_1, STEP_4, VARIANTS, Variant
 
 # Answers its first request as a server would that then ends: with half of an answer.
 DIES = """

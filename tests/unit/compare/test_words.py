@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.compare.claims import FIGURES, Parsing, Verdict, not_best, verdicts
+from tests.compare.behind import FIGURES, not_best
+from tests.compare.claims import Parsing, Verdict, verdicts
 from tests.compare.documents import SMALL
 from tests.compare.figures import Row
 from tests.compare.report import BoundUnknown, bounds, notes, points, table, words
@@ -82,9 +83,9 @@ def test_a_figure_in_which_another_is_better_is_said_with_both_figures_and_why(f
     listed = [Seen(one) for one in rows()]
     scaled = replace(figure, of=lambda seen: 10.0 * (1.0 if seen.group == "ours" else factor))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("tests.compare.claims.FIGURES", (scaled,))
+        patched.setattr("tests.compare.behind.FIGURES", (scaled,))
         (said,) = not_best(listed)  # type: ignore[arg-type]
-        patched.setattr("tests.compare.claims.FIGURES", (replace(scaled, of=lambda seen: 10.0),))
+        patched.setattr("tests.compare.behind.FIGURES", (replace(scaled, of=lambda seen: 10.0),))
         assert not not_best(listed)  # type: ignore[arg-type]
     assert said.startswith(f"- {figure.name}: ") and figure.why in said
     assert figure.shown.format(10.0) in said and figure.shown.format(10.0 * factor) in said
