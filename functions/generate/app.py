@@ -132,6 +132,8 @@ class App:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await validator_process.aclose()
+        if self._generate.gate is not None:
+            await self._generate.gate.aclose()
         await upstream.close()
         if self._access_client is not None:
             await self._access_client.aclose()

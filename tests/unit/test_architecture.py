@@ -27,7 +27,8 @@ MAY_IMPORT = {
 }  # fmt: skip
 # The modules that act: each is named after what it talks to. Everything else is sans-IO.
 ADAPTERS = {
-    "weir.access.admission", "weir.access.answer_store", "weir.access.dynamodb", "weir.access.stop_flags",
+    "weir.access.admission", "weir.access.answer_store", "weir.access.dynamodb", "weir.access.leases",
+    "weir.access.stop_flags",
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # where a contract's prices lie

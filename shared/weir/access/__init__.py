@@ -3,6 +3,7 @@
 identity.py, api_keys.py   who a caller is, and which tenant they belong to
 tenant_item.py             limits and budgets of a tenant as one DynamoDB item
 admission.py               who gets in: reserve before a call, settle after it
+leases.py                  a slice of a budget for a process, of a tenant that comes often
 settlement.py              what killed requests left, settled by the ledger
 answers.py                 a request that is asked once, and answers that are given again
 answer_store.py            those answers, in their table

@@ -6,16 +6,18 @@ saw any budget, gets in with a small cap on output; any other is refused. Nobody
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from secrets import token_hex
 from typing import Any
 
 from weir.access import tenant_item
 from weir.access.api_keys import ApiKey
 from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
 from weir.access.identity import Caller
+from weir.access.leases import Lease, Leases, slice_for
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.errors import CallerError
 
@@ -39,6 +41,7 @@ class Reservation:
     nano_usd: int
     at: datetime
     settled: bool = False
+    lease: Lease | None = None
 
 
 class Admission:
@@ -49,6 +52,8 @@ class Admission:
         self._utc_now = utc_now
         self._kept: dict[tuple[str, str], tuple[datetime, Any]] = {}
         self._used: dict[str, Decimal] = {}  # by tenant, the fullest of its budgets when last seen
+        self._minutes: dict[str, int] = {}  # by tenant, the minute that its item had when last seen
+        self._leases = Leases(token_hex(6))
 
     async def caller(self, key_id: str, secret: str) -> Caller:
         """Who an own key stands for. Raises Unauthorized; AccessStoreError, where nobody can say."""
@@ -66,23 +71,84 @@ class Admission:
         )
         return own or usual or TenantLimits()
 
+    def lease(self, tenant: str, limits: TenantLimits) -> Lease | None:
+        """The slice of its budget that a tenant's request is to draw on, if it comes often; `end` ends its part."""
+        return self._leases.begin(tenant, limits, self._utc_now())
+
     async def reserve(
-        self, tenant: str, request_id: str, amount: Decimal, limits: TenantLimits
+        self, tenant: str, request_id: str, amount: Decimal, limits: TenantLimits, lease: Lease | None = None
     ) -> Reservation | Denied:
-        """Set `amount` (USD, rounded up to nano-USD) aside, if every limit has room for it.
+        """Set `amount` (USD, rounded up to nano-USD) aside, in the table or out of a lease, if every limit has room.
 
         Raises AccessStoreError, where nobody can say: `without_table` decides then.
         """
-        at = self._utc_now()
-        nano = int((amount * NANO).to_integral_value(ROUND_CEILING))
+        at, nano = self._utc_now(), _nano(amount)
+        if lease is not None:
+            return await self._draw(lease, max(nano, 1), limits)  # what costs nothing costs Lambda
         reservation = Reservation(tenant, tenant_item.hold_of(request_id, at), nano, at)
         if not limits.counted:
             return replace(reservation, settled=True)
-        minute: int | None = None
+        denied = await self._set_aside(tenant, reservation.hold, nano, limits, at)
+        return denied or reservation
+
+    async def settle(self, reservation: Reservation, spent: Decimal, tokens: int) -> None:
+        """Put what was spent in the place of what was set aside.
+
+        Raises AccessStoreError: the ledger settles it then.
+        """
+        if not reservation.settled:
+            await self._settle(
+                reservation.tenant,
+                reservation.hold,
+                reservation.at,
+                reservation.nano_usd,
+                _nano(spent),
+                tokens,
+            )
+
+    async def end(self, lease: Lease, reserved: int, spent: Decimal, tokens: int) -> None:
+        """End a request under a lease, and return the leases whose time is over.
+
+        Raises AccessStoreError: the ledger settles them then.
+        """
+        lease.end(reserved, _nano(spent), tokens)
+        await self._return(self._leases.due())
+
+    async def aclose(self) -> None:
+        """Return all leases that nobody draws on. Raises AccessStoreError."""
+        await self._return(self._leases.due(all_of_them=True))
+
+    async def _draw(self, lease: Lease, nano: int, limits: TenantLimits) -> Reservation | Denied:
+        async with lease.turn:
+            for more in (slice_for(nano, limits), nano - lease.left):
+                if lease.left >= nano:
+                    break
+                now = self._utc_now()
+                try:
+                    denied = await self._set_aside(lease.tenant, lease.hold, more, limits, now, lease.held)
+                except AccessStoreError:
+                    lease.is_lost = True
+                    raise
+                if denied is None:
+                    lease.held += more
+                    lease.left += more
+            if lease.left < nano:
+                assert denied is not None, "it was not filled up"
+                return denied
+            lease.left -= nano
+        return Reservation(lease.tenant, lease.hold, nano, lease.at, lease=lease)
+
+    async def _set_aside(
+        self, tenant: str, hold: str, nano: int, limits: TenantLimits, at: datetime, held: int = 0
+    ) -> Denied | None:
+        """Add `nano` to a hold in the table; why not, if a limit has no room."""
+        now_minute, minute = int(at.timestamp()) // 60, self._minutes.get(tenant)
+        if minute == now_minute:
+            minute = None
         for _ in range(_TRIES):
-            asked = tenant_item.reserve(tenant, reservation.hold, nano, limits, at, new_minute_after=minute)
+            asked = tenant_item.reserve(tenant, hold, nano, limits, at, new_minute_after=minute, held=held)
             try:
-                item = await self._table.update(asked)
+                usage = Usage.read(await self._table.update(asked))
             except ConditionFailed as failed:
                 if "holds" not in failed.item:
                     await self._table.update(tenant_item.begin(tenant, at))
@@ -92,27 +158,23 @@ class Admission:
                 self._note(tenant, usage, limits, at)
                 if (denied := usage.refusal(nano, limits, at)) is not None:
                     return denied
-                minute = usage.minute if usage.minute != int(at.timestamp()) // 60 else None
+                minute = usage.minute if usage.minute != now_minute else None
                 continue
-            self._note(tenant, Usage.read(item), limits, at)
-            return reservation
+            self._note(tenant, usage, limits, at)
+            return None
         return Denied("requests", "requests: expected a turn, got others' each time", 1)
 
-    async def settle(self, reservation: Reservation, spent: Decimal, tokens: int) -> None:
-        """Put what was spent in the place of what was set aside.
-
-        Raises AccessStoreError: the ledger settles it then.
-        """
-        if reservation.settled:
-            return
-        nano = int((spent * NANO).to_integral_value(ROUND_CEILING))
-        asked = tenant_item.settle(
-            reservation.tenant, reservation.hold, reservation.at, reservation.nano_usd, nano, tokens
-        )
+    async def _settle(
+        self, tenant: str, hold: str, at: datetime, reserved: int, spent: int, tokens: int
+    ) -> None:
         try:
-            await self._table.update(asked)
+            await self._table.update(tenant_item.settle(tenant, hold, at, reserved, spent, tokens))
         except ConditionFailed:
             pass  # the ledger was quicker
+
+    async def _return(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            await self._settle(lease.tenant, lease.hold, lease.at, lease.held, lease.spent, lease.tokens)
 
     def without_table(self, tenant: str, limits: TenantLimits | None) -> TenantLimits | None:
         """What a tenant may while the table does not answer; None is nothing."""
@@ -133,6 +195,8 @@ class Admission:
         ]
         if len(self._used) >= MAX_KEPT:
             self._used.clear()
+            self._minutes.clear()
+        self._minutes[tenant] = usage.minute
         self._used[tenant] = max(shares, default=Decimal(0))
 
     async def _read[T](self, kind: str, name: str, read: Callable[[Mapping[str, Any]], T | None]) -> T | None:
@@ -171,6 +235,10 @@ def key_item(key: ApiKey) -> dict[str, Any]:
         if (at := getattr(key, name)) is not None:
             item[name] = {"S": at.astimezone(UTC).isoformat()}
     return item
+
+
+def _nano(amount: Decimal) -> int:
+    return int((amount * NANO).to_integral_value(ROUND_CEILING))
 
 
 _NUMBERS = (

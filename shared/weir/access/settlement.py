@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 
-from weir.access.tenant_item import NANO, Usage, request_of
+from weir.access.tenant_item import LEASE, NANO, Usage, request_of
 
 ABANDONED_AFTER = timedelta(minutes=20)  # no function runs longer than fifteen
+LEASE_ABANDONED_AFTER = timedelta(hours=1)  # every row of its requests is in the ledger by then
 FORGOTTEN_AFTER = timedelta(days=1)
 
 
@@ -26,17 +27,18 @@ class Settlement:
 
 
 def settlements(
-    usage: Usage, cost_of: Callable[[str], Decimal | None], now: datetime
+    usage: Usage, cost_of: Callable[[str, datetime], Decimal | None], now: datetime
 ) -> Iterator[Settlement]:
     """The holds of a tenant's month that nobody else will settle.
 
-    `cost_of` gives the cost of a request's row, None while there is none.
+    `cost_of` gives, by name and begin, the cost of a request's row, or of all rows that name a lease; None while there
+    is none.
     """
     for hold, (reserved, _, second) in usage.holds.items():
         at = datetime.fromtimestamp(second, UTC)
-        if now - at < ABANDONED_AFTER:
+        if now - at < (LEASE_ABANDONED_AFTER if hold.startswith(LEASE) else ABANDONED_AFTER):
             continue
-        cost = cost_of(request_of(hold))
+        cost = cost_of(request_of(hold), at)
         if cost is None and now - at < FORGOTTEN_AFTER:
             continue
         spent = int(((cost or Decimal(0)) * NANO).to_integral_value(ROUND_CEILING))

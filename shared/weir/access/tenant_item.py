@@ -21,6 +21,7 @@ from typing import Any, Literal
 type Reason = Literal["month", "day", "requests", "tokens", "concurrency"]
 
 NANO = 1_000_000_000
+LEASE = "lease-"  # how the hold of a lease begins (leases.py)
 KEEP_S = 400 * 86_400  # an item is of no use a year after its month
 
 
@@ -75,10 +76,12 @@ def reserve(
     at: datetime,
     *,
     new_minute_after: int | None = None,
+    held: int = 0,
 ) -> dict[str, Any]:
     """UpdateItem that reserves `amount` nano-USD, or fails with the item as it is.
 
-    `new_minute_after` begins a minute: it is the minute that the item has (0: none), as a refusal told.
+    `new_minute_after` begins a minute: it is the minute that the item has (0: none), as a refusal told. Without limits
+    of a minute none is counted. `held` is what the hold has already, which `amount` is added to.
     """
     at = at.astimezone(UTC)
     day, minute = f"d{at:%d}", int(at.timestamp()) // 60
@@ -94,8 +97,10 @@ def reserve(
     if limits.concurrent_requests is not None:
         values[":concurrent"] = limits.concurrent_requests
         conditions.append("size(#holds) < :concurrent")
-    changes = "#holds.#hold = :hold, #expires = :expires"
-    if new_minute_after is None:
+    changes, adds = "#holds.#hold = :hold, #expires = :expires", ""
+    if (limits.requests_per_minute, limits.tokens_per_minute) == (None, None):
+        del values[":minute"], values[":one"]
+    elif new_minute_after is None:
         conditions.append("#minute = :minute")
         adds = ", #requests :one"
         for name, limit in (("#requests", limits.requests_per_minute), ("#tokens", limits.tokens_per_minute)):
@@ -106,12 +111,11 @@ def reserve(
         values |= {":before": new_minute_after, ":zero": 0}
         conditions.append("#minute = :before")
         changes += ", #minute = :minute, #requests = :one, #tokens = :zero"
-        adds = ""
         if 0 in (limits.requests_per_minute, limits.tokens_per_minute):
             conditions.append("#minute < :zero")  # never: nothing may be asked at all
     typed: dict[str, Any] = {name: {"N": str(value)} for name, value in values.items()}
     stamp = int(at.timestamp())
-    typed[":hold"] = {"L": [{"N": str(amount)}, {"S": day}, {"N": str(stamp)}]}
+    typed[":hold"] = {"L": [{"N": str(held + amount)}, {"S": day}, {"N": str(stamp)}]}
     typed[":expires"] = {"N": str(stamp + KEEP_S)}
     return {
         "Key": key(tenant, at),

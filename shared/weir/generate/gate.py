@@ -15,6 +15,7 @@ from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
 from weir.access.dynamodb import AccessStoreError
 from weir.access.identity import Caller
+from weir.access.leases import Lease
 from weir.access.tenant_item import Denied, TenantLimits
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource
@@ -37,6 +38,7 @@ class Admitted:
     caller: Caller
     limits: TenantLimits
     reservation: Reservation | None = None
+    lease: Lease | None = None
 
 
 class Gate:
@@ -70,7 +72,7 @@ class Gate:
             limits = await self._admission.limits(caller.tenant)
         except AccessStoreError as error:
             limits = self._without_table(caller.tenant, None, error)
-        return Admitted(caller, limits)
+        return Admitted(caller, limits, lease=self._admission.lease(caller.tenant, limits))
 
     def allow(self, admitted: Admitted, route: Route) -> None:
         """Refuse a model that the tenant may not ask. Raises Problem: 403."""
@@ -104,7 +106,7 @@ class Gate:
         if not limits.counted:
             return
         try:
-            answer = await self._admission.reserve(tenant, request_id, most, limits)
+            answer = await self._admission.reserve(tenant, request_id, most, limits, admitted.lease)
         except AccessStoreError as error:
             admitted.limits = self._without_table(tenant, limits, error)
             return
@@ -116,12 +118,22 @@ class Gate:
 
     async def settle(self, admitted: Admitted, spent: Decimal, tokens: int) -> None:
         """Put what was spent in the place of what was set aside; where that fails the ledger does it."""
-        if admitted.reservation is not None:
-            reservation, admitted.reservation = admitted.reservation, None
-            try:
+        reservation, admitted.reservation = admitted.reservation, None
+        lease, admitted.lease = admitted.lease, None
+        try:
+            if lease is not None:
+                await self._admission.end(lease, reservation.nano_usd if reservation else 0, spent, tokens)
+            elif reservation is not None:
                 await self._admission.settle(reservation, spent, tokens)
-            except AccessStoreError:
-                pass  # its hold is in the table, and the ledger settles it by the request's row
+        except AccessStoreError:
+            pass  # what is held is in the table, and the ledger settles it by its rows
+
+    async def aclose(self) -> None:
+        """Return what no request needs any more; where that fails the ledger does it."""
+        try:
+            await self._admission.aclose()
+        except AccessStoreError:
+            pass
 
     def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
         calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too

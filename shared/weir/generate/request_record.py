@@ -70,7 +70,7 @@ class Given:
 # What a completion does not say again: `request.started` has it, or the metrics in the same line.
 _SAID = frozenset(
     "function function_arn region memory_mb architecture initialization_type ephemeral_storage_mb max_concurrency "
-    "front cold_start".split()
+    "front cold_start lease".split()
 )
 _IN_METRICS = ("event_loop_gap_ms", "duration_ms", "ttlt_ms")
 
@@ -88,6 +88,7 @@ class RequestRecord:
     ) -> None:
         self.invocation = invocation
         self.tenant = invocation.caller.tenant if invocation.caller else None
+        self.lease: str | None = None  # the slice of its tenant's budget that it draws on
         self.request: GenerationRequest | None = None
         self.attempts: list[Attempt] = []
         self.timing = RequestTiming(invocation.started_ns)
@@ -246,5 +247,6 @@ class RequestRecord:
             event_source=self.invocation.event_source,
             cold_start=self.invocation.init_ms is not None,
             model=self.model if self.request else None,
+            **({} if self.lease is None else {"lease": self.lease}),
             **members,
         )

@@ -95,6 +95,7 @@ class Generate:
         if self.gate is not None:
             admitted = await self.gate.admit(caller, invocation.event_source, invocation.authorization)
             caller = admitted.caller
+            await self.gate.settle(admitted, Decimal(0), 0)
         try:
             await self.stopping.stop(owner_of(caller), request_id)
         except StorageError as error:
@@ -173,6 +174,7 @@ class Run:
         invocation = self.record.invocation
         self.admitted = await gate.admit(invocation.caller, invocation.event_source, invocation.authorization)
         self.record.tenant = self.admitted.caller.tenant
+        self.record.lease = self.admitted.lease.name if self.admitted.lease else None
 
     async def _answer(self, request: GenerationRequest) -> Verdict:
         """The answer that is there already, if there is one, else the model's."""
@@ -216,8 +218,11 @@ class Run:
             from weir.generate.chat_tools import passed_chars
 
             chars += passed_chars(request.passed)
+        cap = self.capped(cap)
+        if request.schema_name is not None and request.on_violation == "retry":
+            chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
         await generate.gate.reserve(
-            admitted, self.record.invocation.request_id, route, chars, self.capped(cap),
+            admitted, self.record.invocation.request_id, route, chars, cap,
             Decimal(request.max_cost) if request.max_cost else None, generate.utc_now(),
         )  # fmt: skip
 

@@ -188,6 +188,14 @@ class LedgerReader:
                 return _request(rows)
         return None
 
+    def of_lease(self, lease: str, begun: datetime) -> Decimal | None:
+        """What the requests that drew on a lease cost, from the UTC day of its begin to the next; None without any."""
+        first = begun.astimezone(UTC).date()
+        filters = Filters(start=_midnight(first), end=_midnight(first + timedelta(days=2)))
+        with self._open(*filters.days, corrections=True) as opened:
+            rows = self._ask(opened, {"rows": row_queries.of_lease(filters, lease)})["rows"]
+        return Decimal(rows[0]["total"]) if rows else None
+
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
         """Corrections that were found in a range, or later for its requests: before, difference, after."""
         until = self._until()

@@ -47,6 +47,11 @@ def one(filters: Filters, request_id: str) -> Query:
     return statement("request", {**requested(filters), **_ALL, "request_id": request_id})
 
 
+def of_lease(filters: Filters, lease: str) -> Query:
+    """What the requests of a lease cost together."""
+    return statement("lease", {**requested(filters), "lease": lease})
+
+
 def _position_text(key: Any) -> str:
     if isinstance(key, datetime):
         return key.isoformat(" ", "milliseconds")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,6 +30,10 @@ ONE_CENT = TenantLimits(monthly_budget=NANO // 100)
 @pytest.fixture
 def admission(table: AccessTable, clock: Clock) -> Admission:
     return Admission(table, clock)
+
+
+def costs(**rows: Decimal) -> Callable[[str, datetime], Decimal | None]:
+    return lambda name, _: rows.get(name)
 
 
 async def usage(table: AccessTable, tenant: str, at: datetime) -> Usage:
@@ -164,7 +169,7 @@ async def test_what_a_killed_request_held_is_settled_by_the_ledger_and_exact_the
     for tenant in tenants:
         found = await usage(table, tenant, at)
         left += len(found.holds)
-        for hold in settlements(found, rows.get, at):
+        for hold in settlements(found, lambda name, _: rows.get(name), at):
             await table.update(
                 tenant_item.settle(tenant, hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0)
             )
@@ -179,12 +184,12 @@ async def test_a_hold_is_left_alone_while_its_request_may_run_and_let_go_when_no
     await got(admission, "acme", "r1", CENT, ONE_CENT)
     at = clock()
     found = await usage(table, "acme", at)
-    assert list(settlements(found, {"r1": CENT}.get, at)) == []
+    assert list(settlements(found, costs(r1=CENT), at)) == []
     clock.move(minutes=21)
-    assert [hold.spent for hold in settlements(found, {"r1": CENT / 2}.get, clock())] == [NANO // 200]
-    assert list(settlements(found, {}.get, clock())) == []
+    assert [hold.spent for hold in settlements(found, costs(r1=CENT / 2), clock())] == [NANO // 200]
+    assert list(settlements(found, costs(), clock())) == []
     clock.move(days=1)
-    assert [hold.spent for hold in settlements(found, {}.get, clock())] == [0]
+    assert [hold.spent for hold in settlements(found, costs(), clock())] == [0]
 
 
 async def test_a_request_that_lambda_delivers_again_makes_a_reservation_of_its_own(

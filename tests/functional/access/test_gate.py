@@ -1,10 +1,12 @@
 """Who gets in to generate, and what they may spend: OpenAI's SDK with an own key, a real table, a provider of bytes."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -189,3 +191,21 @@ async def test_whom_aws_vouches_for_needs_no_key(
         answer = await opened.request({"prompt": "Write."})
         assert (answer.status, answer.problem["outcome"]) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_tenant_that_comes_often_draws_on_a_lease_which_its_requests_name_and_which_is_returned_at_the_end(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=100 * NANO))
+    async with sdk(monkeypatch) as (client, _):
+        for _ in range(6):
+            await ask(client)
+        (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+        (hold,) = item["holds"]["M"]
+    said = facts(capsys.readouterr().out)
+    leases = [fact.get("lease") for fact in said if fact["kind"] == "request.started"]
+    assert leases == [None, None, None, *[hold.rpartition("~")[0]] * 3]
+    costs = [Decimal(fact["cost"]["total"]) for fact in said if fact["kind"] == "request.completed"]
+    (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+    assert item["holds"] == {"M": {}}
+    assert int(item["month"]["N"]) == sum(math.ceil(cost * NANO) for cost in costs)

@@ -1,8 +1,12 @@
 """Own keys, limits and holds from the command line, on a table as the template makes it."""
 
+import math
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -16,6 +20,9 @@ from weir.access.api_keys import parse_authorization
 from weir.access.tenant_item import TenantLimits, Usage, begin, hold_of, key, reserve
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
+from weir.reports.parquet_cache import RowFiles
+from weir.reports.report import LedgerReader
 
 
 @pytest.fixture
@@ -120,3 +127,34 @@ def test_what_a_killed_request_held_is_settled_by_its_row(
     assert after.holds == {} and 0 < after.month < 5_000_000
     assert main(["settle"]) == 0
     assert capsys.readouterr().out == "0 settled\n"
+
+
+def test_what_a_killed_process_had_leased_is_settled_by_all_rows_that_name_the_lease(
+    table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = datetime.now(UTC) - timedelta(hours=2)
+    store = Store(os.environ["WEIR_LEDGER_BUCKET"], boto3.client("s3"))
+    for request in ("r1", "r2", "r3"):
+        lease = {} if request == "r3" else {"lease": "lease-x-1"}
+        events = [
+            lines.log_event(line, f"{request}-{n}", round(at.timestamp() * 1000) + n)
+            for n, line in enumerate(lines.request(request, **lease))
+        ]
+        ingest(lines.batch(events, log_stream=request), store, "us-east-1")
+    table.update_item(TableName="access", **begin("acme", at))
+    limits, hold = TenantLimits(monthly_budget=10**9), hold_of("lease-x-1", at)
+    for held in (0, 5_000_000):
+        table.update_item(TableName="access", **reserve("acme", hold, 5_000_000, limits, at, held=held))
+    before = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
+    assert before.holds[hold][0] == before.month == 10_000_000
+    assert main(["settle"]) == 0
+    assert capsys.readouterr().out == "1 settled\n"
+    after = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
+    with TemporaryDirectory() as folder:
+        now = datetime.now(UTC)
+        files = RowFiles(store, PriceBook.load(), Path(folder), lambda: now)
+        reader = LedgerReader(store, PriceBook.load(), files, lambda: now)
+        rows = [Decimal(reader.one(request)["row"]["cost"]["total"]) for request in ("r1", "r2")]  # type: ignore[index]
+        assert reader.of_lease("lease-nobody", at) is None
+    assert after.holds == {}
+    assert after.month == math.ceil(sum(rows) * 10**9) > 0
