@@ -21,6 +21,7 @@ PARTS = (
     "memory",
     "validation",
     "loop_gap",
+    "access",
     "ledger_ingest",
     "ledger_units",
     "ledger_day",

@@ -145,16 +145,17 @@ class Admission:
         now_minute, minute = int(at.timestamp()) // 60, self._minutes.get(tenant)
         if minute == now_minute:
             minute = None
+        begins = False
         for _ in range(_TRIES):
-            asked = tenant_item.reserve(tenant, hold, nano, limits, at, new_minute_after=minute, held=held)
+            asked = (
+                tenant_item.begin(tenant, hold, nano, at)
+                if begins
+                else tenant_item.reserve(tenant, hold, nano, limits, at, new_minute_after=minute, held=held)
+            )
             try:
                 usage = Usage.read(await self._table.update(asked))
             except ConditionFailed as failed:
-                if "holds" not in failed.item:
-                    await self._table.update(tenant_item.begin(tenant, at))
-                    minute = 0
-                    continue
-                usage = Usage.read(failed.item)
+                usage, begins = Usage.read(failed.item), "holds" not in failed.item
                 self._note(tenant, usage, limits, at)
                 if (denied := usage.refusal(nano, limits, at)) is not None:
                     return denied

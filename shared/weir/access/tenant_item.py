@@ -128,14 +128,32 @@ def reserve(
     }
 
 
-def begin(tenant: str, at: datetime) -> dict[str, Any]:
-    """UpdateItem that makes the item of a month that has none yet; harmless where there is one."""
+def begin(tenant: str, hold: str, amount: int, at: datetime) -> dict[str, Any]:
+    """UpdateItem that makes the item of a month, with its first reservation; it fails where there is one already.
+
+    Whether the limits have room for that is asked of an empty `Usage` before.
+    """
+    at = at.astimezone(UTC)
+    stamp = int(at.timestamp())
+    values: dict[str, Any] = {
+        ":holds": {"M": {hold: {"L": [{"N": str(amount)}, {"S": f"d{at:%d}"}, {"N": str(stamp)}]}}},
+        **{name: {"N": str(number)} for name, number in (
+            (":amount", amount), (":minute", stamp // 60), (":one", 1), (":zero", 0), (":expires", stamp + KEEP_S),
+        )},
+    }  # fmt: skip
     return {
         "Key": key(tenant, at),
-        "UpdateExpression": "SET #holds = if_not_exists(#holds, :none), #minute = if_not_exists(#minute, :zero)",
-        "ExpressionAttributeNames": {"#holds": "holds", "#minute": "minute"},
-        "ExpressionAttributeValues": {":none": {"M": {}}, ":zero": {"N": "0"}},
-    }
+        "UpdateExpression": "SET #holds = :holds, #month = :amount, #day = :amount, #minute = :minute, "
+        "#requests = :one, #tokens = :zero, #expires = :expires",
+        "ConditionExpression": "attribute_not_exists(#holds)",
+        "ExpressionAttributeNames": {
+            "#holds": "holds", "#month": "month", "#day": f"d{at:%d}", "#minute": "minute", "#requests": "requests",
+            "#tokens": "tokens", "#expires": "expires",
+        },
+        "ExpressionAttributeValues": values,
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }  # fmt: skip
 
 
 def settle(

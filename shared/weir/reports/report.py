@@ -192,8 +192,8 @@ class LedgerReader:
         """What the requests that drew on a lease cost, from the UTC day of its begin to the next; None without any."""
         first = begun.astimezone(UTC).date()
         filters = Filters(start=_midnight(first), end=_midnight(first + timedelta(days=2)))
-        with self._open(*filters.days, corrections=True) as opened:
-            rows = self._ask(opened, {"rows": row_queries.of_lease(filters, lease)})["rows"]
+        with self.open_rows(*filters.days, corrections=True) as opened:
+            rows = self.ask(opened, {"rows": row_queries.of_lease(filters, lease)})["rows"]
         return Decimal(rows[0]["total"]) if rows else None
 
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
