@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
@@ -114,6 +114,13 @@ soak: $(ENV) ## 20,000 streams, 5 % of them faulty in thirty ways, three seeds; 
 
 test-litellm: $(ENV) .venv-litellm/.installed ## generate against LiteLLM's proxy, a server nobody here wrote.
 	$(PY) -m pytest tests/e2e/test_litellm.py $(ARGS)
+
+test-llama-cpp: $(ENV) ## generate against llama-cpp-python's server, compiled here, and a model of random weights; needs a C++ compiler.
+	@if ! command -v c++ >/dev/null && ! command -v g++ >/dev/null && ! command -v clang++ >/dev/null; then \
+		echo "test-llama-cpp: no C++ compiler (c++, g++, clang++) on PATH: llama.cpp comes as source, and is not tried"; \
+	else \
+		$(MAKE) .venv-llama-cpp/.installed && $(PY) -m pytest tests/e2e/test_llama_cpp.py $(ARGS); \
+	fi
 
 test-oldest-pydantic: .venv-oldest-pydantic/.installed ## Streamed validation on the oldest Pydantic that it supports.
 	.venv-oldest-pydantic/bin/python -m pytest tests/unit/validation $(ARGS)
@@ -203,6 +210,14 @@ endef
 		-r tests/peers/focus.lock
 	@touch $@
 
+# llama-cpp-python comes as source only, like focus-validator.
+.venv-llama-cpp/.installed: tests/peers/llama-cpp-backend.lock tests/peers/llama-cpp.lock
+	$(call make_environment)
+	@rm $@
+	$(@D)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --no-build-isolation \
+		-r tests/peers/llama-cpp.lock
+	@touch $@
+
 .venv-peers/.installed: tests/bench/peers.lock
 	$(call make_environment)
 
@@ -253,11 +268,11 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers tests/compare/peers; do \
+	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/llama-cpp-backend tests/peers/llama-cpp tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers tests/compare/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
 	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
 
 clean: ## Everything that make made, environments too.
-	rm -rf dist .venv .venv-sam .venv-litellm .venv-focus .venv-oldest-pydantic .venv-peers .venv-compare .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-sam .venv-litellm .venv-llama-cpp .venv-focus .venv-oldest-pydantic .venv-peers .venv-compare .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

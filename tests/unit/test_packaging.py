@@ -22,7 +22,8 @@ FUNCTION_LOCKS = tuple(f"functions/{name}/requirements.txt" for name in FUNCTION
 PARTIAL_LOCKS = (*FUNCTION_LOCKS, "infra/build/runtime.txt", "infra/container/requirements.txt")
 OTHER_LOCKS = (
     "infra/build/uv.lock", "infra/sam.lock", "tests/bench/peers.lock", "tests/compare/peers.lock",
-    "tests/peers/litellm.lock", "tests/peers/oldest-pydantic.lock",
+    "tests/peers/litellm.lock", "tests/peers/llama-cpp.lock", "tests/peers/llama-cpp-backend.lock",
+    "tests/peers/oldest-pydantic.lock",
 )  # fmt: skip
 # Lambda's managed runtime has these; asgiric and the functions may look for them there.
 IN_THE_RUNTIME = {"awslambdaric", "snapshot-restore-py"}
