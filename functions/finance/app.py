@@ -40,6 +40,7 @@ from weir.reports.params import (
     FieldError,
     by_of,
     check_names,
+    period_before,
     range_of,
     tags_of,
     zone_of,
@@ -57,7 +58,7 @@ from weir.reports.response_models import (
     problem_response,
 )
 from weir.reports.studies import Studies
-from weir.reports.study_models import LatencyResponse, WhatIfResponse
+from weir.reports.study_models import CompareResponse, LatencyResponse, WhatIfResponse
 from weir.reports.supposition import Supposed
 from weir.reports.web import PageFiles, SafeHeaders, handle_errors, not_valid, pointer_to, refuse_other_sites
 
@@ -333,6 +334,34 @@ def create_app(services: Services) -> FastAPI:
         wanted: Annotated[Filters, Depends(filters)], zone: Annotated[ZoneInfo, Depends(time_zone)]
     ) -> dict[str, Any]:
         return services.studies.latency(wanted, zone)
+
+    @app.get(
+        "/api/compare",
+        tags=["totals"],
+        summary="Two periods: what the cost changed by, and what made it",
+        response_model=CompareResponse,
+        responses=_RUNNING,
+    )
+    def compare_periods(
+        wanted: Annotated[Filters, Depends(filters)],
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
+        before_from: Annotated[
+            str | None,
+            Query(max_length=64, description="As `from`; default: a period as long, or as many months."),
+        ] = None,
+        before_to: Annotated[
+            str | None, Query(max_length=64, description="As `to`; default: `from`.")
+        ] = None,
+        by: Annotated[
+            str,
+            Query(max_length=80, description="outcome, tenant, feature, model, function or tag:NAME."),
+        ] = "model",
+    ) -> dict[str, Any]:
+        if by_of(by) == "component":
+            raise FieldError(
+                "by", "expected what requests have: outcome, tenant, feature, model, function or tag:NAME"
+            )
+        return services.studies.compare(period_before(wanted, before_from, before_to, zone), wanted, by, zone)
 
     @app.get(
         "/api/whatif",

@@ -24,6 +24,7 @@ _RUN = {
     "settle": access.settle_holds,
     "answers": answers.answers,
     "latency": studies.latency,
+    "compare": studies.compare,
     "whatif": studies.what_if,
 }
 # What is not a bug: each says in one line what was expected and what came.

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from weir.reports.params import zone_of
+from weir.reports.params import FieldError, by_of, period_before, zone_of
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
 from weir.reports.studies import Studies
@@ -21,7 +21,7 @@ from weir.reports.supposition import ARCHITECTURES, Supposed
 from .filters import add_filters, filters_of
 from .ledger import Ledger
 from .progress import Tell, progress
-from .study_tables import show_latency, show_what_if
+from .study_tables import show_compare, show_latency, show_what_if
 
 # The options of `whatif`, by the names of the API's parameters.
 _SUPPOSED: dict[str, tuple[Any, str]] = {
@@ -61,11 +61,31 @@ def what_if(ledger: Ledger, given: argparse.Namespace) -> int:
     return 0
 
 
+def compare(ledger: Ledger, given: argparse.Namespace) -> int:
+    """Two periods."""
+    asked, zone, by = filters_of(given, now()), zone_of(given.tz), by_of(given.by)
+    if by == "component":
+        raise FieldError(
+            "by", "expected what requests have: outcome, tenant, feature, model, function or tag:NAME"
+        )
+    before = period_before(asked, given.before_from, given.before_to, zone)
+    with _studies(ledger) as (studies, tell):
+        found = studies.compare(before, asked, by, zone, tell)
+    _show(found, given.json, show_compare)
+    return 0
+
+
 def add_commands(command: Any) -> None:
     """The options of these commands; `command` makes one by its name and text."""
     made = command("latency", "what each phase of the billed time costs, by day, model, tenant and function")
     add_filters(made)
     made.add_argument("--json", action="store_true", help="all of it, as /api/latency has it")
+    made = command("compare", "two periods: what the cost changed by, and what made it")
+    add_filters(made)
+    made.add_argument("--before-from", metavar="WHEN", help="default: a period as long, or as many months")
+    made.add_argument("--before-to", metavar="WHEN", help="default: --from")
+    made.add_argument("--by", default="model", help="outcome, tenant, feature, model, function or tag:NAME")
+    made.add_argument("--json", action="store_true", help="all of it, as /api/compare has it")
     made = command("whatif", "what a range would have cost, had one thing been another")
     add_filters(made)
     group = made.add_argument_group("suppositions, each by itself")

@@ -77,6 +77,27 @@ def show_what_if(found: Json, console: Console) -> None:
     print_table(console, "memory, MB", ("", "now", "peak", "requests that say it", "recommended"), sizes)
 
 
+def show_compare(found: Json, console: Console) -> None:
+    """The change and its parts, and the groups that moved most."""
+    for name in ("before_range", "range"):
+        _heading({"range": found[name]}, console)
+    rows = [
+        (name, count(period["requests"]), at_least(period["total"], period["is_lower_bound"]))
+        for name, period in (("before", found["before"]), ("after", found["after"]))
+    ]
+    rows.append((f"change, {percent(found['percent'])}", "", change(found["change"])))
+    print_table(console, "two periods", ("", "requests", "USD"), rows)
+    parts = [(name, change(amount)) for name, amount in found["parts"].items()]
+    print_table(console, "made by", ("", "USD"), parts)
+    names = [name for name in found["parts"] if any(float(group["parts"][name]) for group in found["groups"])]
+    groups = [
+        (group["name"], change(group["change"]), *(change(group["parts"][name]) for name in names))
+        for group in found["groups"]
+    ]
+    by = found["by"].replace("tag:", "tag ")
+    print_table(console, f"moved most, by {by}", ("", "change", *names), groups)
+
+
 def change(amount: str | None) -> str:
     """An amount that is more or less than another, with its sign."""
     written = usd(amount)

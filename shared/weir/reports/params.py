@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal
@@ -66,6 +67,31 @@ def range_of(start: str | None, end: str | None, zone: ZoneInfo, now: datetime) 
     if until - since > MAX_RANGE:
         raise FieldError("from", f"expected at most {MAX_RANGE.days} days, got {(until - since).days}")
     return Filters(start=since, end=until)
+
+
+def period_before(filters: Filters, start: str | None, end: str | None, zone: ZoneInfo) -> Filters:
+    """The period that a range is compared with, by default the one that ends where it begins.
+
+    As many whole months of the zone's calendar before whole months, else as long. The filters are the same.
+    Raises FieldError.
+    """
+    until = filters.start if end is None else _instant("before_to", end, zone)
+    if start is not None:
+        since = _instant("before_from", start, zone)
+    else:
+        since = until - (filters.end - filters.start)
+        first, last = (at.astimezone(zone) for at in (filters.start, filters.end))
+        if end is None and (first.day, last.day) == (1, 1) and first.time() == last.time() == time():
+            months = 12 * (last.year - first.year) + last.month - first.month
+            place = 12 * first.year + first.month - 1 - months
+            since = _first_instant(date(place // 12, place % 12 + 1, 1), zone)
+    if since >= until:
+        raise FieldError(
+            "before_from", f"expected an instant before {until.isoformat()}, got {since.isoformat()}"
+        )
+    if until - since > MAX_RANGE:
+        raise FieldError("before_from", f"expected at most {MAX_RANGE.days} days, got {(until - since).days}")
+    return replace(filters, start=since, end=until)
 
 
 def tags_of(given: Sequence[str]) -> tuple[str, ...]:

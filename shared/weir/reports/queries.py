@@ -243,6 +243,21 @@ def functions(filters: Filters) -> Query:
     return statement("functions", requested(filters))
 
 
+def period(filters: Filters, by: str, source: Source = "rows") -> Query:
+    """A period's money and what it was spent on, by name (one of `BREAKDOWNS`, or `tag:NAME`) and model."""
+    tag = by.removeprefix("tag:") if by.startswith("tag:") else None
+    return statement(
+        "period",
+        {
+            **requested(filters),
+            "dimension": "tag_name" if tag else f"{by}_name",
+            "tag": tag,
+            "summed": (*COMPONENTS, *TOKENS, "billed_ms"),
+        },
+        source,
+    )
+
+
 def timestamp(instant: datetime) -> str:
     """An instant as the table has it: UTC, milliseconds, no zone."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")

@@ -10,7 +10,7 @@ from weir.ledger.compact import Progress
 from weir.ledger.facts import format_timestamp
 from weir.pricing.money import MONEY, plain
 from weir.pricing.price_book import PriceBook
-from weir.reports import latency_cost, queries, scenarios, start_scenarios, token_scenarios
+from weir.reports import latency_cost, periods, queries, scenarios, start_scenarios, token_scenarios
 from weir.reports.memory_size import FunctionMemory
 from weir.reports.places import Range
 from weir.reports.report import Filters, LedgerReader, range_json
@@ -35,6 +35,23 @@ class Studies:
             rows = self._reader.ask(opened, {"phases": queries.phases(filters, zone)})["phases"]
         with localcontext(MONEY):
             return {"range": range_json(filters, zone), "currency": "USD", **latency_cost.shown(rows)}
+
+    def compare(
+        self, before: Filters, after: Filters, by: str, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What the cost changed by from one period to another, and what made it; `by` is a breakdown, or tag:NAME."""
+        found = []
+        for asked in (before, after):
+            with self._reader.open_sums(*asked.days, asked, by, on_progress) as opened:
+                rows = self._reader.ask(opened, {"cells": queries.period(asked, by, opened.source)})["cells"]
+            found.append(periods.Period.of_rows(rows))
+        return {
+            "before_range": range_json(before, zone),
+            "range": range_json(after, zone),
+            "currency": "USD",
+            "by": by,
+            **periods.compared(*found),
+        }
 
     def what_if(
         self, filters: Filters, supposed: Supposed, zone: ZoneInfo, on_progress: Progress | None = None

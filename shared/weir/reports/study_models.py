@@ -49,6 +49,60 @@ class LatencyResponse(Model):
     by_function: list[LatencyGroupResponse] = Field(description="By function; the dearest time first")
 
 
+class PartsResponse(Model):
+    """What a change is made of; the parts sum to it exactly."""
+
+    volume: Money = Field(description="More requests, of the same mix and cost")
+    mix: Money = Field(description="Other shares of names and models, new ones and those that are gone")
+    tokens: Money = Field(description="More tokens a request, at the price before")
+    latency: Money = Field(description="More billed milliseconds a request, at the price before")
+    price: Money = Field(description="What tokens and milliseconds cost; memory and processor are in it")
+    other: Money = Field(description="What is charged by the request, by bytes and by log lines")
+    corrections: Money = Field(description="What was found of closed months in each period")
+
+
+class PeriodResponse(Model):
+    """One period's sums."""
+
+    requests: int = Field(description="Requests of the period")
+    total: Money = Field(description="What they cost; corrections included")
+    is_lower_bound: bool = LOWER_BOUND
+
+
+class MovedResponse(Model):
+    """How a name's cost changed."""
+
+    name: str = Field(description="The tenant, model, ...; `(unknown)` and `(no tag)` are without one")
+    before: PeriodResponse = Field(description="The period before")
+    after: PeriodResponse = Field(description="The range")
+    change: Money = Field(description="What it cost more; below 0, less")
+    percent: float | None = Field(description="Of what it cost before; null where that was nothing")
+    parts: PartsResponse = Field(description="What the change is made of, within this name")
+
+
+class OthersMovedResponse(Model):
+    """The names that are not listed."""
+
+    groups: int = Field(description="How many")
+    change: Money = Field(description="What all of them cost more")
+
+
+class CompareResponse(Model):
+    """Two periods held against each other."""
+
+    before_range: RangeResponse = Field(description="The period before")
+    range: RangeResponse = Field(description="What was asked for")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    by: str = Field(description="What it is split by")
+    before: PeriodResponse = Field(description="The period before")
+    after: PeriodResponse = Field(description="The range")
+    change: Money = Field(description="What it cost more; below 0, less")
+    percent: float | None = Field(description="Of what it cost before; null where that was nothing")
+    parts: PartsResponse = Field(description="What the change is made of")
+    groups: list[MovedResponse] = Field(description="The ten names that moved most")
+    others: OthersMovedResponse = Field(description="The others")
+
+
 class UnknownResponse(Model):
     """Why it is not known what some requests would cost."""
 

@@ -372,3 +372,42 @@ def test_a_range_without_a_request_would_have_cost_nothing_else(client: TestClie
     assert {scenario["difference"] for scenario in scenarios} == {"0"}
     latency = client.get("/api/latency", params={"from": "2026-10-01", "to": "2026-10-02"}).json()
     assert (latency["total"]["requests"], latency["by_day"]) == (0, [])
+
+
+def test_two_periods_are_compared_by_everything_that_requests_have_and_add_up(client: TestClient) -> None:
+    # Noon's seconds: the first twenty requests, and the others.
+    edges = {
+        "from": "2026-11-22T12:00:20Z",
+        "to": "2026-11-22T13:00:00Z",
+        "before_from": "2026-11-22T12:00:00Z",
+    }
+    total = {}
+    for span in (
+        {"from": edges["from"], "to": edges["to"]},
+        {"from": edges["before_from"], "to": edges["from"]},
+    ):
+        found = client.get("/api/report", params=span).raise_for_status().json()["totals"]
+        total[span["from"]] = found["total"], found["requests"]
+    for by in ("tenant", "model", "feature", "function", "outcome", "tag:team"):
+        found = client.get("/api/compare", params={**edges, "by": by}).raise_for_status().json()
+        assert (found["after"]["total"], found["after"]["requests"]) == total[edges["from"]]
+        assert (found["before"]["total"], found["before"]["requests"]) == total[edges["before_from"]]
+        change = Decimal(total[edges["from"]][0]) - Decimal(total[edges["before_from"]][0])
+        assert Decimal(found["change"]) == sum(map(Decimal, found["parts"].values())) == change
+        assert sum(Decimal(group["change"]) for group in found["groups"]) == change
+    answer = client.get("/api/compare", params={**edges, "by": "component"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/by")
+
+
+def test_the_period_before_a_month_is_a_month_and_before_days_as_many(client: TestClient) -> None:
+    for zone, span, before in (
+        ("UTC", ("2026-03-01", "2026-04-01"), "2026-02-01T00:00:00+00:00"),
+        ("Europe/Berlin", ("2026-10-01", "2026-11-01"), "2026-09-01T00:00:00+02:00"),
+        ("UTC", ("2026-11-20", "2026-11-23"), "2026-11-17T00:00:00+00:00"),
+    ):
+        query = {"from": span[0], "to": span[1], "tz": zone}
+        found = client.get("/api/compare", params=query).raise_for_status().json()
+        assert (found["before_range"]["from"], found["before_range"]["to"]) == (
+            before,
+            found["range"]["from"],
+        )

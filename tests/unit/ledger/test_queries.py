@@ -71,6 +71,8 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.versions(filters)
     yield queries.spending(filters, zone, Unit.DAY)
     yield queries.phases(filters, zone)
+    for dimension in ("tenant", "tag:team"):
+        yield queries.period(filters, dimension)
     yield queries.scenarios(filters, 200)
     yield queries.tokens(filters, [200_000])
     yield queries.models(filters)
