@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.dependencies.models import Dependant
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +35,7 @@ from weir.pricing.price_book import PriceBook
 from weir.reports import export_jobs
 from weir.reports.athena import AthenaEngine, AthenaRunning
 from weir.reports.budget import budget_from
+from weir.reports.charge_lines import as_csv
 from weir.reports.params import (
     ExportFormat,
     FieldError,
@@ -58,7 +59,13 @@ from weir.reports.response_models import (
     problem_response,
 )
 from weir.reports.studies import Studies
-from weir.reports.study_models import CompareResponse, LatencyResponse, WhatIfResponse
+from weir.reports.study_models import (
+    ChargesResponse,
+    CompareResponse,
+    ExplainedResponse,
+    LatencyResponse,
+    WhatIfResponse,
+)
 from weir.reports.supposition import Supposed
 from weir.reports.web import PageFiles, SafeHeaders, handle_errors, not_valid, pointer_to, refuse_other_sites
 
@@ -82,6 +89,9 @@ _RUNNING: dict[int | str, dict[str, Any]] = {
         "description": "Athena is at work: ask the same again after Retry-After seconds",
     }
 }
+
+
+_CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
 
 
 class Services:
@@ -108,7 +118,9 @@ class Services:
     @property
     def studies(self) -> Studies:
         """What finance asks beyond the report, of the same ledger. Raises ConfigurationError."""
-        return Studies(self.reader, load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")), self.now)
+        return Studies(
+            self.reader, self.store, load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")), self.now
+        )
 
     @property
     def export_function(self) -> tuple[Any, str]:
@@ -419,6 +431,40 @@ def create_app(services: Services) -> FastAPI:
         return found
 
     @app.get(
+        "/api/requests/{request_id}/charges",
+        tags=["rows"],
+        summary="One request's charges: quantity by unit price is the amount",
+        response_model=ExplainedResponse,
+        responses={200: _CSV, 404: problem_response("No such request"), **_RUNNING},
+    )
+    def explain_request(
+        request: Request,
+        request_id: Annotated[str, PathParameter(description="Lambda's id, the caller's x-request-id.")],
+        within: Annotated[Filters, Depends(time_range)],
+        format: Annotated[Literal["json", "csv"], Query(description="csv: the lines alone.")] = "json",
+    ) -> Any:
+        asked = {"from", "to"} & set(request.query_params)
+        found = services.studies.explain(request_id, within.days if asked else None)
+        if found is None:
+            raise HTTPException(404, f"no request {request_id[:128]!r}")
+        return _as_csv(found["lines"], request_id) if format == "csv" else found
+
+    @app.get(
+        "/api/charges",
+        tags=["totals"],
+        summary="What the sums of a range are made of: quantity by unit price, line by line",
+        response_model=ChargesResponse,
+        responses={200: _CSV, **_RUNNING},
+    )
+    def list_charges(
+        wanted: Annotated[Filters, Depends(filters)],
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
+        format: Annotated[Literal["json", "csv"], Query(description="csv: the lines alone.")] = "json",
+    ) -> Any:
+        found = services.studies.charges(wanted, zone)
+        return _as_csv(found["lines"], "charges") if format == "csv" else found
+
+    @app.get(
         "/api/corrections",
         tags=["rows"],
         summary="What was found after a month was closed: before, difference, after",
@@ -487,6 +533,12 @@ def create_app(services: Services) -> FastAPI:
         return JSONResponse(members, 202, headers={"retry-after": str(error.retry_after_s)})
 
     return app
+
+
+def _as_csv(lines: list[dict[str, Any]], name: str) -> Response:
+    safe = "".join(character for character in name if character.isalnum() or character in "-_")[:80]
+    disposition = {"content-disposition": f'attachment; filename="{safe}.csv"'}
+    return Response(as_csv(lines), media_type="text/csv; charset=utf-8", headers=disposition)
 
 
 def _html(name: str) -> Any:

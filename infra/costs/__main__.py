@@ -25,6 +25,7 @@ _RUN = {
     "answers": answers.answers,
     "latency": studies.latency,
     "compare": studies.compare,
+    "explain": studies.explain,
     "whatif": studies.what_if,
 }
 # What is not a bug: each says in one line what was expected and what came.

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from weir.reports.charge_lines import as_csv
 from weir.reports.params import FieldError, by_of, period_before, zone_of
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
@@ -19,9 +20,9 @@ from weir.reports.studies import Studies
 from weir.reports.supposition import ARCHITECTURES, Supposed
 
 from .filters import add_filters, filters_of
-from .ledger import Ledger
+from .ledger import Ledger, UsageError
 from .progress import Tell, progress
-from .study_tables import show_compare, show_latency, show_what_if
+from .study_tables import show_charges, show_compare, show_latency, show_what_if
 
 # The options of `whatif`, by the names of the API's parameters.
 _SUPPOSED: dict[str, tuple[Any, str]] = {
@@ -75,11 +76,36 @@ def compare(ledger: Ledger, given: argparse.Namespace) -> int:
     return 0
 
 
+def explain(ledger: Ledger, given: argparse.Namespace) -> int:
+    """One request's charges, or the lines of a range's sums."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    with _studies(ledger) as (studies, tell):
+        if given.request is None:
+            found = studies.charges(asked, zone, tell)
+        else:
+            one = studies.explain(given.request, asked.days if given.start or given.end else None)
+            if one is None:
+                raise UsageError(f"explain: expected the id of a request, got {given.request[:60]!r}")
+            found = one
+    if given.csv:
+        print(as_csv(found["lines"]), end="")
+    else:
+        _show(found, given.json, show_charges)
+    return 0
+
+
 def add_commands(command: Any) -> None:
     """The options of these commands; `command` makes one by its name and text."""
     made = command("latency", "what each phase of the billed time costs, by day, model, tenant and function")
     add_filters(made)
     made.add_argument("--json", action="store_true", help="all of it, as /api/latency has it")
+    made = command("explain", "quantity by unit price of each charge: of one request, or of a range's sums")
+    made.add_argument("request", nargs="?", help="a request's id; without one, the range")
+    add_filters(made)
+    made.add_argument("--csv", action="store_true", help="the lines")
+    made.add_argument(
+        "--json", action="store_true", help="as /api/charges and /api/requests/{id}/charges have it"
+    )
     made = command("compare", "two periods: what the cost changed by, and what made it")
     add_filters(made)
     made.add_argument("--before-from", metavar="WHEN", help="default: a period as long, or as many months")
@@ -99,7 +125,10 @@ def add_commands(command: Any) -> None:
 def _studies(ledger: Ledger) -> Iterator[tuple[Studies, Tell]]:
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         files = RowFiles(ledger.store, ledger.book, Path(folder), now)
-        yield Studies(LedgerReader(ledger.store, ledger.book, files, now), ledger.book, now), tell
+        yield (
+            Studies(LedgerReader(ledger.store, ledger.book, files, now), ledger.store, ledger.book, now),
+            tell,
+        )
 
 
 def _show(found: dict[str, Any], as_json: bool, show: Any) -> None:

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from .tables import Json, at_least, count, minute, percent, print_table, printable, usd
+from .tables import UNKNOWN, Json, at_least, count, minute, percent, print_table, printable, usd
 
 _WORDS = {"unknown": "unknown", "not_offered": "does not fit"}
 
@@ -17,7 +17,7 @@ def show_latency(found: Json, console: Console) -> None:
             phase["phase"],
             usd(phase["cost"]),
             count(phase["ms"]),
-            phase["cost_per_ms"] or "–",
+            phase["cost_per_ms"] or UNKNOWN,
             percent(phase["share_percent"]),
         )
         for phase in total["phases"]
@@ -96,6 +96,30 @@ def show_compare(found: Json, console: Console) -> None:
     ]
     by = found["by"].replace("tag:", "tag ")
     print_table(console, f"moved most, by {by}", ("", "change", *names), groups)
+
+
+def show_charges(found: Json, console: Console) -> None:
+    """Each product on a line, who says what a unit costs, and the charges whose lines do not sum to what is booked."""
+    rows = [
+        (
+            line["component"] + (f" {line['attempt']}" if line["attempt"] else ""),
+            line["quantity"] or UNKNOWN,
+            line["unit"] or UNKNOWN,
+            line["unit_price"] or UNKNOWN,
+            line["amount"] or UNKNOWN,
+            printable(line["model"] or line["region"] or UNKNOWN),
+        )
+        for line in found["lines"]
+    ]
+    print_table(console, "charges", ("", "quantity", "of", "at USD", "is USD", "bought of"), rows)
+    said = {(line["item"], line["source"], line["valid_from"]) for line in found["lines"] if line["source"]}
+    console.print()
+    for item, source, since in sorted(said, key=str):
+        since_then = f", since {since}" if since else ""
+        console.print(Text(f"{item}: {printable(source)}{since_then}", style="dim"))
+    sums = found["differs"] if "differs" in found else found["components"]
+    totals = [(entry["component"], usd(entry["booked"]), usd(entry["explained"])) for entry in sums]
+    print_table(console, "booked, and what the lines come to", ("", "booked", "lines"), totals)
 
 
 def change(amount: str | None) -> str:

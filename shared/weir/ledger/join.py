@@ -27,6 +27,7 @@ from weir.ledger.coerce import count, mapping, megabytes, number, sum_all, sum_k
 from weir.ledger.log_records import RawRecord
 from weir.ledger.request_log import RequestRecords
 from weir.ledger.row import Row
+from weir.pricing.charge_lines import ChargeLine
 from weir.pricing.cost import TokensBought, UsageQuantities, price_request, price_retries, price_saved
 from weir.pricing.price_book import PriceBook
 from weir.pricing.quantities import EventSource
@@ -78,8 +79,12 @@ def row_of(
     group: Sequence[RawRecord],
     environments: Mapping[tuple[str, str], Sequence[RawRecord]],
     book: PriceBook,
+    lines: list[ChargeLine] | None = None,
 ) -> Row:
-    """The row of one request; `environments` are the facts of each log stream, by log group and stream."""
+    """The row of one request; `environments` are the facts of each log stream, by log group and stream.
+
+    The products that its price is the sum of are written down in `lines`, where they are asked for.
+    """
     known = RequestRecords(group)
     last = group[-1]
     bodies = known.facts or [_environment(last, environments.get((last.log_group, last.log_stream), ()))]
@@ -114,7 +119,7 @@ def row_of(
         log_bytes=sum_all([record.line_bytes for record in group]),
         tokens=tokens,
     )
-    cost = price_request(used, book)
+    cost = price_request(used, book, lines)
     partly = 0 < len(known_billed) < len(billed)
     if more := _unpriced(known, len(memories), partly):
         cost = replace(cost, unpriced=(*cost.unpriced, *more))

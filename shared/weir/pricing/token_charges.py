@@ -57,7 +57,7 @@ def token_charges(
         if not attempt.usage.complete:
             reasons.append("usage_lower_bound")
         tier_input = attempt.usage.input_tokens or 0
-        for component, tokens, price in _priced(attempt, at, book, reasons):
+        for component, tokens, price in priced_parts(attempt, at, book, reasons):
             if price is None:
                 sums[component] = sums[component] or _ZERO
                 continue
@@ -78,7 +78,7 @@ def price_of_sum(
     """
     total = _ZERO
     with localcontext(MONEY):
-        for _, tokens, price in _priced(bought, at, book, reasons):
+        for _, tokens, price in priced_parts(bought, at, book, reasons):
             if price is not None:
                 total += Decimal(tokens).scaleb(-6) * price.at_quantity(tier_input)
     return total
@@ -95,7 +95,7 @@ def output_price(attempt: TokensBought, at: datetime, book: PriceBook) -> Price 
     )
 
 
-def _priced(
+def priced_parts(
     attempt: TokensBought, at: datetime, book: PriceBook, reasons: list[str]
 ) -> Iterable[tuple[str, int, Price | None]]:
     """Each component's tokens with their price; None is the price of none, whatever it would be."""

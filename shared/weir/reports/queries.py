@@ -233,6 +233,12 @@ def tokens(filters: Filters, sizes: Sequence[int]) -> Query:
     )
 
 
+def charges(filters: Filters) -> Query:
+    """Quantities that AWS charges for, and what is booked of them, by day and place."""
+    charged = tuple(name for name in COMPONENTS if not name.endswith("_tokens"))
+    return statement("charges", {**requested(filters), "charged": charged})
+
+
 def models(filters: Filters) -> Query:
     """The models that answered."""
     return statement("models", requested(filters))

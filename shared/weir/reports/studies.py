@@ -1,16 +1,28 @@
 """What finance asks beyond the report: what latency costs, and what if; each asked of the ledger as the report is."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, localcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from weir.ledger import one_request
 from weir.ledger.compact import Progress
 from weir.ledger.facts import format_timestamp
+from weir.ledger.store import Store
 from weir.pricing.money import MONEY, plain
 from weir.pricing.price_book import PriceBook
-from weir.reports import latency_cost, periods, queries, scenarios, start_scenarios, token_scenarios
+from weir.reports import (
+    charge_lines,
+    latency_cost,
+    periods,
+    queries,
+    scenarios,
+    start_scenarios,
+    token_scenarios,
+)
 from weir.reports.memory_size import FunctionMemory
 from weir.reports.places import Range
 from weir.reports.report import Filters, LedgerReader, range_json
@@ -22,8 +34,11 @@ from weir.reports.unit_prices import UnitPrices
 class Studies:
     """Answers over one ledger's reader; raises as it does."""
 
-    def __init__(self, reader: LedgerReader, book: PriceBook, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, reader: LedgerReader, store: Store, book: PriceBook, now: Callable[[], datetime]
+    ) -> None:
         self._reader = reader
+        self._store = store
         self._book = book
         self._now = now
 
@@ -35,6 +50,39 @@ class Studies:
             rows = self._reader.ask(opened, {"phases": queries.phases(filters, zone)})["phases"]
         with localcontext(MONEY):
             return {"range": range_json(filters, zone), "currency": "USD", **latency_cost.shown(rows)}
+
+    def explain(self, request_id: str, days: tuple[date, date] | None = None) -> dict[str, Any] | None:
+        """One request's charges taken apart, as its records are priced today; None if there is no such request."""
+        found = self._reader.one(request_id, days)
+        if found is None:
+            return None
+        row = found["row"]
+        at = datetime.fromisoformat(row["at"])
+        with TemporaryDirectory(prefix="explain-") as folder:
+            explained = one_request.explain(self._store, request_id, at, self._book, Path(folder))
+        if explained is None:
+            return charge_lines.unexplained(row)
+        return charge_lines.of_request(*explained, row)
+
+    def charges(
+        self, filters: Filters, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What the sums of a range are made of, line by line."""
+        first, last = filters.days
+        with self._reader.open_rows(first, last, on_progress) as opened:
+            got = self._reader.ask(
+                opened, {"places": queries.charges(filters), "models": queries.models(filters)}
+            )
+            names = [row["model_known"] for row in got["models"]]
+            sizes = token_scenarios.input_sizes(names, (first, last), self._book)
+            tokens = self._reader.ask(opened, {"tokens": queries.tokens(filters, sizes)})["tokens"]
+        with localcontext(MONEY):
+            counted = Tokens(tokens, sizes, self._book)
+            return {
+                "range": range_json(filters, zone),
+                "currency": "USD",
+                **charge_lines.of_range(got["places"], counted, self._book),
+            }
 
     def compare(
         self, before: Filters, after: Filters, by: str, zone: ZoneInfo, on_progress: Progress | None = None

@@ -103,6 +103,74 @@ class CompareResponse(Model):
     others: OthersMovedResponse = Field(description="The others")
 
 
+class ChargeLineResponse(Model):
+    """One product: a quantity by a unit price is an amount."""
+
+    component: str = Field(description="The charge that it is part of")
+    attempt: int | None = Field(
+        description="Of a request's tokens, from 1; null in a sum, and of AWS's charges"
+    )
+    quantity: str | None = Field(description="How many units; null where the rows do not have it")
+    unit: str | None = Field(description="What is counted; null without a price")
+    unit_price: Money | None = Field(
+        description="What one unit costs, in the tier that holds; null without a price"
+    )
+    amount: Money | None = Field(
+        description="Their product; of a request rounded to 15 places, of a sum exact"
+    )
+    item: str | None = Field(description="The price record's item")
+    requests: int = Field(description="How many requests are in it")
+    model: str | None = Field(description="Of tokens: the model that answered")
+    seller: str | None = Field(
+        description="Of a request's tokens: who sold them; null where the name alone tells"
+    )
+    tier: str | None = Field(description="Of tokens: the service tier; null is the default one")
+    region: str | None = Field(description="Of AWS's charges")
+    architecture: str | None = Field(description="Of the charge for duration")
+    source: str | None = Field(description="Who says what a unit costs")
+    valid_from: str | None = Field(description="The day on which that price began; null: it always held")
+    valid_to: str | None = Field(description="The day on which it ends, not included; null: it holds")
+    price_book_version: str = Field(description="The price book with that record")
+
+
+class DiffersResponse(Model):
+    """A charge whose lines do not sum to what is booked: another price book made it, or records are gone."""
+
+    component: str = Field(description="The charge")
+    booked: Money = Field(description="As it stands in the row")
+    explained: Money | None = Field(description="What its lines sum to; null: there are none any more")
+
+
+class ExplainedResponse(Model):
+    """One request's charges, taken apart."""
+
+    request_id: str = Field(description="Lambda's id")
+    at: Instant = Field(description="When it was reported")
+    total: Money = Field(description="As it is booked")
+    booked_with: str = Field(description="The price book that made the row")
+    explained_with: str | None = Field(description="The price book of the lines; null: its records are gone")
+    lines: list[ChargeLineResponse] = Field(description="The products that its price is the sum of")
+    differs: list[DiffersResponse] = Field(description="Charges whose lines do not sum to what is booked")
+    unpriced: list[str] = Field(description="Why something is not priced, or not in full")
+
+
+class ComponentSumResponse(Model):
+    """A charge of the range: booked, and what its lines come to."""
+
+    component: str = Field(description="The charge")
+    booked: Money = Field(description="The rows' sum, each rounded to 15 places")
+    explained: Money = Field(description="The lines' sum, at today's price book")
+
+
+class ChargesResponse(Model):
+    """What the sums of a range are made of; corrections are not in it."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    lines: list[ChargeLineResponse] = Field(description="What has one price is one line; the dearest first")
+    components: list[ComponentSumResponse] = Field(description="Each charge, booked and explained")
+
+
 class UnknownResponse(Model):
     """Why it is not known what some requests would cost."""
 

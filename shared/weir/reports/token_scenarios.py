@@ -31,6 +31,11 @@ class Tokens:
     sizes: Sequence[int]
     book: PriceBook
 
+    def bought(self, row: Row) -> tuple[TokensBought, int]:
+        """What a row's requests bought, and the input by which all of them pay."""
+        usage = replace(_usage(row), service_tier=row["service_tier"])
+        return TokensBought(row["model_known"], usage), [*self.sizes, _NO_SIZE][int(row["step"])]
+
     def cost(self, model: str, usage: Usage, row: Row, tier: str | None) -> tuple[Decimal, list[str]]:
         """What the summed tokens of a row's requests cost at a model's prices, and what of it has no price."""
         reasons: list[str] = []

@@ -319,3 +319,24 @@ def test_what_latency_costs_and_what_if_are_the_apis_answers_and_pages_to_read(
     code, out, err = costs("latency", *SPAN)
     assert (code, err) == (0, "") and "\nby tenant, USD\n" in out and "waiting" in out
     assert costs("whatif", *SPAN, "--from-model", "gpt-4.1")[0] == 2
+
+
+def test_charges_are_explained_and_periods_compared_from_the_command_line(bucket: str, costs: Costs) -> None:
+    code, out, err = costs("explain", "r1", *SPAN)
+    assert (code, err) == (0, "") and "output tokens 1" in out and "GB-second" in out
+    assert max(map(len, out.splitlines())) <= 120
+    code, out, err = costs("explain", *SPAN, "--csv")
+    assert {row["component"] for row in csv.DictReader(out.splitlines())} >= {
+        "lambda_duration",
+        "input_tokens",
+    }
+    code, out, err = costs("explain", "nobody")
+    assert (code, out) == (2, "") and "expected the id of a request, got 'nobody'" in err
+    days = ("--from", "2026-11-22", "--to", "2026-11-23")
+    code, out, err = costs("compare", *days, "--by", "tag:team", "--json")
+    found = json.loads(out)
+    assert (found["before"]["requests"], found["after"]["requests"]) == (1, 3)
+    assert sum(map(Decimal, found["parts"].values())) == Decimal(found["change"])
+    code, out, err = costs("compare", *days)
+    assert (code, err) == (0, "") and "\nmoved most, by model\n" in out
+    assert costs("compare", *days, "--by", "component")[0] == 2

@@ -4,6 +4,7 @@ The calculation shares nothing with the product. It goes request by request; the
 billed alike, so both agree up to each request's rounding at 1e-15 dollars.
 """
 
+import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from tests import log_lines as lines
 from tests.buckets import prepare_bucket
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
+from weir.reports.charge_lines import as_csv
 
 # USD, us-east-1 on 2026-11-22: a GB-second, as it is and where environments are kept warm.
 GB_S = {"arm64": Fraction("0.0000133334"), "x86_64": Fraction("0.0000166667")}
@@ -411,3 +413,62 @@ def test_the_period_before_a_month_is_a_month_and_before_days_as_many(client: Te
             before,
             found["range"]["from"],
         )
+
+
+# ---- Explained -----------------------------------------------------------------------------------------------------
+
+
+def test_a_requests_charge_is_its_lines_by_attempt_with_who_says_so(client: TestClient) -> None:
+    one = next(one for one in ASKED if one.attempts == 2 and one.model == "claude-haiku-4-5")
+    found = client.get(f"/api/requests/r{one.number:02d}/charges").raise_for_status().json()
+    assert (found["differs"], found["booked_with"]) == ([], found["explained_with"])
+    assert sum(Decimal(line["amount"]) for line in found["lines"]) == Decimal(found["total"])
+    for line in found["lines"]:
+        product = Fraction(line["quantity"]) * Fraction(line["unit_price"])
+        assert abs(product - Fraction(line["amount"])) <= Fraction(1, 2 * 10**15)
+        assert line["source"] and line["unit"] and line["requests"] == 1
+    output = [line for line in found["lines"] if line["component"] == "output_tokens"]
+    assert [line["attempt"] for line in output] == [1, 2]
+    assert {(Fraction(line["quantity"]) * 10**6, line["unit_price"], line["model"]) for line in output} == {
+        (one.output, "5", one.model)
+    }
+    [duration] = [line for line in found["lines"] if line["component"] == "lambda_duration"]
+    assert Fraction(duration["quantity"]) == Fraction(one.billed_ms or 0, 1000) * one.gb
+    assert Fraction(duration["unit_price"]) == GB_S[one.architecture]
+    assert (duration["region"], duration["architecture"], duration["valid_from"]) == (
+        "us-east-1",
+        one.architecture,
+        "2023-05-01",
+    )
+
+
+def test_a_sums_lines_are_quantities_by_prices_and_come_to_what_is_booked(client: TestClient) -> None:
+    found = get(client, "/api/charges")
+    booked = get(client, "/api/report")["totals"]["components"]
+    for component in found["components"]:
+        assert component["booked"] == booked[component["component"]]
+        # Rows are rounded one by one.
+        assert abs(Fraction(component["booked"]) - Fraction(component["explained"])) < EXACT, component
+    gb_s = {line["architecture"]: line for line in found["lines"] if line["component"] == "lambda_duration"}
+    for architecture, line in gb_s.items():
+        of = [one for one in BILLED if one.architecture == architecture]
+        assert Fraction(line["quantity"]) == sum(Fraction(one.billed_ms or 0, 1000) * one.gb for one in of)
+        assert line["requests"] >= len(of)
+    assert {line["source"] for line in found["lines"] if line["model"]} != {None}
+
+
+def test_both_are_csv_that_no_spreadsheet_runs(client: TestClient) -> None:
+    for path in ("/api/charges", "/api/requests/r01/charges"):
+        query = {"from": "2026-11-22", "to": "2026-11-23"}
+        lines = client.get(path, params=query).json()["lines"]
+        answer = client.get(path, params={**query, "format": "csv"}).raise_for_status()
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert ".csv" in answer.headers["content-disposition"]
+        rows = list(csv.DictReader(answer.text.splitlines()))
+        assert [row["amount"] for row in rows] == [line["amount"] or "" for line in lines]
+    assert as_csv([{"model": "=1+1", "amount": "-0.5"}]).splitlines()[1].count("'=1+1") == 1
+    assert ",-0.5," in as_csv([{"amount": "-0.5"}])
+
+
+def test_a_request_that_nobody_made_has_no_charges(client: TestClient) -> None:
+    assert client.get("/api/requests/nobody/charges").status_code == 404

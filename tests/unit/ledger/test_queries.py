@@ -71,6 +71,7 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.versions(filters)
     yield queries.spending(filters, zone, Unit.DAY)
     yield queries.phases(filters, zone)
+    yield queries.charges(filters)
     for dimension in ("tenant", "tag:team"):
         yield queries.period(filters, dimension)
     yield queries.scenarios(filters, 200)
