@@ -1,4 +1,4 @@
-"""Metrics as members of a JSON log line, for functions that write their one line themselves and carry no Powertools.
+"""Metrics as members of a JSON log line, for functions that write their one line themselves.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """

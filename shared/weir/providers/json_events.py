@@ -11,6 +11,7 @@ from weir.providers.sse import SSEDecoder
 
 # Proxies write what failed in words where an event is due; anything else might be the model's text.
 _WORDS_OF_ERRORS = frozenset({"error", "exception", "failed", "failure", "timeout"})
+_scan = json.JSONDecoder().scan_once
 _PINGS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
@@ -58,7 +59,7 @@ class JSONEventsDecoder(AnswerDecoder):
 
     def _event(self, event: str, data: str, *, whole: bool = True) -> None:
         try:
-            document = json.loads(data)
+            document = _parsed(data)
         except (ValueError, RecursionError):
             self._no_json(event, data, whole=whole)
             return
@@ -94,3 +95,12 @@ class JSONEventsDecoder(AnswerDecoder):
             self._unreadable(
                 f"stream chunk: expected a JSON object, got {len(data)} characters that are not JSON"
             )
+
+
+def _parsed(data: str) -> object:
+    """What json.loads gives; where a value alone is what came, its layers and their patterns are passed by."""
+    try:
+        document, end = _scan(data, 0)
+    except StopIteration:
+        end = -1
+    return document if end == len(data) else json.loads(data)

@@ -187,9 +187,12 @@ class _Connection(asyncio.BufferedProtocol):
         if not isinstance(event, h11.Data):
             return None
         parts = [event.data]
-        while isinstance(event := self._next(), h11.Data):
+        # h11 is asked again where bytes wait, beyond the line end that each chunk has.
+        while len(self._http.trailing_data[0]) > len(b"\r\n"):
+            if not isinstance(event := self._next(), h11.Data):
+                self._held = event
+                break
             parts.append(event.data)
-        self._held = event
         return b"".join(parts)
 
     def begin_next(self) -> bool:
