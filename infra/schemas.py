@@ -48,10 +48,15 @@ def main(argv: list[str]) -> int:
     for problem in wrong:
         print(f"schemas: {problem}", file=sys.stderr)
     if given.stamp and not wrong:
-        stamp = {"digest": schemas_digest(), "schemas": {name: build_schema(name) for name in schema_names()}}
         given.stamp.parent.mkdir(parents=True, exist_ok=True)
-        given.stamp.write_text(json.dumps(stamp))
+        given.stamp.write_text(stamp())
     return 1 if wrong else 0
+
+
+def stamp() -> str:
+    """What the build finds of the schemas, for a start that need not find it again."""
+    found = {name: build_schema(name) for name in schema_names()}
+    return json.dumps({"digest": schemas_digest(), "schemas": found})
 
 
 def chosen_routes(models: str | None, environment: Mapping[str, str]) -> list[Route]:

@@ -17,12 +17,14 @@ from uuid import uuid4
 
 from weir.access.identity import caller_of
 from weir.embedded_metrics import stage_of
+from weir.generate.accept import parse_request
 from weir.generate.cors import cors_headers
 from weir.generate.events import dumps
+from weir.generate.late_imports import LateImports
+from weir.generate.params import GenerationParams
 from weir.generate.policy import Clocks, Policy
 from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation, OnceKey
-from weir.generate.requests import GenerationRequest, parse_request
 from weir.generate.responses import (
     BufferedResponse,
     ChatResponse,
@@ -40,7 +42,6 @@ from weir.generate.service import Generate
 from weir.generate.settings import GenerateSettings
 from weir.generate.stopping import Stopping
 from weir.generate.telemetry import Telemetry
-from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from weir.access.stop_flags import StopFlags
     from weir.generate.repeats import Repeats
+    from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
 
 
@@ -88,7 +90,13 @@ class App:
         secure = any(route.base_url.startswith("https:") for route in routes.routes.values())
         clocks = Clocks(**settings.clocks)
         upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))
-        validator_process = ValidatorProcess()
+
+        @cache
+        def validator_process() -> "ValidatorProcess":
+            from weir.generate.validator_process import ValidatorProcess
+
+            return ValidatorProcess()
+
         stored_prices = None
         if settings.prices_on_aws:
             from weir.generate.stored_prices import StoredPrices
@@ -103,9 +111,11 @@ class App:
 
             return load_price_book(settings.price_overrides)
 
+        late_imports = LateImports(price_book if stored_prices is None else lambda: None)
         self._generate = Generate(
             upstream=upstream,
             validator_process=validator_process,
+            late_imports=late_imports,
             telemetry=Telemetry(
                 "generate",
                 stage_of(os.environ),
@@ -124,14 +134,16 @@ class App:
         await upstream.prefetch_key(routes.routes[routes.default])
         if stored_prices is not None:
             await stored_prices.read()
-        if (
-            settings.function.initialization_type == "on-demand"
-        ):  # otherwise no request waits, or pays, for INIT
+        on_demand = settings.function.initialization_type == "on-demand"
+        if not on_demand or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:  # elsewhere no start is waited for
+            late_imports.at_once()
+        if on_demand:  # otherwise no request waits, or pays, for INIT
             self._init_ms = process_age_ms()
         self._restored = settings.function.initialization_type == "snap-start"
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await validator_process.aclose()
+        if validator_process.cache_info().currsize:
+            await validator_process().aclose()
         if self._generate.gate is not None:
             await self._generate.gate.aclose()
         await upstream.close()
@@ -192,7 +204,7 @@ class App:
                     self._init_ms, self._restored = None, False  # this request has paid for it
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
                     invocation = self._asked_once(invocation, received, path, body)
-                    parse: Callable[[], GenerationRequest] = partial(parse_request, body, content_type)
+                    parse: Callable[[], GenerationParams] = partial(parse_request, body, content_type)
                 case "/v1/chat/completions", "POST":
                     self._init_ms, self._restored = None, False
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
@@ -315,7 +327,7 @@ class App:
 
     def _chat(
         self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]
-    ) -> tuple[Callable[[], GenerationRequest], StreamResponse | BufferedResponse]:
+    ) -> tuple[Callable[[], GenerationParams], StreamResponse | BufferedResponse]:
         """How a chat completion is read and answered; what is wrong with it is raised when it is read."""
         from weir.generate.chat_api import ChatWire, parse_chat_request
 
@@ -356,7 +368,7 @@ _METHODS = {
 }
 
 
-def _raise(problem: Problem) -> GenerationRequest:
+def _raise(problem: Problem) -> GenerationParams:
     raise problem
 
 

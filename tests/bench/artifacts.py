@@ -3,7 +3,7 @@
 Three kinds, alike for us and for those we are compared with:
 
 - sources without bytecode: what `sam build` alone ships (its zip makes the bytecode stale);
-- sources with bytecode: the same files, compiled;
+- sources with bytecode: the same files, compiled, with what `make build` finds of the schemas;
 - built: what `make build` made. The peers' are put together from the same build: finance has FastAPI and Mangum,
   generate has httpx, so that trimming and bytecode are the same.
 """
@@ -17,6 +17,8 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.schemas import stamp
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
@@ -68,6 +70,7 @@ def sources(folder: Path, *, bytecode: bool) -> Artifacts:
     for package in ("asgiric", "pydantic_streaming", "weir"):
         _copy(ROOT / "shared" / package, layer / package)
     if bytecode:
+        (layer / "weir/schemas/checked.json").write_text(stamp())
         for task in (generate, peer, empty):
             _compile(task)
         _compile(layer)

@@ -1,26 +1,24 @@
 """One call of the model, sans IO: the provider's bytes in, the caller's events out, and a verdict at the end.
 
-Text leaves as a `delta` in the same breath in which it is validated; a violation ends the attempt at the chunk that
-brought it. A document that has closed is validated whatever the finish reason says; of one that has not, the finish
-reason says why: a document that the token limit cut is not the model's mistake. Plain text that the limit cut was paid
-for, and is the caller's.
+Text leaves as a `delta` the moment it comes, and is validated right behind; a violation ends the attempt at the chunk
+that brought it. Until `begin_validation` text waits, read by read: then each is looked at as if nothing had come after
+it, so that the verdict does not hang on when the validator was there. A document that has closed is validated whatever
+the finish reason says; of one that has not, the finish reason says why: a document that the token limit cut is not the
+model's mistake. Plain text that the limit cut was paid for, and is the caller's.
 
 The output cap is held here too, by count, whatever the server does with it: one delta is one token with most
 providers, and no token is longer than some characters.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel
-
-from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
 from weir.generate.events import Wire
 from weir.generate.policy import Caps
-from weir.generate.release import ValidatedRelease
 from weir.generate.result import Verdict
-from weir.generate.retry import Retry, Splice
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
 from weir.pricing.usage import Usage
@@ -41,20 +39,28 @@ from weir.providers.structured_output import StructuredOutput
 from weir.providers.upstream import problem_of
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
     from weir.generate.null_as_absent import NullAsAbsent
+    from weir.generate.release import ValidatedRelease
+    from weir.generate.retry import Retry, Splice
 
 _MAX_CHARS_PER_TOKEN = 16
 _BLANKS = " \t\r\n"
 
 
 class Asked(NamedTuple):
-    """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write."""
+    """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write.
+
+    `schema` gives the model of the document, where one was asked for.
+    """
 
     route: Route
     input_chars: int
     max_tokens: int
     structured: StructuredOutput | None = None
-    schema: type[BaseModel] | None = None
+    schema: Callable[[], type[BaseModel]] | None = None
     retry: Retry | None = None
     document: dict[str, Any] | None = None
     passes_tools: bool = False
@@ -95,7 +101,7 @@ class Attempt:
         self.model_returned: str | None = None
         self.service_tier: str | None = None
         self.served_region: str | None = None
-        self.validator = StreamedValidator(asked.schema) if asked.schema is not None else None
+        self.validator: StreamedValidator | None = None
         self.usage = Usage()
         self.verdict: Verdict | None = None
         self.failed: Failed | None = None
@@ -110,22 +116,42 @@ class Attempt:
         self._caps = caps
         self._texts: list[str] | None = [] if keep else None
         self._unseen: list[str] = []  # forwarded, and not yet validated
+        self._reads: list[list[str]] = []  # of earlier reads, as long as there is no validator
         self._read_bytes = self._held = self._blanks = 0
         self._cut = ""  # why we took no more of it
         self._refused = False
         self._timing = timing
         self._clock = clock
-        retry = asked.retry
-        self._splice = Splice(retry.prefix, retry.kept, retry.open_list) if retry else Splice("", frozenset())
-        self._kept_paths = retry.kept_paths if retry else frozenset()
-        self._absent = _null_as_absent(asked)
-        self._release = (
-            ValidatedRelease(self.validator, whole_members=whole_members, released=released)
-            if self.validator is not None and validated_release
-            else None
-        )
+        self._splice: Splice | None = None
+        self._absent: NullAsAbsent | None = None
+        self._release: ValidatedRelease | None = None
+        self._holds_back = validated_release and asked.schema is not None
+        self._whole_members = whole_members
+        self._released = released
         self._by_tool = asked.structured is not None and asked.structured.mode == "tool"
         self._tool_index: int | None = None
+
+    def begin_validation(self) -> None:
+        """Make the validator, whose import a cold start does not wait for; `validate` then looks at what has come."""
+        from pydantic_streaming import StreamedValidator
+        from weir.generate.null_as_absent import NullAsAbsent
+        from weir.generate.release import ValidatedRelease
+        from weir.generate.retry import Splice
+
+        asked, retry = self.asked, self.asked.retry
+        assert asked.schema is not None, "what has no schema is not validated"
+        self.validator = StreamedValidator(asked.schema())
+        self._splice = Splice(retry.prefix, retry.kept, retry.open_list) if retry else None
+        self._absent = NullAsAbsent(asked.document) if asked.document is not None else None
+        if self._holds_back:
+            self._release = ValidatedRelease(
+                self.validator, whole_members=self._whole_members, released=self._released
+            )
+
+    @property
+    def waits(self) -> bool:
+        """Whether its text waits for a validator."""
+        return self.validator is None and self.asked.schema is not None
 
     @property
     def ended_by_us(self) -> bool:
@@ -161,6 +187,9 @@ class Attempt:
         out: list[bytes] = []
         self.progressed = False
         self._read_bytes += len(data)
+        if self._unseen:
+            self._reads.append(self._unseen)
+            self._unseen = []
         for event in self.decoder.feed(data):
             self._take(event, out)
         if self._read_bytes > self._caps.read_bytes and not self.decoder.terminated:
@@ -170,15 +199,37 @@ class Attempt:
 
     def validate(self) -> bytes:
         """Look at the text that came since the last time, all at once; return the values that it completes."""
+        if self.waits or (not self._unseen and not self._reads):
+            return b""
         out: list[bytes] = []
+        if self._reads:
+            self._catch_up(out)
         texts, self._unseen = self._unseen, []
         if texts:
-            self._validate("".join(texts), out)
-            if not self.over:
-                self._validate("", out)  # nothing more has come for now: look at all that has
-            for text in texts:
-                self._hold(text)
+            self._look_at(texts, out)
         return b"".join(out)
+
+    def _look_at(self, texts: list[str], out: list[bytes]) -> None:
+        self._validate("".join(texts), out)
+        if not self.over:
+            self._validate("", out)  # nothing more has come for now: look at all that has
+        for text in texts:
+            self._hold(text)
+
+    def _catch_up(self, out: list[bytes]) -> None:
+        """Look at earlier reads, each as if nothing had come after it: what ends the answer there ends it."""
+        reads, self._reads = self._reads, []
+        came = self.failed, self.verdict, self.over
+        self.failed, self.verdict, self.over = None, None, False
+        for texts in reads:
+            self._look_at(texts, out)
+            if self.over:
+                self._unseen = []
+                return
+        self.failed, ended, self.over = came
+        if ended is not None:
+            found = self.verdict.violations if self.verdict is not None else ()
+            self.verdict = ended._replace(violations=(*found, *ended.violations))
 
     def end_body(self) -> bytes:
         """The provider's body has ended; return the events that only its end gives."""
@@ -246,7 +297,7 @@ class Attempt:
             return  # beyond the cap: not the caller's any more
         if self._texts is not None:
             self._texts.append(text)
-        if "delta" in self.include and self._release is None:
+        if "delta" in self.include and not self._holds_back:
             out.append(self._wire.delta(self.number, text))
         self._unseen.append(text)
 
@@ -270,7 +321,8 @@ class Attempt:
     def _validate(self, text: str, out: list[bytes]) -> None:
         if self.validator is None:
             return
-        text = self._splice.feed(text)
+        if self._splice is not None:
+            text = self._splice.feed(text)
         self._check(text if self._absent is None else self._absent.feed(text), out)
 
     def _check(self, text: str, out: list[bytes]) -> None:
@@ -280,6 +332,21 @@ class Attempt:
             self._release.hold(text)
         found = self.validator.feed(text)
         self._timing.validate_ns += self._clock() - started_ns
+        if found:
+            self._found(found, out)
+        if self._release is not None:
+            if self._splice is not None and self._splice.whole and self._release.released:
+                self.fail(
+                    Problem(
+                        Outcome.INVALID_OUTPUT, "retry: expected the fields that were missing, got all again"
+                    )
+                )
+                return
+            self._send_text(self._release.due(), out)
+
+    def _found(self, found: Iterable[Value | Violation], out: list[bytes]) -> None:
+        from pydantic_streaming import Violation
+
         for item in found:
             if isinstance(item, Violation):
                 ended = self.verdict.problem if self.verdict and self.failed else None
@@ -288,15 +355,6 @@ class Attempt:
                 self.over = self.over or self._stop_at_violation
             else:
                 self._value(item, out)
-        if self._release is not None:
-            if self._splice.whole and self._release.released:
-                self.fail(
-                    Problem(
-                        Outcome.INVALID_OUTPUT, "retry: expected the fields that were missing, got all again"
-                    )
-                )
-                return
-            self._send_text(self._release.due(), out)
 
     def _send_text(self, text: str, out: list[bytes]) -> None:
         if text and "delta" in self.include:
@@ -308,7 +366,8 @@ class Attempt:
         return self._release.released if self._release is not None else ""
 
     def _value(self, value: Value, out: list[bytes]) -> None:
-        if value.path in self._kept_paths and not self._splice.whole:
+        retry, splice = self.asked.retry, self._splice
+        if retry is not None and value.path in retry.kept_paths and splice is not None and not splice.whole:
             return  # the caller has it from the attempt before
         self.sent_paths.append(value.path)
         if self._texts is not None:
@@ -423,12 +482,3 @@ class Attempt:
         if self.decoder.replaced:
             members["replaced"] = self.decoder.replaced
         return members
-
-
-def _null_as_absent(asked: Asked) -> "NullAsAbsent | None":
-    """What takes out nulls that stand for nothing, where the document was asked for in such a way."""
-    if asked.document is None:
-        return None
-    from weir.generate.null_as_absent import NullAsAbsent
-
-    return NullAsAbsent(asked.document)

@@ -14,7 +14,8 @@ from typing import Any
 
 from weir.generate import events
 from weir.generate.chat_tools import Function, ToolsRefused, take_tools, told, without_tools
-from weir.generate.requests import GenerationRequest, parse_body, parse_json
+from weir.generate.params import GenerationParams
+from weir.generate.requests import parse_body, parse_json
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -45,7 +46,7 @@ _SDK_RETRIES = frozenset({408, 409, 429})
 class ChatRequest:
     """A request in the service's words, and how its answer is written."""
 
-    request: GenerationRequest
+    request: GenerationParams
     streams: bool
     include_usage: bool
     tool: str | None = None  # the function whose arguments the document is
@@ -106,8 +107,7 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         )
     asked["include"] = ["delta"]
     include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-    request = parse_body(json.dumps(asked).encode())
-    request.pass_on(passed)
+    request = parse_body(json.dumps(asked).encode())._replace(passed=passed)
     return ChatRequest(request, streams, include_usage, tool)
 
 

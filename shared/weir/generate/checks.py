@@ -7,7 +7,6 @@ The build checks it, `make schemas` shows it, and a start checks it where nothin
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pydantic_streaming import hazards_of
 from weir.errors import ConfigurationError
 from weir.generate.documents import Documents
 from weir.providers.profiles import SchemaNotExpressible
@@ -43,10 +42,16 @@ def find(schema: str, route: Route) -> Finding:
 
 def problems(routes: Iterable[Route]) -> Iterator[str]:
     """All that is wrong with the schemas, and with asking these routes for them."""
-    listed = list(routes)
+    from pydantic_streaming import hazards_of
+
     for name in schema_names():
         yield from (f"schema {name}: {hazard}" for hazard in hazards_of(load_schema(name)))
-        for route in listed:
+    yield from _not_to_be_asked(routes)
+
+
+def _not_to_be_asked(routes: Iterable[Route]) -> Iterator[str]:
+    for route in routes:
+        for name in schema_names():
             found = find(name, route)
             if found.mode is None:
                 yield f"schema {name}, model {route.name}: {found.passed_over[0][1]}"
@@ -59,5 +64,7 @@ def check_start(routes: Mapping[str, Route]) -> None:
         SchemaCheckError: names the schema, the model and the field.
     """
     fixed = [route for route in routes.values() if route.structured_output != "auto"]
-    if (checked_schemas() is None or fixed) and (wrong := list(problems(fixed))):
+    # What the build found of the schemas themselves still holds, and spares INIT the import of what looks at them.
+    wrong = list(problems(fixed) if checked_schemas() is None else _not_to_be_asked(fixed))
+    if wrong:
         raise SchemaCheckError("; ".join(wrong[:5]))

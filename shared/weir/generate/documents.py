@@ -92,7 +92,12 @@ def build_schema(name: str) -> dict[str, Any]:
 @lru_cache(maxsize=MAX_KNOWN)
 def document_schema(name: str, properties: frozenset[str] | None = None) -> dict[str, Any]:
     """The JSON Schema of a document as its text is written, or of some of its properties."""
-    schema = load_schema(name).model_json_schema(by_alias=True, mode="validation")
+    made = checked_schemas() or {}
+    schema: dict[str, Any] = (
+        made[name]["document"]
+        if name in made
+        else load_schema(name).model_json_schema(by_alias=True, mode="validation")
+    )
     if properties is None:
         return schema
     root = root_of(schema)

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
-from weir.generate.requests import MAX_BODY_BYTES, GenerationRequest
+from weir.generate.body import MAX_BODY_BYTES
+from weir.generate.requests import GenerationRequest
 from weir.outcomes import Outcome
 from weir.pricing.cost import Components
 from weir.pricing.phases import Phases

@@ -5,23 +5,21 @@ table. A violation under `retry` puts a second question. Each call is an attempt
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel
-
-from pydantic_streaming import InvalidDocument
 from weir.generate import events
 from weir.generate.attempt import Asked, Attempt
+from weir.generate.body import invalid_fields
 from weir.generate.documents import Documents, document_schema, root_of
+from weir.generate.late_imports import LateImports
+from weir.generate.params import GenerationParams
 from weir.generate.policy import Cooldown, Policy, next_step
 from weir.generate.request_record import RequestRecord
-from weir.generate.requests import GenerationRequest, invalid_fields
 from weir.generate.result import Response, Verdict
-from weir.generate.retry import Retry, plan_retry
 from weir.generate.token_timer import TokenTimer
-from weir.generate.validator_process import ValidatorProcess, close
 from weir.outcomes import Outcome
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 from weir.problems import Problem
@@ -32,6 +30,13 @@ from weir.providers.routes import Route, Routes
 from weir.providers.upstream import CallFailed, Upstream, UpstreamResponse
 from weir.schemas import load_schema
 
+if TYPE_CHECKING:
+    from weir.generate.retry import Retry
+    from weir.generate.validator_process import ValidatorProcess
+
+# As much of a model's text may wait for the validator's import, and no more.
+_MAX_AHEAD_BYTES = 262_144
+
 
 class Means(Protocol):
     """What the requests of a process share, as far as a question needs it."""
@@ -39,7 +44,9 @@ class Means(Protocol):
     @property
     def upstream(self) -> Upstream: ...
     @property
-    def validator_process(self) -> ValidatorProcess: ...
+    def validator_process(self) -> "Callable[[], ValidatorProcess]": ...
+    @property
+    def late_imports(self) -> LateImports: ...
     @property
     def routes(self) -> Routes: ...
     @property
@@ -77,7 +84,7 @@ class Run(Protocol):
     def terminated(self) -> list[UpstreamResponse]:
         """Responses to be drained when the caller has the last byte."""
 
-    async def reserve(self, request: GenerationRequest, route: Route) -> None:
+    async def reserve(self, request: GenerationParams, route: Route) -> None:
         """Set aside what it may cost. Raises Problem where that is more than there is."""
 
     def capped(self, cap: int) -> int:
@@ -99,7 +106,7 @@ class Question:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def route(self, request: GenerationRequest) -> Route:
+    def route(self, request: GenerationParams) -> Route:
         """Whom a request asks. Raises Problem where there is no such model."""
         routes = self._run.generate.routes
         route = routes.find(request.model)
@@ -108,24 +115,24 @@ class Question:
             raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
         return route
 
-    async def run(self, request: GenerationRequest) -> Verdict:
+    async def run(self, request: GenerationParams) -> Verdict:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
         route = self.route(request)
         await self._run.reserve(request, route)
-        schema = load_schema(request.schema_name) if request.schema_name else None
-        attempt = await self._ask(request, route, schema, None)
+        attempt = await self._ask(request, route, None)
         verdict = attempt.verdict
         assert verdict is not None, "an attempt that has ended has a verdict"
-        if schema is None or request.on_violation != "retry" or verdict.outcome is not Outcome.INVALID_OUTPUT:
+        name, may_retry = request.schema_name, request.on_violation == "retry"
+        if name is None or not may_retry or verdict.outcome is not Outcome.INVALID_OUTPUT:
             return verdict
-        route = attempt.asked.route
+        from weir.generate.retry import plan_retry
+
+        route, schema = attempt.asked.route, load_schema(name)
         # A grammar that is compiled is not thrown away for a smaller one.
         apart = not (
             route.profile.compiles and attempt.asked.structured and attempt.asked.structured.mode == "native"
         )
-        properties = (
-            root_of(document_schema(request.schema_name or "")).get("properties", {}) if apart else {}
-        )
+        properties = root_of(document_schema(name)).get("properties", {}) if apart else {}
         released = attempt.released
         retry = plan_retry(
             schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties, released
@@ -135,16 +142,15 @@ class Question:
         await self._run.send(
             self._run.response.wire.retry(attempt.number + 1, retry.reason, retry.discarded_paths)
         )
-        attempt = await self._ask(request, route, schema, retry, released)
+        attempt = await self._ask(request, route, retry, released)
         assert attempt.verdict is not None, "an attempt that has ended has a verdict"
         return attempt.verdict
 
     async def _ask(
         self,
-        request: GenerationRequest,
+        request: GenerationParams,
         route: Route,
-        schema: type[BaseModel] | None,
-        retry: Retry | None,
+        retry: "Retry | None",
         released: str = "",
     ) -> Attempt:
         """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
@@ -153,7 +159,7 @@ class Question:
         route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
         asked, made, fresh = {route.name}, 0, False
         while True:
-            attempt = await self._attempt(request, route, schema, retry, fresh, released)
+            attempt = await self._attempt(request, route, retry, fresh, released)
             failed = attempt.failed
             if failed is None or attempt.deltas:
                 generate.cooldown.note(route, None)
@@ -179,7 +185,7 @@ class Question:
             route = step.route
             asked.add(route.name)
 
-    def _lowered(self, failed: Failed, request: GenerationRequest, route: Route) -> bool:
+    def _lowered(self, failed: Failed, request: GenerationParams, route: Route) -> bool:
         """Whether the provider refused the schema, and can be asked in another way, from now on."""
         words = ("schema", "response_format", "output_config", "textformat", "tool_choice", "grammar")
         if request.schema_name is None or not any(word in failed.message.lower() for word in words):
@@ -188,16 +194,17 @@ class Question:
 
     async def _attempt(
         self,
-        request: GenerationRequest,
+        request: GenerationParams,
         route: Route,
-        schema: type[BaseModel] | None,
-        retry: Retry | None,
+        retry: "Retry | None",
         fresh: bool,
         released: str,
     ) -> Attempt:
         """One upstream call, to its verdict."""
-        asked, provider_request, body = self._build(request, route, schema, retry)
+        asked, provider_request, body = self._build(request, route, retry)
         attempt = self._new_attempt(request, asked, released)
+        if attempt.waits and self._run.generate.late_imports.ready:
+            attempt.begin_validation()
         self._run.record.attempts.append(attempt)
         try:
             await self._stream(attempt, provider_request, body, fresh)
@@ -209,7 +216,7 @@ class Question:
             attempt.fail(problem)
         return attempt
 
-    def _new_attempt(self, request: GenerationRequest, asked: Asked, released: str = "") -> Attempt:
+    def _new_attempt(self, request: GenerationParams, asked: Asked, released: str = "") -> Attempt:
         generate, record, streams = self._run.generate, self._run.record, self._run.response.streams
         may_retry = not streams or request.on_violation == "retry"
         return Attempt(
@@ -229,7 +236,7 @@ class Question:
         )
 
     def _build(
-        self, request: GenerationRequest, route: Route, schema: type[BaseModel] | None, retry: Retry | None
+        self, request: GenerationParams, route: Route, retry: "Retry | None"
     ) -> tuple[Asked, ProviderRequest, bytes]:
         name = request.schema_name
         structured = None
@@ -239,7 +246,7 @@ class Question:
             )
         cap = self._run.capped(self._run.generate.routes.cap_for(route, name, request.max_output_tokens))
         call = ModelCall(
-            [*request.conversation(), *(retry.messages if retry else ())],
+            [*request.messages, *(retry.messages if retry else ())],
             cap,
             structured,
             request.temperature,
@@ -261,6 +268,7 @@ class Question:
         chars = len(body) - sum(message.data_chars for message in call.messages)
         document = document_schema(name) if name and structured and structured.null_is_absent else None
         passes_tools = "tools" in request.passed
+        schema = partial(load_schema, name) if name is not None else None
         asked = Asked(route, chars, cap, structured, schema, retry, document, passes_tools)
         return asked, provider_request, body
 
@@ -278,7 +286,13 @@ class Question:
                 raise
             try:
                 await self._run.open()
-                await self._forward(attempt, response)
+                try:
+                    await self._forward(attempt, response)
+                except CallFailed:
+                    await self._catch_up(attempt)
+                    if not attempt.over:
+                        raise
+                await self._catch_up(attempt)
                 await self._run.send(attempt.end_body())
             finally:
                 if attempt.decoder.terminated:
@@ -297,7 +311,7 @@ class Question:
         headers_s = clocks.headers_s
         prelude_s = min(self._run.generate.policy.rhythm.prelude_s, headers_s)
         if route.hedge_s is None:
-            call = asyncio.ensure_future(self._run.generate.upstream.call(route, asked, body, fresh=fresh))
+            call = asyncio.ensure_future(self._upstream_call(attempt, asked, body, fresh))
         else:
             headers_s += route.hedge_s + clocks.first_token_s  # each of its calls has clocks of its own
             call = asyncio.ensure_future(self._hedged(attempt, route.hedge_s, asked, body, fresh))
@@ -316,6 +330,13 @@ class Question:
                 await call.result().close(drain=False)
             raise
 
+    def _upstream_call(
+        self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
+        generate = self._run.generate
+        begin = partial(generate.late_imports.begin, attempt.asked.schema)
+        return generate.upstream.call(attempt.asked.route, asked, body, fresh=fresh, on_sent=begin)
+
     async def _hedged(
         self, attempt: Attempt, hedge_s: float, asked: ProviderRequest, body: bytes, fresh: bool
     ) -> UpstreamResponse:
@@ -326,7 +347,7 @@ class Question:
         lost: list[CallFailed | None] = []
         try:
             return await first_to_answer(
-                lambda: generate.upstream.call(route, asked, body, fresh=fresh),
+                lambda: self._upstream_call(attempt, asked, body, fresh),
                 lambda: make_decoder(route, generate.policy.caps.event_bytes),
                 hedge_s,
                 generate.policy,
@@ -357,7 +378,8 @@ class Question:
         limit_s = policy.clocks.first_token_s
         try:
             with TokenTimer(limit_s) as timer:
-                async for chunk in response:
+                pieces = self._with_validator(attempt, response) if attempt.waits else response
+                async for chunk in pieces:
                     # A slow reader holds us here, and through us the provider: that is no fault of the provider.
                     timer.paused = True
                     await self._run.send(attempt.absorb(chunk))
@@ -381,14 +403,61 @@ class Question:
             message = f"expected {which} within {limit_s:g} s"
             raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
 
+    async def _with_validator(self, attempt: Attempt, response: UpstreamResponse) -> AsyncIterator[bytes]:
+        """The response's pieces, and an empty one when the validator is there, for what has come before it."""
+        validator = asyncio.ensure_future(self._run.generate.late_imports.wait())
+        piece: asyncio.Future[bytes] | None = None
+        ahead_bytes = 0
+        try:
+            while not validator.done():
+                if ahead_bytes > _MAX_AHEAD_BYTES:
+                    await validator
+                    break
+                piece = piece or asyncio.ensure_future(anext(response))
+                both: tuple[asyncio.Future[Any], ...] = validator, piece
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    try:
+                        data = piece.result()
+                    except StopAsyncIteration:
+                        return
+                    piece = None
+                    ahead_bytes += len(data)
+                    yield data
+            await validator
+            attempt.begin_validation()
+            yield b""
+            if piece is not None:
+                try:
+                    data = await piece
+                except StopAsyncIteration:
+                    return
+                yield data
+            async for data in response:
+                yield data
+        finally:
+            validator.cancel()
+            if piece is not None:
+                piece.cancel()
+
+    async def _catch_up(self, attempt: Attempt) -> None:
+        """Where an answer ended before the validator was there: send what it would have given."""
+        if attempt.waits:
+            await self._run.generate.late_imports.wait()
+            attempt.begin_validation()
+            await self._run.send(attempt.validate())
+
     async def _conclude(self, attempt: Attempt) -> None:
         """Give the attempt its verdict; send what only the whole of the text could tell."""
         validator = attempt.conclude()
         if validator is None:
             return
+        from pydantic_streaming import InvalidDocument
+        from weir.generate.validator_process import close
+
         started_ns = self._run.generate.monotonic_ns()
         try:
-            document = await close(validator, self._run.generate.validator_process)
+            document = await close(validator, self._run.generate.validator_process())
         except InvalidDocument as error:
             attempt.refuse(error)
             return

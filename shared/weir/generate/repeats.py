@@ -22,10 +22,10 @@ from weir.access.tenant_item import hold_of
 from weir.generate.attempt import Attempt
 from weir.generate.documents import document_schema
 from weir.generate.events import RESULT_PART_BYTES
+from weir.generate.params import GenerationParams
 from weir.generate.question import Run
 from weir.generate.replay import Replay, give, problem_members, replay
 from weir.generate.request_record import Given, Invocation, OnceKey
-from weir.generate.requests import GenerationRequest
 from weir.generate.result import Verdict
 from weir.outcomes import Outcome
 from weir.pricing.money import plain
@@ -35,7 +35,7 @@ from weir.providers.routes import Route
 MAX_KEY_CHARS = 255
 _MARGIN = timedelta(seconds=5)  # a function that is out of time has ended by then
 # What a document does not hang on.
-_NO_PART = {"tags", "include", "timeout_ms", "max_cost"}
+_NO_PART = {"tags", "include", "timeout_ms", "max_cost", "model"}
 _TOKENS = ("input", "cached_input", "cache_write", "audio_input", "output", "audio_output")
 
 
@@ -65,7 +65,7 @@ class Repeats:
         self._cache_life = cache_life
 
     def begin(
-        self, tenant: str, invocation: Invocation, request: GenerationRequest, route: Route, at: datetime
+        self, tenant: str, invocation: Invocation, request: GenerationParams, route: Route, at: datetime
     ) -> Kept:
         """What a request may leave behind; nothing is asked or taken yet."""
         kept = Kept(tenant, hold_of(invocation.request_id, at), once=invocation.once)
@@ -74,7 +74,7 @@ class Repeats:
         return kept
 
     async def find(
-        self, run: Run, kept: Kept, request: GenerationRequest, route: Route, runs_until: datetime
+        self, run: Run, kept: Kept, request: GenerationParams, route: Route, runs_until: datetime
     ) -> Attempt | None:
         """Give the answer that is there already, and return it; None where the model is to be asked.
 
@@ -99,7 +99,7 @@ class Repeats:
     async def keep(
         self,
         kept: Kept,
-        request: GenerationRequest,
+        request: GenerationParams,
         attempts: list[Attempt],
         verdict: Verdict,
         summary: Mapping[str, Any],
@@ -120,7 +120,7 @@ class Repeats:
         if kept.cache is not None and answer is not None and verdict.document is not None:
             await self._store.keep_cached(kept.tenant, kept.cache, kept.holder, answer, self._cache_life)
 
-    def _caches(self, invocation: Invocation, request: GenerationRequest) -> bool:
+    def _caches(self, invocation: Invocation, request: GenerationParams) -> bool:
         return bool(self._cache_life) and request.schema_name is not None and not invocation.fresh
 
     async def _claim(self, kept: Kept, once: OnceKey, runs_until: datetime) -> StoredAnswer | None:
@@ -153,7 +153,7 @@ class Repeats:
 
 
 def _answer_of(
-    holder: str, request: GenerationRequest, last: Attempt, verdict: Verdict, summary: Mapping[str, Any]
+    holder: str, request: GenerationParams, last: Attempt, verdict: Verdict, summary: Mapping[str, Any]
 ) -> StoredAnswer:
     """The answer as it is given again. A document that was spliced, or whose nulls stand for nothing, is stored as its
     JSON; text that left after it had validated as it left."""
@@ -186,9 +186,9 @@ def _tokens_usd(cost: Mapping[str, Any] | None) -> str | None:
     return plain(sum((Decimal(amount) for amount in amounts if amount is not None), Decimal(0)))
 
 
-def _cache_name(request: GenerationRequest, route: Route) -> str:
+def _cache_name(request: GenerationParams, route: Route) -> str:
     assert request.schema_name is not None
-    asked = {**request.model_dump(mode="json", exclude=_NO_PART | {"model"}), "passed": request.passed}
+    asked = {name: value for name, value in request._asdict().items() if name not in _NO_PART}
     return cache_name([route.name, route.model, _schema_version(request.schema_name), asked])
 
 

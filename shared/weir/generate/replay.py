@@ -7,15 +7,16 @@ has been said, and the model can be asked.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic_streaming import InvalidDocument
 from weir.access.answers import StoredAnswer
 from weir.generate import events
 from weir.generate.attempt import Asked, Attempt
+from weir.generate.params import GenerationParams
 from weir.generate.question import Run
 from weir.generate.request_record import Given
-from weir.generate.requests import GenerationRequest
 from weir.generate.validator_process import close
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -56,7 +57,7 @@ class Replay:
     events: list[bytes]
 
 
-async def replay(run: Run, request: GenerationRequest, route: Route, answer: StoredAnswer) -> Replay | None:
+async def replay(run: Run, request: GenerationParams, route: Route, answer: StoredAnswer) -> Replay | None:
     """Make the events of a stored answer; None where it is no longer what it was."""
     generate, streams = run.generate, run.response.streams
     attempt = Attempt(
@@ -74,6 +75,8 @@ async def replay(run: Run, request: GenerationRequest, route: Route, answer: Sto
         timing=run.record.timing,
         clock=generate.monotonic_ns,
     )
+    if attempt.waits:
+        attempt.begin_validation()
     written = [attempt.absorb(b""), attempt.end_body()]
     if answer.problem is not None:
         try:
@@ -82,7 +85,7 @@ async def replay(run: Run, request: GenerationRequest, route: Route, answer: Sto
             return None
     elif (validator := attempt.conclude()) is not None:
         try:
-            document = await close(validator, generate.validator_process)
+            document = await close(validator, generate.validator_process())
         except InvalidDocument as error:
             attempt.refuse(error)
         else:
@@ -104,7 +107,7 @@ async def give(run: Run, ready: Replay, given: Given) -> None:
         await run.send(data)
 
 
-def _asked(run: Run, request: GenerationRequest, route: Route, answer: StoredAnswer) -> Asked:
+def _asked(run: Run, request: GenerationParams, route: Route, answer: StoredAnswer) -> Asked:
     name = request.schema_name
     if name is None:
         return Asked(route, 0, _NO_CAP, passes_tools=bool(answer.tool_calls))
@@ -114,7 +117,7 @@ def _asked(run: Run, request: GenerationRequest, route: Route, answer: StoredAns
 
         structured = run.generate.documents.request(name, route)
         document = document_schema(name) if structured.null_is_absent else None
-    return Asked(route, 0, _NO_CAP, None, load_schema(name), None, document)
+    return Asked(route, 0, _NO_CAP, None, partial(load_schema, name), None, document)
 
 
 def problem_members(problem: Problem) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weir.access.identity import Caller
 from weir.generate.attempt import Attempt
-from weir.generate.requests import GenerationRequest
+from weir.generate.params import GenerationParams
 from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
@@ -89,7 +89,7 @@ class RequestRecord:
         self.invocation = invocation
         self.tenant = invocation.caller.tenant if invocation.caller else None
         self.lease: str | None = None  # the slice of its tenant's budget that it draws on
-        self.request: GenerationRequest | None = None
+        self.request: GenerationParams | None = None
         self.attempts: list[Attempt] = []
         self.timing = RequestTiming(invocation.started_ns)
         self.opened = False

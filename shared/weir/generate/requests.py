@@ -1,10 +1,8 @@
 """What a caller may ask: the body of `POST /v1/generations`, read from bytes or refused with the field's name.
 
-How many values a body holds, and how deep, is counted on its bytes before anything is made of them: a megabyte of empty
-objects would else become a million errors, and hold every other stream of the process while they are made.
+This is the word on every body; `accept` only passes it by where there is no doubt.
 """
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,24 +12,20 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
-    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, from_json
 
+from weir.generate.body import check_body, invalid_fields
+from weir.generate.params import GenerationParams
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.call import ImagePart, Message, TextPart
 from weir.schemas import is_registered, schema_names
 
-MAX_BODY_BYTES = 1_048_576
-MAX_VALUES = 2_500
-MAX_MEMBERS = 64
-MAX_DEPTH = 32
 MAX_ERRORS = 20
-_TOKENS = re.compile(rb'"[^"]*"?|[{\[]|[}\]]|,')
 
 type Include = Literal["delta", "value", "result"]
 type Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/@-]{1,64}$")]
@@ -157,55 +151,24 @@ class GenerationRequest(BaseModel):
         dict[Tag, Tag], BeforeValidator(_few), Field(max_length=10, description="Names for the bill.")
     ] = {}
 
-    # Members of a chat completion that only its protocol has; no body of this endpoint can name them.
-    _passed: dict[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def passed(self) -> dict[str, Any]:
-        """What goes to the provider as the caller wrote it, where the protocols are the same."""
-        return self._passed
-
-    def pass_on(self, members: dict[str, Any]) -> None:
-        """Let members go to the provider as the caller wrote them."""
-        self._passed = members
-
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("expected exactly one of prompt and messages")
         return self
 
-    def conversation(self) -> list[Message]:
-        """The turns, in words of no protocol."""
+    def params(self) -> GenerationParams:
+        """The request in words of no endpoint."""
         if self.messages is not None:
-            return [message.as_message() for message in self.messages]
-        return [Message("user", (TextPart(self.prompt or ""),))]
+            messages = tuple(message.as_message() for message in self.messages)
+        else:
+            messages = (Message("user", (TextPart(self.prompt or ""),)),)
+        same = {name: getattr(self, name) for name in type(self).model_fields if name not in _WORDED}
+        return GenerationParams(messages, stop=tuple(self.stop), include=tuple(self.include), **same)
 
 
-def parse_request(body: bytes, content_type: str) -> GenerationRequest:
-    """Read a request.
-
-    Raises:
-        Problem: 415 for another media type, 413 over MAX_BODY_BYTES, 400 for what is not JSON, 422 for a wrong
-            field, with `errors: [{pointer, detail}]`.
-    """
-    check_body(body, content_type)
-    return parse_body(body)
-
-
-def check_body(body: bytes, content_type: str) -> None:
-    """Refuse what is too large, too deep or of another media type, before anything is made of it. Raises Problem."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in ("application/json", ""):
-        raise Problem(
-            Outcome.BAD_REQUEST,
-            f"content-type: expected application/json, got {media_type[:100]!r}",
-            status=415,
-            title="Unsupported media type",
-        )
-    if len(body) > MAX_BODY_BYTES:
-        raise body_too_large()
-    _count_values(body)
+# What `params` says in words of its own.
+_WORDED = {"prompt", "messages", "stop", "include"}
 
 
 def parse_json(body: bytes, content_type: str) -> Any:
@@ -217,10 +180,10 @@ def parse_json(body: bytes, content_type: str) -> Any:
         raise Problem(Outcome.BAD_REQUEST, f"body: {error}", status=400) from None
 
 
-def parse_body(body: bytes) -> GenerationRequest:
+def parse_body(body: bytes) -> GenerationParams:
     """Read a body that has been checked. Raises Problem."""
     try:
-        return GenerationRequest.model_validate_json(body)
+        return GenerationRequest.model_validate_json(body).params()
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if found[0]["type"] == "json_invalid":
@@ -233,50 +196,5 @@ def parse_body(body: bytes) -> GenerationRequest:
         ) from None
 
 
-def invalid_fields(errors: list[tuple[str, str]]) -> Problem:
-    """The answer to fields, by their pointers, that are not what they should be."""
-    pointer, detail = errors[0]
-    return Problem(
-        Outcome.BAD_REQUEST,
-        f"{pointer or 'body'}: {detail}",
-        status=422,
-        members={"errors": [{"pointer": pointer, "detail": detail} for pointer, detail in errors]},
-    )
-
-
 def _token(part: int | str) -> str:
     return str(part)[:64].replace("~", "~0").replace("/", "~1")
-
-
-def _count_values(body: bytes) -> None:
-    """Refuse a body of more values, or deeper, than any request has, without making them."""
-    # Most bodies are a prompt: a few commas and braces, also within its text.
-    if sum(map(body.count, (b",", b"{", b"["))) <= MAX_DEPTH:
-        return
-    # Without escapes a string ends at the next quote, which a regular expression finds at the speed of a search.
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    values = members = depth = 0
-    for match in _TOKENS.finditer(plain):
-        first = plain[match.start()]
-        if first in b"{[":
-            depth += 1
-            values += 1
-        elif first in b"}]":
-            depth -= 1
-        elif first == 0x2C:
-            values += 1
-            members += depth == 1
-        if values > MAX_VALUES or members > MAX_MEMBERS or depth > MAX_DEPTH:
-            limit = f"{MAX_VALUES} values" if values > MAX_VALUES else f"{MAX_DEPTH} levels"
-            limit = f"{MAX_MEMBERS} members" if members > MAX_MEMBERS else limit
-            raise invalid_fields([("", f"expected at most {limit}, got more")])
-
-
-def body_too_large() -> Problem:
-    """The answer to a body that is over the limit; given as soon as that is known."""
-    return Problem(
-        Outcome.BAD_REQUEST,
-        f"body: expected at most {MAX_BODY_BYTES} bytes, got more",
-        status=413,
-        title="Content too large",
-    )

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from weir.generate import events
+from weir.generate.body import MAX_BODY_BYTES, body_too_large
 from weir.generate.events import Wire
-from weir.generate.requests import MAX_BODY_BYTES, body_too_large
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import CONTENT_TYPE, Problem

@@ -4,14 +4,18 @@ A violation is found while the text streams, or by the validator at its end; a p
 or by silence. Whatever it was becomes a `Verdict` where it is first known, and nothing downstream asks again.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from __future__ import annotations
 
-from pydantic_streaming import Document, Value, Violation
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
 from weir.generate.events import Wire
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.events import ToolCall
+
+if TYPE_CHECKING:
+    from pydantic_streaming import Document, Value, Violation
 
 MAX_VIOLATIONS_SHOWN = 20
 

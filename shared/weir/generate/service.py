@@ -20,16 +20,16 @@ from weir.access.identity import Caller, owner_of
 from weir.errors import ConfigurationError, StorageError
 from weir.generate.attempt import Attempt
 from weir.generate.documents import Documents
+from weir.generate.late_imports import LateImports
 from weir.generate.loop_gap import LoopGap
+from weir.generate.params import GenerationParams
 from weir.generate.policy import Cooldown, Policy
 from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
-from weir.generate.requests import GenerationRequest
 from weir.generate.result import Response, Result, Verdict
 from weir.generate.stopping import Stopping
 from weir.generate.telemetry import Telemetry
 from weir.generate.usage_estimator import UsageEstimator
-from weir.generate.validator_process import ValidatorProcess
 from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -40,6 +40,7 @@ from weir.providers.upstream import Upstream, UpstreamResponse
 if TYPE_CHECKING:
     from weir.generate.gate import Admitted, Gate
     from weir.generate.repeats import Kept, Repeats
+    from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
 
 
@@ -48,7 +49,8 @@ class Generate:
     """The use case, one per process: what requests share, and nothing of any request."""
 
     upstream: Upstream
-    validator_process: ValidatorProcess
+    validator_process: Callable[[], "ValidatorProcess"]
+    late_imports: LateImports
     telemetry: Telemetry
     function: Function
     routes: Routes
@@ -69,7 +71,7 @@ class Generate:
         self.cooldown = Cooldown(lambda: self.monotonic_ns() / 1e9)
 
     async def __call__(
-        self, parse: Callable[[], GenerationRequest], invocation: Invocation, response: Response
+        self, parse: Callable[[], GenerationParams], invocation: Invocation, response: Response
     ) -> None:
         """Serve one request to its end, whatever that is; `parse` reads it, or raises what is wrong with it.
 
@@ -81,7 +83,7 @@ class Generate:
     async def refuse(self, problem: Problem, invocation: Invocation, response: Response) -> None:
         """Account for a request that the endpoint itself refused, for its size or its address."""
 
-        def refused() -> GenerationRequest:
+        def refused() -> GenerationParams:
             raise problem
 
         await Run(self, invocation, response).serve(refused)
@@ -128,7 +130,7 @@ class Run:
         self.cut: Problem | None = None  # why we ended the request ourselves, before its task was cancelled
         self.terminated: list[UpstreamResponse] = []  # drained when the caller has the last byte, not before
 
-    async def serve(self, parse: Callable[[], GenerationRequest]) -> None:
+    async def serve(self, parse: Callable[[], GenerationParams]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
         pulse: asyncio.Task[None] | None = None
         watch: asyncio.Task[None] | None = None
@@ -176,7 +178,7 @@ class Run:
         self.record.tenant = self.admitted.caller.tenant
         self.record.lease = self.admitted.lease.name if self.admitted.lease else None
 
-    async def _answer(self, request: GenerationRequest) -> Verdict:
+    async def _answer(self, request: GenerationParams) -> Verdict:
         """The answer that is there already, if there is one, else the model's."""
         generate, invocation, question = self.generate, self.record.invocation, Question(self)
         cached = generate.cache_s and request.schema_name is not None and not invocation.fresh
@@ -207,13 +209,13 @@ class Run:
 
         return stop
 
-    async def reserve(self, request: GenerationRequest, route: Route) -> None:
+    async def reserve(self, request: GenerationParams, route: Route) -> None:
         """Set aside what the request may cost, if anybody limits that."""
         generate, admitted = self.generate, self.admitted
         if generate.gate is None or admitted is None:
             return
         cap = generate.routes.cap_for(route, request.schema_name, request.max_output_tokens)
-        chars = sum(len(turn.text) for turn in request.conversation())
+        chars = sum(len(turn.text) for turn in request.messages)
         if request.passed:
             from weir.generate.chat_tools import passed_chars
 
@@ -232,7 +234,7 @@ class Run:
         return cap if limit is None else min(cap, limit)
 
     def _set_deadline(
-        self, request: GenerationRequest, serving: asyncio.Task[Any] | None
+        self, request: GenerationParams, serving: asyncio.Task[Any] | None
     ) -> asyncio.TimerHandle:
         """End the request when its time is up: the caller's, or what the policy gives to any."""
         total_s, wanted_ms = self.generate.policy.clocks.total_s, request.timeout_ms

@@ -5,13 +5,14 @@ write an error in the middle of the stream as a bare line of JSON; some leave ou
 """
 
 import json
+from json.scanner import make_scanner
 
 from weir.providers.decoder import MAX_EVENT_BYTES, AnswerDecoder, looks_like_error
 from weir.providers.sse import SSEDecoder
 
 # Proxies write what failed in words where an event is due; anything else might be the model's text.
 _WORDS_OF_ERRORS = frozenset({"error", "exception", "failed", "failure", "timeout"})
-_scan = json.JSONDecoder().scan_once
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typeshed has its own result here
 _PINGS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 

@@ -61,13 +61,16 @@ class StreamTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions.get("timeout", {})
         origin = _origin(request.url)
         connection = None if request.extensions.get("fresh") else self._take_idle(origin)
+        # Named as by httpx's own engine: whoever listens knows that the connection is new, and the request written.
+        trace = request.extensions.get("trace")
         if connection is None:
-            # Named as by httpx's own engine: whoever listens knows that the connection is new.
-            if trace := request.extensions.get("trace"):
+            if trace is not None:
                 await trace("connection.connect_tcp.started", {})
             connection = await self._connect(origin, timeout.get("connect"))
         try:
             await connection.send(request, timeout.get("write"))
+            if trace is not None:
+                await trace("http11.send_request_body.complete", {})
             head = await connection.receive_head(timeout.get("read"))
         except BaseException:
             connection.close()

@@ -7,7 +7,7 @@ A key is masked in whatever a provider says, wherever it puts it, before anybody
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
@@ -168,9 +168,17 @@ class Upstream:
         return text
 
     async def call(
-        self, route: Route, asked: ProviderRequest, body: bytes, *, fresh: bool = False
+        self,
+        route: Route,
+        asked: ProviderRequest,
+        body: bytes,
+        *,
+        fresh: bool = False,
+        on_sent: Callable[[], None] = lambda: None,
     ) -> UpstreamResponse:
         """Send a request with its `body` and wait for its answer's headers; with `fresh`, over a new connection.
+
+        `on_sent` is called when the request has been written.
 
         A key that is refused is looked up anew, in case it was rotated. Cancelling closes the connection.
 
@@ -186,15 +194,17 @@ class Upstream:
             signed = await role_headers(route, url, headers, body)
             bearer = signed["authorization"].removeprefix("Bearer ")
             return await self._answer(
-                await self._send(url, {**headers, **signed}, body, fresh), (bearer.encode(),)
+                await self._send(url, {**headers, **signed}, body, fresh, on_sent), (bearer.encode(),)
             )
         secret = self._key(route)
         key = await secret.get()
-        response = await self._send(url, {**headers, **self._authorized(route, key)}, body, fresh)
+        response = await self._send(url, {**headers, **self._authorized(route, key)}, body, fresh, on_sent)
         if response.status_code in (401, 403) and (renewed := await secret.renewed(key)) is not None:
             await response.aclose()
             key = renewed
-            response = await self._send(url, {**headers, **self._authorized(route, key)}, body, fresh)
+            response = await self._send(
+                url, {**headers, **self._authorized(route, key)}, body, fresh, on_sent
+            )
         return await self._answer(response, (key.encode(),) if key else ())
 
     def _key(self, route: Route) -> Secret:
@@ -219,13 +229,17 @@ class Upstream:
                 raise
         raise CallFailed(await _refusal(response, secrets))
 
-    async def _send(self, url: str, headers: dict[str, str], body: bytes, fresh: bool) -> httpx.Response:
+    async def _send(
+        self, url: str, headers: dict[str, str], body: bytes, fresh: bool, on_sent: Callable[[], None]
+    ) -> httpx.Response:
         now = asyncio.get_running_loop().time
         began, connected = now(), False
 
         async def trace(event: str, info: object) -> None:
             nonlocal connected
             connected = connected or event == "connection.connect_tcp.started"
+            if event == "http11.send_request_body.complete":
+                on_sent()
 
         extensions = {"trace": trace, "fresh": fresh}
         request = self._client.build_request(

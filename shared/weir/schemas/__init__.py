@@ -5,16 +5,19 @@ are the class's own matter: `faq_page.py` may hold `FAQPage`. A schema is import
 a cold start pays for none that it does not use.
 """
 
+from __future__ import annotations
+
 import json
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 from weir.errors import CallerError, ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class UnknownSchema(CallerError, LookupError):
@@ -66,6 +69,8 @@ def load_schema(name: str) -> type[BaseModel]:
 def _of_file(name: str) -> type[BaseModel]:
     if name not in schema_names():
         raise UnknownSchema(f"schema: expected one of {', '.join(schema_names())}, got {name[:64]!r}")
+    from pydantic import BaseModel
+
     members = vars(import_module(f"{__name__}.{name}"))
     models = {
         member: value

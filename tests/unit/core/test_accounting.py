@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weir.generate import events
-from weir.generate.requests import parse_request
+from weir.generate.accept import parse_request
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome
 from weir.pricing.usage import Usage, estimate_usage
@@ -117,4 +117,4 @@ def test_every_outcome_but_ok_and_killed_has_a_status() -> None:
 def test_a_request_from_messages_or_a_prompt_is_one_conversation() -> None:
     by_prompt = parse_request(b'{"prompt":"hi"}', "application/json; charset=utf-8")
     by_messages = parse_request(b'{"messages":[{"role":"user","content":"hi"}]}', "application/json")
-    assert by_prompt.conversation() == by_messages.conversation() == [Message("user", (TextPart("hi"),))]
+    assert by_prompt.messages == by_messages.messages == (Message("user", (TextPart("hi"),)),)

@@ -26,12 +26,17 @@ def attempt(provider: str = "openai") -> Attempt:
     route = single_route("https://x/v1", "m", "", provider).routes["m"]
     schema = Answer.model_json_schema()
     structured = structured_output("answer", schema, route.profile)
-    asked = Asked(route, 10, 1_000, structured, Answer, None, schema if structured.null_is_absent else None)
+    asked = Asked(
+        route, 10, 1_000, structured, lambda: Answer, None, schema if structured.null_is_absent else None
+    )
     ticks = count()
-    return Attempt(
+    made = Attempt(
         1, asked, ChatCompletionsDecoder(), include=frozenset({"delta", "value"}), stop_at_violation=True, keep=True,
         caps=Caps(), timing=RequestTiming(0), clock=lambda: next(ticks), wire=events, validated_release=False, released="",
+        whole_members=True,
     )  # fmt: skip
+    made.begin_validation()
+    return made
 
 
 def stream(text: str, finish: str | None = "stop", size: int = 3) -> bytes:

@@ -28,7 +28,7 @@ async def generations(request: GenerationRequest) -> dict[str, Any]:
     """Generate one document."""
     payload: dict[str, Any] = {
         "model": request.model or os.environ["WEIR_UPSTREAM_MODEL"],
-        "messages": [{"role": turn.role, "content": turn.text} for turn in request.conversation()],
+        "messages": [{"role": turn.role, "content": turn.text} for turn in request.params().messages],
         "stream": True,
         "stream_options": {"include_usage": True},
     }
