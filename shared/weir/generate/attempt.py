@@ -232,10 +232,11 @@ class Attempt:
             self.verdict = ended._replace(violations=(*found, *ended.violations))
 
     def end_body(self) -> bytes:
-        """The provider's body has ended; return the events that only its end gives."""
+        """The provider's body has ended, or was ended; return the events that only its end gives."""
         out: list[bytes] = []
-        for event in self.decoder.close():
-            self._take(event, out)
+        if not self.over:  # else what stands half-read is none of the answer
+            for event in self.decoder.close():
+                self._take(event, out)
         out.append(self.validate())
         if self._absent is not None and self.verdict is None:
             self._check(self._absent.close(), out)

@@ -44,6 +44,7 @@ class LateImports:
         except Exception as error:
             self._importing = None  # the next request tries again
             importing.set_exception(error)
+            importing.exception()  # seen, whether anybody waits or not
             return
         self.ready = True
         importing.set_result(None)

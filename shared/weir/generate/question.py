@@ -5,7 +5,7 @@ table. A violation under `retry` puts a second question. Each call is an attempt
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -376,10 +376,10 @@ class Question:
     async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
         policy = self._run.generate.policy
         limit_s = policy.clocks.first_token_s
+        early = self._with_validator(attempt, response) if attempt.waits else None
         try:
             with TokenTimer(limit_s) as timer:
-                pieces = self._with_validator(attempt, response) if attempt.waits else response
-                async for chunk in pieces:
+                async for chunk in response if early is None else early:
                     # A slow reader holds us here, and through us the provider: that is no fault of the provider.
                     timer.paused = True
                     await self._run.send(attempt.absorb(chunk))
@@ -402,8 +402,11 @@ class Question:
             which = "a token" if attempt.deltas else "the first token"
             message = f"expected {which} within {limit_s:g} s"
             raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
+        finally:
+            if early is not None:
+                await early.aclose()
 
-    async def _with_validator(self, attempt: Attempt, response: UpstreamResponse) -> AsyncIterator[bytes]:
+    async def _with_validator(self, attempt: Attempt, response: UpstreamResponse) -> AsyncGenerator[bytes]:
         """The response's pieces, and an empty one when the validator is there, for what has come before it."""
         validator = asyncio.ensure_future(self._run.generate.late_imports.wait())
         piece: asyncio.Future[bytes] | None = None
@@ -436,9 +439,10 @@ class Question:
             async for data in response:
                 yield data
         finally:
-            validator.cancel()
-            if piece is not None:
-                piece.cancel()
+            if not validator.cancel() and not validator.cancelled():
+                validator.exception()  # whoever waits next meets it
+            if piece is not None and not piece.cancel() and not piece.cancelled():
+                piece.exception()  # the answer has ended before it
 
     async def _catch_up(self, attempt: Attempt) -> None:
         """Where an answer ended before the validator was there: send what it would have given."""
