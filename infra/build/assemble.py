@@ -10,6 +10,7 @@ Decided here, because a cold start pays for each of them:
 - Nothing is shipped that no function imports: tests, stubs, console scripts, packages' metadata, AWS services that
   are not called. Pydantic looks for plugins in the metadata of every package it finds at start-up, so what is left
   out is also not read. Licences stay, in licenses/.
+- Trusted certificates lie in a directory, of which a handshake reads one (certificates.py).
 - Modes are 0755 and 0644, whatever the umask of whoever builds: under 077 Lambda could not run the bootstrap.
 - Wheels are taken for the asked architecture and Lambda's glibc, never built here: a build on any machine is the same.
 
@@ -30,6 +31,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, by a CPython that has nothing of ours
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from infra.build.certificates import write_certificates
 from infra.build.sbom import write_sbom
 
 PYTHON = (3, 13)  # template.yaml: Runtime
@@ -102,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
         trim(asked.destination, AWS_SERVICES[asked.source.name])
         shutil.copytree(asked.source, asked.destination, dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns(*NOT_CODE))  # fmt: skip
+        if (asked.destination / "bootstrap").exists():  # which names the directory to OpenSSL
+            write_certificates(asked.destination / "certifi/cacert.pem", asked.destination / "certificates")
         compile_for(asked.destination, "/var/task")
     elif asked.kind == "layer":
         packages = asked.destination / "python"

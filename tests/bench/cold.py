@@ -25,6 +25,7 @@ import boto3
 import certifi
 import trustme
 
+from infra.build.certificates import write_certificates
 from infra.local.simulator.event_stream import encode_message
 from tests.bench.artifacts import Artifacts, built, interpreter, sources
 from tests.bench.ends import TIMEOUT_S, Ends, Invocation
@@ -237,7 +238,12 @@ async def _start(
         "LANG": "C.UTF-8",
         "PYTHONPATH": os.pathsep.join(map(str, variant.path)),
         "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only
-        "SSL_CERT_FILE": str(certificates.trusted),
+        # Ours as the build lays them out: bootstrap names the directory where nobody names another.
+        **(
+            {"SSL_CERT_DIR": str(certificates.directory)}
+            if variant.name in (OURS, BEDROCK)
+            else {"SSL_CERT_FILE": str(certificates.trusted)}
+        ),
         "_HANDLER": "app.app",
         "LAMBDA_TASK_ROOT": str(variant.task),
         "AWS_LAMBDA_RUNTIME_API": ends.runtime_api,
@@ -341,6 +347,7 @@ class Certificates:
 
     server: ssl.SSLContext
     trusted: Path
+    directory: Path  # the same, one file each
 
 
 def _certificates(folder: Path) -> Certificates:
@@ -352,4 +359,5 @@ def _certificates(folder: Path) -> Certificates:
     shutil.copy(certifi.where(), trusted)
     with trusted.open("ab") as file:
         file.write(authority.cert_pem.bytes())
-    return Certificates(server, trusted)
+    write_certificates(trusted, folder / "certificates")
+    return Certificates(server, trusted, folder / "certificates")
