@@ -38,8 +38,8 @@ help: ## This list.
 demo: $(ENV) $(CHART) $(if $(BUILT),build) ## One validated document, streamed, with its cost; PROVIDER=anthropic, bedrock, gemini, responses; BUILT=1: the built artifacts (CPython 3.13).
 	@$(PY) -m infra.local demo $(if $(BUILT),--built)
 
-dev: $(ENV) $(CHART) $(if $(BUILT),build) ## The same stack, kept up, its URLs printed; ends with Ctrl-C.
-	@$(PY) -m infra.local dev $(if $(BUILT),--built)
+dev: $(ENV) $(CHART) $(if $(BUILT),build) ## The same stack, kept up, its URLs printed; ends with Ctrl-C. ARGS=--any-port, --quiet.
+	@$(PY) -m infra.local dev $(if $(BUILT),--built) $(ARGS)
 
 # ---- Check it ------------------------------------------------------------------------------------------------
 

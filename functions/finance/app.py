@@ -28,9 +28,9 @@ from mangum import Mangum
 from pydantic import BaseModel, ConfigDict, Field
 
 from weir.errors import ConfigurationError
+from weir.ledger.current_book import CurrentBook
 from weir.ledger.store import Store
 from weir.outcomes import Outcome
-from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
 from weir.reports import export_jobs
 from weir.reports.athena import AthenaEngine, AthenaRunning
@@ -103,12 +103,18 @@ class Services:
         return _store(os.environ["WEIR_LEDGER_BUCKET"])
 
     @property
+    def book(self) -> PriceBook:
+        """The prices of this ledger, as they are now. Raises PriceBookError, StoreError."""
+        overrides = os.environ.get("WEIR_PRICE_OVERRIDES", "")
+        return _current_book(os.environ["WEIR_LEDGER_BUCKET"], os.environ.get("AWS_REGION"), overrides).get()
+
+    @property
     def reader(self) -> LedgerReader:
         """The ledger as it is configured. Raises ConfigurationError."""
         return _reader(
             self,
             os.environ["WEIR_LEDGER_BUCKET"],
-            load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")),
+            self.book,
             os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""),
             os.environ.get("WEIR_ATHENA_WORKGROUP", ""),
             os.environ.get("WEIR_ATHENA_DATABASE", ""),
@@ -118,9 +124,7 @@ class Services:
     @property
     def studies(self) -> Studies:
         """What finance asks beyond the report, of the same ledger. Raises ConfigurationError."""
-        return Studies(
-            self.reader, self.store, load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", "")), self.now
-        )
+        return Studies(self.reader, self.store, self.book, self.now)
 
     @property
     def export_function(self) -> tuple[Any, str]:
@@ -140,6 +144,11 @@ class Services:
 @cache
 def _store(bucket: str) -> Store:
     return Store(bucket)
+
+
+@cache
+def _current_book(bucket: str, region: str | None, overrides: str) -> CurrentBook:
+    return CurrentBook(_store(bucket), region, overrides)
 
 
 @cache

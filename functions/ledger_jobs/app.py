@@ -7,6 +7,7 @@
                                                              missing; not yet the last "settle_minutes" (15)
     {"task": "export", "job": "...", ...}                    writes files of rows under exports/, and how far it is
     {"task": "close", "month": "2026-10"}                    the month's immutable snapshot
+    {"task": "refresh_prices"}                               AWS's prices of this Region, from its own list
 
 Every task may be repeated: Lambda delivers an asynchronous event at least once. WEIR_LEDGER_TASKS names those that this
 function does: whoever may start an export may not close a month.
@@ -26,10 +27,12 @@ from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
 from weir.ledger.compact import Compacted, compact_day, facts_around, stale_days
 from weir.ledger.completeness import SETTLE, reconcile_completeness
+from weir.ledger.current_book import CurrentBook
 from weir.ledger.facts import format_timestamp
 from weir.ledger.log_groups import LogReader, ReportCounts
 from weir.ledger.store import Store
-from weir.pricing.overrides import load_price_book
+from weir.pricing.aws_offers import fetch_offers
+from weir.pricing.aws_price_list import refreshed
 from weir.pricing.price_book import PriceBook
 from weir.reports.budget import budget_from
 from weir.reports.export import ExportError, ExportRequest, export_range
@@ -54,8 +57,14 @@ def _store() -> Store:
     return Store(os.environ["WEIR_LEDGER_BUCKET"])
 
 
+@cache
+def _current_book() -> CurrentBook:
+    overrides = os.environ.get("WEIR_PRICE_OVERRIDES", "")
+    return CurrentBook(_store(), os.environ.get("AWS_REGION"), overrides)
+
+
 def _book() -> PriceBook:
-    return load_price_book(os.environ.get("WEIR_PRICE_OVERRIDES", ""))
+    return _current_book().get()
 
 
 def _now() -> datetime:
@@ -208,12 +217,23 @@ def _close(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metr
     return document, {"MonthsClosed": ("Count", 1)}
 
 
+def _refresh_prices(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    region = os.environ["AWS_REGION"]
+    # What days before today cost is known: a price that the list has changed holds from today on.
+    offers = fetch_offers(region, os.environ["WEIR_PRICE_LIST"])
+    done = refreshed(_book().region_document(region), offers, region, not_before=_now().date())
+    _current_book().replace(done.document)
+    said = {"region": region, "new_records": done.new, "not_in_the_list": list(done.lacking)}
+    return {**said, "price_book": _book().version}, {"PriceRecordsNew": ("Count", done.new)}
+
+
 _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metrics]]] = {
     "compact": _compact,
     "compact_unit": _compact_unit,
     "reconcile_completeness": _reconcile_completeness,
     "export": _export,
     "close": _close,
+    "refresh_prices": _refresh_prices,
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 
 from weir.errors import CallerError
+from weir.ledger.current_book import CurrentBook
 from weir.ledger.store import Store
-from weir.pricing.overrides import load_price_book
 from weir.pricing.price_book import PriceBook
 
 _OUTPUTS = {
@@ -58,8 +58,9 @@ class Ledger:
 
     @cached_property
     def book(self) -> PriceBook:
-        """The price book, with the contract's prices. Raises PriceBookError."""
-        return load_price_book(self.price_overrides)
+        """The prices that the ledger's functions have. Raises PriceBookError, StoreError."""
+        region = self.store.client.meta.region_name
+        return CurrentBook(self.store, region, self.price_overrides).get()
 
     def output(self, what: str) -> str:
         """The stack's output for the "bucket" or "finance". Raises UsageError, and botocore's errors."""
@@ -90,5 +91,5 @@ def add_options(parser: argparse.ArgumentParser, environment: dict[str, str]) ->
     group.add_argument(
         "--price-overrides",
         default=environment.get("WEIR_PRICE_OVERRIDES", ""),
-        help="contract prices: JSON or the path of a file",
+        help="contract prices: JSON, the path of a file, s3://BUCKET/KEY or ssm:/NAME",
     )

@@ -3,19 +3,13 @@
     make prices REGION=eu-west-1            # fetches the offers of that Region, writes data/aws/eu-west-1.json
     python infra/prices/aws.py eu-west-1 --offers FOLDER      # from files that were fetched before
 
-A record that was written never changes its prices: where the list has another amount, the open record ends on the day
-from which the list says so and a new one begins. What the list has and nobody prices here is left out; what the book
-wants and the list lacks is printed.
-https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-the-aws-price-list-bulk-api.html
+What becomes of them is decided in weir.pricing.aws_price_list. What the book wants and the list lacks is printed.
 """
 
 import argparse
 import json
-import re
 import sys
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,161 +17,21 @@ if __name__ == "__main__":  # run as a script, before anything of ours is instal
     sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "shared")]
 
 from infra.prices.index import DATA, write_index
-
-HOST = "https://pricing.us-east-1.amazonaws.com"
-# A usage type without its Region's prefix -> the book's item, its architecture, its unit.
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-pricing.html
-USAGE_TYPES: Mapping[str, Mapping[str, tuple[str, str | None, str]]] = {
-    "AWSLambda": {
-        "Lambda-GB-Second": ("duration", "x86_64", "GB-second"),
-        "Lambda-GB-Second-ARM": ("duration", "arm64", "GB-second"),
-        "Request": ("request", "x86_64", "request"),
-        "Request-ARM": ("request", "arm64", "request"),
-        "Lambda-Storage-GB-Second": ("ephemeral_storage", "x86_64", "GB-second"),
-        "Lambda-Storage-GB-Second-ARM": ("ephemeral_storage", "arm64", "GB-second"),
-        "Lambda-Provisioned-Concurrency": ("provisioned_concurrency", "x86_64", "GB-second"),
-        "Lambda-Provisioned-Concurrency-ARM": ("provisioned_concurrency", "arm64", "GB-second"),
-        "Lambda-Provisioned-GB-Second": ("provisioned_duration", "x86_64", "GB-second"),
-        "Lambda-Provisioned-GB-Second-ARM": ("provisioned_duration", "arm64", "GB-second"),
-        "Lambda-SnapStart-Cached-GB-S": ("snapstart_cache", None, "GB-second"),
-        "Lambda-SnapStart-Restored-GB": ("snapstart_restore", None, "GB"),
-        "Lambda-Streaming-Response-Processed-Bytes": ("streamed_bytes", "x86_64", "GB"),
-        "Lambda-Streaming-Response-Processed-Bytes-ARM": ("streamed_bytes", "arm64", "GB"),
-    },
-    "AmazonApiGateway": {"ApiGatewayRequest": ("api_gateway_request", None, "request")},
-    "AmazonCloudWatch": {
-        "VendedLog-Bytes": ("logs_ingestion", None, "GB"),
-        "TimedStorage-ByteHrs": ("logs_storage", None, "GB-month"),
-    },
-    "AmazonS3": {
-        "Requests-Tier1": ("s3_put_request", None, "request"),
-        "Requests-Tier2": ("s3_get_request", None, "request"),
-        "TimedStorage-ByteHrs": ("s3_storage", None, "GB-month"),
-    },
-}
-_PREFIX = re.compile(r"^[A-Z]{2,4}\d?-")  # EUC1-, USE1-, and EU-, which is Ireland; us-east-1 has it or not
-
-
-def records_of(offer: Mapping[str, Any], region: str) -> Iterator[dict[str, Any]]:
-    """The book's records in one offer file: what a usage type costs on demand, tier by tier.
-
-    Raises SystemExit where the file is none of AWS's price list, or a price is not in USD.
-    """
-    code = offer.get("offerCode")
-    if not isinstance(code, str) or code not in USAGE_TYPES or not isinstance(offer.get("products"), dict):
-        raise SystemExit(f"price list: expected an offer of {sorted(USAGE_TYPES)}, got {code!r}")
-    for sku, product in sorted(offer["products"].items()):
-        attributes = product.get("attributes", {})
-        usage_type = _PREFIX.sub("", str(attributes.get("usagetype", "")))
-        known = USAGE_TYPES[code].get(usage_type)
-        if known is None or attributes.get("regionCode", region) != region:
-            continue
-        for term in offer.get("terms", {}).get("OnDemand", {}).get(sku, {}).values():
-            item, architecture, unit = known
-            yield {
-                "item": item,
-                "region": region,
-                "architecture": architecture,
-                "unit": unit,
-                "valid_from": str(term["effectiveDate"])[:10],
-                "valid_to": None,
-                "tiers": _tiers(f"{code} {usage_type}", term["priceDimensions"].values()),
-                "source": f"AWS Price List, {code}, {region}, publication of {str(offer.get('publicationDate'))[:10]}",
-            }
-
-
-def _tiers(where: str, dimensions: Iterable[Mapping[str, Any]]) -> list[dict[str, str | None]]:
-    rising = sorted(dimensions, key=lambda dimension: Decimal(dimension["beginRange"]))
-    tiers: list[dict[str, str | None]] = []
-    for dimension in rising:
-        amount = dimension.get("pricePerUnit", {}).get("USD")
-        if amount is None:
-            raise SystemExit(f"{where}: expected a price in USD, got {dimension.get('pricePerUnit')!r}")
-        end = dimension["endRange"]
-        price = format(Decimal(amount).normalize(), "f")
-        tiers.append({"up_to": None if end == "Inf" else str(end), "price": price})
-    # A free tier is the account's and no price of a request's.
-    return tiers[1:] if len(tiers) > 1 and Decimal(tiers[0]["price"] or 0) == 0 else tiers
-
-
-def one_for_both(records: Iterable[dict[str, Any]], split: frozenset[str]) -> list[dict[str, Any]]:
-    """Records whose two architectures cost the same, as one for both; those of `split` items stay apart."""
-    found: dict[str, dict[str | None, dict[str, Any]]] = {}
-    for record in records:
-        found.setdefault(record["item"], {})[record["architecture"]] = record
-    merged = []
-    for item, by_architecture in sorted(found.items()):
-        kept = list(by_architecture.values())
-        if item not in split and all(record["tiers"] == kept[0]["tiers"] for record in kept):
-            kept = [{**kept[0], "architecture": None}]
-        merged += kept
-    return merged
-
-
-def merge(old: Sequence[Mapping[str, Any]], fresh: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The records of `old` with what `fresh` adds; no record of `old` changes its prices."""
-    merged = [dict(record) for record in old]
-    for record in fresh:
-        key = (record["item"], record["architecture"])
-        open_ = [
-            known
-            for known in merged
-            if known["valid_to"] is None
-            and known["item"] == key[0]
-            and known["architecture"] in (key[1], None)
-        ]
-        if open_ and open_[0]["tiers"] == record["tiers"]:
-            continue
-        start = str(record["valid_from"])
-        if open_:
-            if start <= open_[0]["valid_from"]:
-                raise SystemExit(
-                    f"{key}: expected a change after {open_[0]['valid_from']}, got one of {start}: "
-                    f"{open_[0]['tiers']} became {record['tiers']}"
-                )
-            open_[0]["valid_to"] = start
-        merged.append({**record, "valid_from": start})
-    return merged
-
-
-def fetch(region: str) -> Iterator[Mapping[str, Any]]:
-    """The offers of a Region, from AWS. Raises OSError where that cannot be reached."""
-    for code in USAGE_TYPES:
-        url = f"{HOST}/offers/v1.0/aws/{code}/current/{region}/index.json"
-        with urllib.request.urlopen(url, timeout=60) as response:
-            yield json.load(response)
+from weir.errors import WeirError
+from weir.pricing.aws_offers import fetch_offers
+from weir.pricing.aws_price_list import refreshed
+from weir.pricing.price_book import PriceBook
 
 
 def write_region(folder: Path, region: str, offers: Iterable[Mapping[str, Any]]) -> str:
-    """Write a Region's file anew from its offers; return what changed, in a sentence."""
-    from weir.pricing.price_records import BY_ARCHITECTURE
-
+    """Write a Region's file anew from its offers; return what changed, in a sentence. Raises WeirError."""
     target = folder / "aws" / f"{region}.json"
     old = json.loads(target.read_text()) if target.exists() else {}
-    dates, fresh = [], []
-    for offer in offers:
-        dates.append(str(offer.get("publicationDate"))[:10])
-        fresh += one_for_both(records_of(offer, region), BY_ARCHITECTURE)
-    merged = merge(old.get("records", []), fresh)
-    head = {
-        "kind": "aws",
-        "currency": "USD",
-        "as_of": max(dates, default=""),
-        "source": old.get("source")
-        or {
-            "name": f"AWS Price List, {region}",
-            "url": "https://aws.amazon.com/lambda/pricing/",
-            "note": "valid_from is the first day this book vouches for.",
-        },
-    }
-    lines = ",\n".join("  " + json.dumps(record) for record in merged)
+    done = refreshed(old, offers, region)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "records": [\n{lines}\n ]\n}}\n')
-    wanted = {item for types in USAGE_TYPES.values() for item, _, _ in types.values()}
-    lacking = sorted(wanted - {record["item"] for record in merged})
-    changed = sum(record not in old.get("records", []) for record in merged)
-    return f"{region}: {changed} of {len(merged)} records are new" + (
-        f"; not in the list: {', '.join(lacking)}" if lacking else ""
+    target.write_text(done.text)
+    return f"{region}: {done.new} of {len(done.document['records'])} records are new" + (
+        f"; not in the list: {', '.join(done.lacking)}" if done.lacking else ""
     )
 
 
@@ -188,23 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offers", type=Path, help="a folder of offer files (*.json) instead of AWS")
     parser.add_argument("--folder", type=Path, default=DATA, help="the book's folder")
     options = parser.parse_args(arguments)
-    from weir.pricing.price_book import PriceBook
-
     for region in options.regions:
-        if options.offers:
-            offers: Iterator[Mapping[str, Any]] = (
-                json.loads(path.read_text()) for path in sorted(options.offers.glob("*.json"))
-            )
-        else:
-            offers = fetch(region)
         try:
-            print(write_region(options.folder, region, offers))
-        except OSError as error:
-            raise SystemExit(f"{region}: expected AWS's price list at {HOST}, got {error}") from error
+            print(write_region(options.folder, region, _offers(options.offers, region)))
+        except WeirError as error:
+            raise SystemExit(f"{region}: {error}") from error
     version = write_index(options.folder)
     PriceBook.load(folder=options.folder).check()
     print(f"price book {version}")
     return 0
+
+
+def _offers(folder: Path | None, region: str) -> Iterator[Mapping[str, Any]]:
+    if folder is None:
+        return fetch_offers(region)
+    return (json.loads(path.read_text()) for path in sorted(folder.glob("*.json")))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@
     ├── StorageError          what keeps or reads the ledger did not answer, or refused
     │   ├── StoreError            S3 (ledger/store.py)
     │   ├── AccessStoreError      DynamoDB; ConditionFailed where others were quicker (access/dynamodb.py)
+    │   ├── PriceListError        AWS's price list (pricing/aws_offers.py)
     │   ├── LogsError             CloudWatch Logs (ledger/log_groups.py)
     │   ├── AthenaError           Athena; AthenaRunning where it only takes longer (reports/athena.py)
     │   ├── DuckError             DuckDB (ledger/duck.py)

@@ -15,12 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from infra.local.endpoints.http_server import HttpServer
 from infra.local.logs.log_groups import LogEvent
 from infra.local.sam.function import FunctionConfig
 from infra.local.sam.template import Template
 from infra.local.simulator import Simulator
 from infra.local.stack import LocalAws, LocalAwsConfig
 from tests import log_lines as lines
+from tests.price_offers import offer
 from tests.recording import Permission, Recorder
 from tests.unit.cloudformation import ROOT
 from tests.unit.test_template import granted
@@ -129,6 +131,8 @@ class Everything:
         old = last_month(self.now)
         days = {"first": old.date().isoformat(), "last": old.date().isoformat()}
         await asyncio.to_thread(book, self.store, "old-1", old)
+        for _ in range(2):
+            await self._task("refresh_prices")
         await self._task("compact", **days)
         await self._task("close", month=old.strftime("%Y-%m"))
         await asyncio.to_thread(book, self.store, "old-2", old)
@@ -199,6 +203,8 @@ async def recorders() -> AsyncIterator[dict[str, Recorder]]:
     endpoints: dict[str, str] = {"": ""}
     found: dict[str, Recorder] = {}
     key = "sim-key"
+    offers = HttpServer(price_list)
+    offers.start()
     async with Simulator(api_key=key) as simulator:
         functions = functions_of(simulator.base_url)
         for name, function in functions.items():
@@ -206,6 +212,8 @@ async def recorders() -> AsyncIterator[dict[str, Recorder]]:
             recorder.start()
             names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS")
             behind = dict.fromkeys(names, recorder.server.url)
+            if "WEIR_PRICE_LIST" in function.environment:
+                behind["WEIR_PRICE_LIST"] = offers.url
             functions[name] = replace(function, environment={**function.environment, **behind})
         async with (
             LocalAws(LocalAwsConfig(functions=list(functions.values()))) as aws,
@@ -219,6 +227,14 @@ async def recorders() -> AsyncIterator[dict[str, Recorder]]:
         yield found
     for recorder in found.values():
         await recorder.close()
+    await offers.close()
+
+
+async def price_list(scope: Any, receive: Any, send: Any) -> None:
+    """AWS's, of nothing: public, and no permission."""
+    code = scope["path"].split("/")[4]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(offer(code)).encode()})
 
 
 def functions_of(upstream: str) -> dict[str, FunctionConfig]:

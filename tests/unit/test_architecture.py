@@ -32,6 +32,8 @@ ADAPTERS = {
     "weir.schemas",  # the folder of schemas
     "weir.pricing.price_book",  # the book's own files
     "weir.pricing.overrides",  # where a contract's prices lie
+    "weir.pricing.aws_offers",  # AWS's price list
+    "weir.ledger.current_book",
     "weir.providers.secret", "weir.providers.transport", "weir.providers.upstream", "weir.providers.role",
     "weir.providers.role_credentials",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",

@@ -229,7 +229,7 @@ def in_the_bucket(*prefixes: str) -> set[str]:
 
 BUCKET = {"LedgerStack.Outputs.BucketArn"}
 ROWS = in_the_bucket("rows/v1/*", "rollups/v1/*", "closed/v1/*")
-BOOKS = ROWS | in_the_bucket("completeness/v1/*")
+BOOKS = ROWS | in_the_bucket("completeness/v1/*", "prices/v1/*")
 EXPORTS = in_the_bucket("exports/v1/*")
 FACTS = in_the_bucket("facts/*", "gathered/v1/*")
 NEW_FACTS = in_the_bucket("facts/v2/*", "dropped/v1/*", "poison/v1/*")

@@ -13,6 +13,7 @@
     closed/v1/<YYYY-MM>/correction-<n>.parquet                   each month's corrections, numbered
     exports/v1/<job>/..., status.json                            answers that are files
     completeness/v1/dt=<UTC day>.json                            reports counted in the log against rows
+    prices/v1/aws/<Region>.json                                  AWS's prices, as they were refreshed
 
 The first layout kept facts as `facts/v1/kind=<kind>/dt=<UTC day>/<sha256>.ndjson.gz`; they are read as before.
 
@@ -153,6 +154,11 @@ def export_key(job: str, name: str) -> str:
 def completeness_key(day: date) -> str:
     """The day's independent count."""
     return f"{COMPLETENESS_DAYS}{day.isoformat()}.json"
+
+
+def price_list_key(region: str) -> str:
+    """AWS's prices of a Region, as they were refreshed."""
+    return f"prices/v1/aws/{region}.json"
 
 
 def day_of(key: str) -> date | None:

@@ -180,6 +180,17 @@ class Store:
         found = ((s3_keys.day_of(entry.key), self.read_json(entry.key)) for entry in listed)
         return {day: document for day, document in found if day is not None and document is not None}
 
+    # Prices
+
+    def price_list(self, region: str) -> str:
+        """AWS's prices of a Region as they were refreshed, JSON; empty where nobody did. Raises StoreError."""
+        document = self.read_json(s3_keys.price_list_key(region))
+        return "" if document is None else json.dumps(document)
+
+    def put_price_list(self, region: str, document: Mapping[str, Any]) -> None:
+        """Replace them. Raises StoreError."""
+        self.write_json(s3_keys.price_list_key(region), document)
+
     # Exports
 
     def put_export_status(self, job: str, document: Mapping[str, Any]) -> None:

@@ -7,10 +7,13 @@ goes on being used. Prices that can't be trusted are refused, whatever was known
 
 import json
 import time
-from functools import cache, lru_cache
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from weir.pricing.price_book import PriceBook, PriceBookError
+from weir.pricing.price_records import read_document
 
 MAX_AGE_S = 300.0
 MAX_BYTES = 4 * 1024**2
@@ -23,23 +26,22 @@ class OverridesUnreadable(PriceBookError):
     """Where a contract's prices should lie there are none, or nobody may read them."""
 
 
-def load_price_book(overrides: str) -> PriceBook:
+def load_price_book(overrides: str, fresher: str = "") -> PriceBook:
     """The price book, with the contract's prices over it. May wait for S3 or Systems Manager.
+
+    `fresher` is a Region's file of AWS's prices that was refreshed since the book was made, as it is kept.
 
     Raises:
         OverridesUnreadable: nothing can be read there.
         PriceBookError: the overrides, or the book itself, can't be trusted.
     """
-    return parse_overrides(_text(overrides), _place(overrides)) if overrides else _listed()
-
-
-@cache
-def _listed() -> PriceBook:
-    return PriceBook.load()
+    if not overrides:
+        return parse_overrides("{}", fresher=fresher)
+    return parse_overrides(_text(overrides), _place(overrides), fresher)
 
 
 @lru_cache(maxsize=8)
-def parse_overrides(text: str, place: str = "") -> PriceBook:
+def parse_overrides(text: str, place: str = "", fresher: str = "") -> PriceBook:
     """The price book, with a contract's prices as JSON over it; `place` says where they lie. Raises PriceBookError."""
     try:
         parsed = json.loads(text)
@@ -49,7 +51,12 @@ def parse_overrides(text: str, place: str = "") -> PriceBook:
         raise PriceBookError(
             f"WEIR_PRICE_OVERRIDES: expected a JSON object{place}, got {type(parsed).__name__}"
         )
-    return PriceBook.load(parsed)
+    return PriceBook.load(parsed, fresher=_by_region(fresher))
+
+
+def _by_region(fresher: str) -> dict[str, Mapping[str, Any]]:
+    document = read_document("refreshed prices", fresher.encode()) if fresher else {}
+    return {str(document["region"]): document} if document else {}
 
 
 def _is_inline(overrides: str) -> bool:

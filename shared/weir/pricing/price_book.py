@@ -95,8 +95,17 @@ class Seller:
 class PriceBook:
     """Every price that is known, by item, region, architecture or by seller, model and tier, and day."""
 
-    def __init__(self, folder: Path, overrides: Mapping[str, Any] | None = None) -> None:
-        """The list in `folder`, with a contract's `overrides` (`records`, `models`) on top. Raises PriceBookError."""
+    def __init__(
+        self,
+        folder: Path,
+        overrides: Mapping[str, Any] | None = None,
+        fresher: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """The list in `folder`, with a contract's `overrides` (`records`, `models`) on top. Raises PriceBookError.
+
+        `fresher` are Regions' files that were refreshed since: each goes before the list's, unless that was checked
+        later.
+        """
         self._folder = folder
         index = read_document("index.json", _read(folder / "index.json"))
         self._checked = {
@@ -106,21 +115,29 @@ class PriceBook:
         self.version = str(index.get("version"))
         self.sellers = {seller.name: seller for seller in _sellers(index)}
         self._aws: dict[str, dict[AwsKey, list[Price]]] = {}
+        self._fresher: dict[str, Mapping[str, Any]] = {}
         self._listed: dict[str, tuple[str, list[Mapping[str, Any]]]] = {}
         self._contract: dict[AwsKey, list[Price]] = {}
         self._contract_models: list[tuple[Mapping[str, Any], ModelEntry]] = []
         self._found: dict[tuple[str | date | None, ...], Price | None] = {}
         self._token_found: dict[tuple[str | date | None, ...], TokenPrices | None] = {}
         self._matches: dict[tuple[str | None, str], tuple[ModelEntry | None, ModelEntry | None]] = {}
+        for region, document in (fresher or {}).items():
+            self._take_fresher(region, document)
         if overrides:
             digest = sha256(json.dumps(overrides, sort_keys=True, default=str).encode()).hexdigest()[:6]
             self.version = f"{self.version}-{digest}"
             self._read_contract(overrides)
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Any] | None = None, folder: Path | None = None) -> Self:
+    def load(
+        cls,
+        overrides: Mapping[str, Any] | None = None,
+        folder: Path | None = None,
+        fresher: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Self:
         """The book of this package, with a contract's `overrides` on top. Raises PriceBookError."""
-        return cls(folder or _FOLDER, overrides)
+        return cls(folder or _FOLDER, overrides, fresher)
 
     def check(self) -> None:
         """Read every file that the index names. Raises PriceBookError for the first that cannot be trusted."""
@@ -283,6 +300,28 @@ class PriceBook:
             document = self._document(where)
             self._aws[region] = _ordered(where, document, gaps_allowed=False)
         return self._aws[region]
+
+    def _take_fresher(self, region: str, document: Mapping[str, Any]) -> None:
+        where = f"aws/{region}.json"
+        as_of = day_of(f"refreshed {where}", document.get("as_of"))
+        if as_of <= self._checked.get(where, date.min):
+            return
+        expect(
+            document.get("currency") == "USD", f"refreshed {where}", "currency USD", document.get("currency")
+        )
+        self._aws[region] = _ordered(f"refreshed {where}", document, gaps_allowed=False)
+        if document["records"] != self.region_document(region).get("records"):
+            digest = sha256(json.dumps(document["records"], sort_keys=True).encode()).hexdigest()[:6]
+            self.version = f"{self.version}.{digest}"
+        self._checked[where] = as_of
+        self._fresher[region] = document
+
+    def region_document(self, region: str) -> Mapping[str, Any]:
+        """A Region's file of the list, the fresher one where there is one; empty for none. Raises PriceBookError."""
+        where = f"aws/{region}.json"
+        if region in self._fresher:
+            return self._fresher[region]
+        return self._document(where) if where in self._checked else {}
 
     def _document(self, where: str) -> Mapping[str, Any]:
         expect(where in self._checked, where, "a file that the index names", where)

@@ -26,10 +26,10 @@ def store(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,compact_unit,reconcile_completeness,export,close")
     monkeypatch.setattr(jobs, "_now", lambda: NOW)
     monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
-    for cached in (jobs._store, jobs._book):
+    for cached in (jobs._store, jobs._current_book):
         cached.cache_clear()
     yield Store(bucket)
-    for cached in (jobs._store, jobs._book):
+    for cached in (jobs._store, jobs._current_book):
         cached.cache_clear()
 
 

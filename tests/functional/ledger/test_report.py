@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from tempfile import gettempdir
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from starlette.testclient import TestClient
 from functions.finance import app as finance
 from functions.ledger import app as ledger
 from tests import log_lines as lines
-from tests.buckets import facts_of, landed
+from tests.buckets import facts_of, landed, prepare_bucket
 from tests.made_ledger import row_as_json
 from weir.ledger.close import close, correct
 from weir.ledger.compact import compact
@@ -71,6 +73,37 @@ def client(bucket: str, context: Any) -> Iterator[TestClient]:
         yield made
 
 
+@contextmanager
+def written_ledger(moto_url: str) -> Iterator[tuple[str, TestClient]]:
+    """A bucket with the events in an account of its own, and a client of finance over it."""
+    with pytest.MonkeyPatch.context() as patch:
+        bucket = prepare_bucket(moto_url, patch)
+        ledger._store.cache_clear()
+        ledger.handler(landed(lines.batch(events())), SimpleNamespace(aws_request_id="7f0c1c4e"))
+        with TestClient(finance.create_app(At())) as made:
+            yield bucket, made
+
+
+# For tests that only read: joining the events anew for each of them took most of the time.
+
+
+@pytest.fixture(scope="module")
+def read_ledger(moto_url: str) -> Iterator[tuple[str, TestClient]]:
+    with written_ledger(moto_url) as made:
+        yield made
+
+
+@pytest.fixture
+def read_bucket(read_ledger: tuple[str, TestClient], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", read_ledger[0])
+    return read_ledger[0]
+
+
+@pytest.fixture
+def reading(read_ledger: tuple[str, TestClient], read_bucket: str) -> TestClient:
+    return read_ledger[1]
+
+
 def report(
     client: TestClient, start: str = "2026-10-20", end: str = "2026-11-02", **query: Any
 ) -> dict[str, Any]:
@@ -94,8 +127,8 @@ def known(values: list[Any]) -> Any:
     return sum(found[1:], found[0]) if found else None
 
 
-def test_every_figure_is_the_plain_sum_over_the_joined_rows(client: TestClient, bucket: str) -> None:
-    rows, found = rows_of(bucket), report(client)
+def test_every_figure_is_the_plain_sum_over_the_joined_rows(reading: TestClient, read_bucket: str) -> None:
+    rows, found = rows_of(read_bucket), report(reading)
     totals = found["totals"]
     assert (totals["requests"], Decimal(totals["total"])) == (COUNT, total(rows))
     for part in ("components", "phases"):
@@ -116,8 +149,8 @@ def test_every_figure_is_the_plain_sum_over_the_joined_rows(client: TestClient, 
         assert found["completeness"][status] == sum(row.join_status == status for row in rows)
 
 
-def test_waste_and_unit_economics_are_what_they_say(client: TestClient, bucket: str) -> None:
-    rows, found = rows_of(bucket), report(client)
+def test_waste_and_unit_economics_are_what_they_say(reading: TestClient, read_bucket: str) -> None:
+    rows, found = rows_of(read_bucket), report(reading)
     wasted = {entry["name"]: Decimal(entry["total"]) for entry in found["waste"]}
     kept = ("ok", "client_disconnected", "stopped")
     assert wasted["failed"] == total([row for row in rows if row.outcome not in (None, *kept)])
@@ -136,10 +169,10 @@ def test_waste_and_unit_economics_are_what_they_say(client: TestClient, bucket: 
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Auckland"])
-def test_p8_days_asked_for_alone_and_days_drawn_sum_to_the_range(client: TestClient, zone: str) -> None:
+def test_p8_days_asked_for_alone_and_days_drawn_sum_to_the_range(reading: TestClient, zone: str) -> None:
     days = [(date(2026, 10, 22) + timedelta(days=n)).isoformat() for n in range(13)]
-    whole = report(client, days[0], days[-1], tz=zone)
-    alone = [report(client, start, end, tz=zone) for start, end in pairwise(days)]
+    whole = report(reading, days[0], days[-1], tz=zone)
+    alone = [report(reading, start, end, tz=zone) for start, end in pairwise(days)]
     drawn = whole["series"]["points"]
     assert [point["start"][:10] for point in drawn] == days[:-1]
     for day, point in zip(alone, drawn, strict=True):
@@ -156,8 +189,8 @@ def test_p8_days_asked_for_alone_and_days_drawn_sum_to_the_range(client: TestCli
 @pytest.mark.parametrize(
     "by", ["component", "outcome", "tenant", "feature", "model", "function", "tag:feature"]
 )
-def test_the_groups_of_a_series_sum_to_its_points_and_to_the_breakdown(client: TestClient, by: str) -> None:
-    found = report(client, by=by)
+def test_the_groups_of_a_series_sum_to_its_points_and_to_the_breakdown(reading: TestClient, by: str) -> None:
+    found = report(reading, by=by)
     series = found["series"]
     for point in series["points"]:
         assert set(point["groups"]) <= set(series["groups"])
@@ -172,11 +205,11 @@ def test_the_groups_of_a_series_sum_to_its_points_and_to_the_breakdown(client: T
             assert sum(drawn) == Decimal(group["total"])
 
 
-def test_a_name_finds_its_rows_and_the_unknown_find_theirs(client: TestClient) -> None:
-    found = report(client)
+def test_a_name_finds_its_rows_and_the_unknown_find_theirs(reading: TestClient) -> None:
+    found = report(reading)
     for dimension in ("outcome", "model", "tenant", "function"):
         for group in found["breakdowns"][dimension]:
-            alone = report(client, **{dimension: group["name"]})["totals"]
+            alone = report(reading, **{dimension: group["name"]})["totals"]
             assert alone["requests"] >= group["requests"]
             if dimension != "model":  # a model is found by the requested name, too
                 assert (alone["requests"], alone["total"]) == (group["requests"], group["total"])
@@ -184,8 +217,8 @@ def test_a_name_finds_its_rows_and_the_unknown_find_theirs(client: TestClient) -
     assert {group["name"] for group in found["breakdowns"]["feature"]} == {"search", "other", "(no tag)"}
 
 
-def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, bucket: str) -> None:
-    expected = {row.request_id: row for row in rows_of(bucket)}
+def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(reading: TestClient, read_bucket: str) -> None:
+    expected = {row.request_id: row for row in rows_of(read_bucket)}
     for sort, key in (
         ("newest", lambda row: (row.at, row.request_id)),
         ("cost", lambda row: (row.cost.total, row.at)),
@@ -194,7 +227,7 @@ def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, b
         cursor: dict[str, str] = {}
         while True:
             query = {"from": "2026-10-20", "to": "2026-11-02", "limit": 7, "sort": sort, **cursor}
-            answer = client.get("/api/requests", params=query).json()
+            answer = reading.get("/api/requests", params=query).json()
             got += answer["rows"]
             if answer["next_cursor"] is None:
                 break
@@ -207,15 +240,15 @@ def test_rows_by_cost_and_by_time_are_the_rows_of_the_join(client: TestClient, b
             assert row == json.loads(json.dumps(booked))
 
 
-def test_a_cursor_of_another_order_is_refused(client: TestClient) -> None:
-    first = client.get("/api/requests", params={"from": "2026-10-20", "to": "2026-11-02", "limit": 1}).json()
-    answer = client.get("/api/requests", params={"cursor": first["next_cursor"], "sort": "cost"})
+def test_a_cursor_of_another_order_is_refused(reading: TestClient) -> None:
+    first = reading.get("/api/requests", params={"from": "2026-10-20", "to": "2026-11-02", "limit": 1}).json()
+    answer = reading.get("/api/requests", params={"cursor": first["next_cursor"], "sort": "cost"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/cursor")
 
 
-def test_a_timeline_holds_the_known_phases_in_order_up_to_what_was_billed(client: TestClient) -> None:
+def test_a_timeline_holds_the_known_phases_in_order_up_to_what_was_billed(reading: TestClient) -> None:
     query = {"from": "2026-10-20", "to": "2026-11-02"}
-    found = client.get("/api/requests/r00", params=query).json()
+    found = reading.get("/api/requests/r00", params=query).json()
     phases = [(part["phase"], part["start_ms"], part["end_ms"]) for part in found["timeline"]]
     assert phases == [
         ("cold_start", 0.0, 0.0),
@@ -226,21 +259,21 @@ def test_a_timeline_holds_the_known_phases_in_order_up_to_what_was_billed(client
     ]
     costs = [Decimal(part["cost"]) for part in found["timeline"]]
     assert sum(costs) == Decimal(found["row"]["cost"]["components"]["lambda_duration"])
-    unbilled = client.get("/api/requests/r04", params=query).json()
+    unbilled = reading.get("/api/requests/r04", params=query).json()
     assert [part["phase"] for part in unbilled["timeline"]] == ["waiting", "streaming", "validating"]
     assert {part["cost"] for part in unbilled["timeline"]} == {None}
 
 
 def test_a_budget_is_the_months_whatever_is_filtered(
-    client: TestClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+    reading: TestClient, read_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert report(client)["budget"] is None
+    assert report(reading)["budget"] is None
     monkeypatch.setenv("WEIR_MONTHLY_BUDGET_USD", "0.01")
-    found = report(client, outcome="killed", end="2026-11-01")["budget"]
-    october = [row for row in rows_of(bucket) if row.at < datetime(2026, 11, 1, tzinfo=UTC)]
+    found = report(reading, outcome="killed", end="2026-11-01")["budget"]
+    october = [row for row in rows_of(read_bucket) if row.at < datetime(2026, 11, 1, tzinfo=UTC)]
     assert (found["month"], Decimal(found["spent"])) == ("2026-10", total(october))
     assert (found["level"], found["method"]) == ("100", "the month is over: what was spent")
-    november = report(client, start="2026-11-01")["budget"]
+    november = report(reading, start="2026-11-01")["budget"]
     assert november["month"] == "2026-11"
     assert Decimal(november["forecast"]) > Decimal(november["spent"])
     assert "last 7 whole days" in november["method"]
@@ -310,17 +343,32 @@ def test_what_comes_after_a_close_is_money_of_the_day_it_was_partand_stays_with_
     assert sum(Decimal(part["difference"]) for part in one["corrections"]) == Decimal(found["total"])
 
 
+@pytest.fixture(scope="module")
+def corrected_ledger(
+    moto_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, TestClient, str, str]]:
+    with written_ledger(moto_url) as (bucket, made):
+        yield bucket, made, *correct_october(bucket, tmp_path_factory.mktemp("corrected"))
+
+
 @pytest.fixture
-def corrected(client: TestClient, bucket: str, context: Any, tmp_path: Path) -> tuple[str, str]:
-    """October is closed; then r04's report comes. What it cost before, and what it costs after."""
+def corrected(
+    corrected_ledger: tuple[str, TestClient, str, str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[TestClient, str, str]:
+    """October is closed; then r04's report comes. A client, what it cost before, and what it costs after."""
+    bucket, *rest = corrected_ledger
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", bucket)
+    return tuple(rest)
+
+
+def correct_october(bucket: str, tmp_path: Path) -> tuple[str, str]:
     store, book = Store(bucket), PriceBook.load()
     before = next(row for row in rows_of(bucket) if row.request_id == "r04").cost.total
     compact(store, book, date(2026, 10, 1), date(2026, 10, 31), tmp_path)
     close(store, "2026-10", NOW, tmp_path)
     at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
-    ledger.handler(
-        landed(lines.batch([lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)])), context
-    )
+    late = lines.log_event(lines.report("r04", 1068), "late", at_ms + 9)
+    ledger.handler(landed(lines.batch([late])), SimpleNamespace(aws_request_id="7f0c1c4e"))
     correct(store, book, "2026-10", NOW, tmp_path)
     after = next(row for row in rows_of(bucket) if row.request_id == "r04").cost.total
     assert after > before
@@ -337,9 +385,9 @@ def corrected(client: TestClient, bucket: str, context: Any, tmp_path: Path) -> 
     ],
 )
 def test_a_corrected_request_shows_before_and_after_wherever_it_is_opened_from(
-    client: TestClient, corrected: tuple[str, str], query: dict[str, str]
+    corrected: tuple[TestClient, str, str], query: dict[str, str]
 ) -> None:
-    before, after = corrected
+    client, before, after = corrected
     found = client.get("/api/requests/r04", params=query).json()
     assert (found["row"]["entry"], found["row"]["cost"]["total"]) == ("request", before)
     assert found["corrections"][0]["before"] == before
@@ -358,9 +406,9 @@ def test_a_corrected_request_shows_before_and_after_wherever_it_is_opened_from(
     ],
 )
 def test_corrections_are_listed_where_they_were_partand_where_their_requests_are_and_are_no_requests(
-    client: TestClient, corrected: tuple[str, str], query: dict[str, str], is_later: bool
+    corrected: tuple[TestClient, str, str], query: dict[str, str], is_later: bool
 ) -> None:
-    before, after = corrected
+    client, before, after = corrected
     listed = client.get("/api/corrections", params=query).json()
     [one] = listed["corrections"]
     difference = Decimal(after) - Decimal(before)
@@ -389,8 +437,8 @@ def test_a_request_is_partby_its_id_at_any_age_and_nobody_else_is(
     assert (outside.status_code, "on the UTC days" in outside.json()["detail"]) == (404, True)
 
 
-def test_every_line_that_is_a_lower_bound_says_so(client: TestClient, bucket: str) -> None:
-    rows, found = rows_of(bucket), report(client, by="model")
+def test_every_line_that_is_a_lower_bound_says_so(reading: TestClient, read_bucket: str) -> None:
+    rows, found = rows_of(read_bucket), report(reading, by="model")
     assert found["totals"]["is_lower_bound"] and found["unit_economics"]["is_lower_bound"]
     for group in found["breakdowns"]["model"]:
         own = [row for row in rows if (row.model_returned or row.model or "(unknown)") == group["name"]]
@@ -408,10 +456,10 @@ def test_every_line_that_is_a_lower_bound_says_so(client: TestClient, bucket: st
     assert "output_tokens" in found["totals"]["unpriced"]["components"]
 
 
-def test_the_report_says_which_price_books_made_its_rows(client: TestClient) -> None:
-    found = report(client)["price_book"]
+def test_the_report_says_which_price_books_made_its_rows(reading: TestClient) -> None:
+    found = report(reading)["price_book"]
     assert found["versions_in_rows"] == [PriceBook.load().version]
-    assert report(client, "2025-01-01", "2025-01-02")["price_book"]["versions_in_rows"] == []
+    assert report(reading, "2025-01-01", "2025-01-02")["price_book"]["versions_in_rows"] == []
 
 
 def test_what_does_not_fit_the_memory_goes_to_the_disk_or_is_refused_in_words(tmp_path: Path) -> None:
@@ -456,12 +504,22 @@ def test_a_range_that_is_too_big_for_the_memory_is_a_400_that_says_what_to_do(
     ],
 )
 def test_a_setting_that_is_wrong_is_named(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    reading: TestClient, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    answer = client.get("/api/report")
+    answer = reading.get("/api/report")
     assert answer.status_code == 503
     assert answer.json()["detail"].startswith(f"{variable}: expected")
+
+
+@pytest.fixture(scope="module")
+def compacted_ledger(
+    moto_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, TestClient]]:
+    with written_ledger(moto_url) as (bucket, made):
+        folder = tmp_path_factory.mktemp("compacted")
+        compact(Store(bucket), PriceBook.load(), date(2026, 10, 1), date(2026, 10, 29), folder)
+        yield bucket, made
 
 
 @pytest.mark.parametrize(
@@ -469,9 +527,10 @@ def test_a_setting_that_is_wrong_is_named(
     [("component", {}), ("model", {"tenant": "acme"}), ("tag:feature", {"tag": "feature=search"})],
 )
 def test_roll_ups_give_what_rows_give_and_percentiles_to_one_percent(
-    client: TestClient, bucket: str, tmp_path: Path, by: str, more: dict[str, str]
+    compacted_ledger: tuple[str, TestClient], monkeypatch: pytest.MonkeyPatch, by: str, more: dict[str, str]
 ) -> None:
-    compact(Store(bucket), PriceBook.load(), date(2026, 10, 1), date(2026, 10, 29), tmp_path)
+    bucket, client = compacted_ledger
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", bucket)
     rolled = report(client, tz="Europe/Berlin", by=by, **more)
     # A range that ends within a quarter of an hour is asked of the rows.
     rows = report(client, "2026-10-20", "2026-11-01T23:00:01Z", tz="Europe/Berlin", by=by, **more)

@@ -7,63 +7,10 @@ from typing import Any
 
 import pytest
 
-from infra.prices.aws import main, merge, records_of
-from weir.pricing.price_book import PriceBook
-
-
-def dimension(begin: str, end: str, usd: str, unit: str) -> dict[str, Any]:
-    return {
-        "rateCode": f"X.JRTCKXETXF.{begin}",
-        "description": "as the list has it",
-        "beginRange": begin,
-        "endRange": end,
-        "unit": unit,
-        "appliesTo": [],
-        "pricePerUnit": {"USD": usd},
-    }
-
-
-def offer(
-    code: str = "AWSLambda", region: str = "eu-west-1", **usage_types: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """A cut of an offer file, in the format of the Price List Bulk API (formatVersion v1.0)."""
-    products, terms = {}, {}
-    for number, (usage_type, dimensions) in enumerate(usage_types.items()):
-        sku = f"SKU{number}"
-        attributes = {"servicecode": code, "location": "EU (Ireland)", "regionCode": region,
-                      "usagetype": f"EU-{usage_type.replace('_', '-')}" if number % 2 else f"EUW1-{usage_type.replace('_', '-')}",
-                      "group": "AWS-Lambda-Duration", "servicename": "AWS Lambda"}  # fmt: skip
-        products[sku] = {"sku": sku, "productFamily": "Serverless", "attributes": attributes}
-        terms[sku] = {
-            f"{sku}.JRTCKXETXF": {
-                "offerTermCode": "JRTCKXETXF",
-                "sku": sku,
-                "effectiveDate": "2026-11-01T00:00:00Z",
-                "priceDimensions": {f"d{index}": part for index, part in enumerate(dimensions)},
-                "termAttributes": {},
-            }
-        }
-    return {
-        "formatVersion": "v1.0",
-        "disclaimer": "This pricing list is for informational purposes only.",
-        "offerCode": code,
-        "version": "20261112000000",
-        "publicationDate": "2026-11-12T00:00:00Z",
-        "products": products,
-        "terms": {"OnDemand": terms},
-    }
-
-
-LAMBDA = offer(
-    Lambda_GB_Second=[
-        dimension("6000000000", "15000000000", "0.0000150000", "seconds"),
-        dimension("0", "6000000000", "0.0000166667", "seconds"),
-        dimension("15000000000", "Inf", "0.0000133334", "seconds"),
-    ],
-    Request=[dimension("0", "Inf", "0.0000002000", "Requests")],
-    Request_ARM=[dimension("0", "Inf", "0.0000002000", "Requests")],
-    Lambda_Edge_Request=[dimension("0", "Inf", "0.0000006000", "Requests")],
-)
+from infra.prices.aws import main
+from tests.price_offers import LAMBDA, dimension, offer
+from weir.pricing.aws_price_list import merge, records_of
+from weir.pricing.price_book import PriceBook, PriceBookError
 
 
 def test_usage_types_become_items_with_their_tiers_in_rising_order_and_others_are_left_out() -> None:
@@ -103,7 +50,7 @@ def test_a_free_first_tier_is_the_accounts_and_no_price_of_a_request() -> None:
     ],
 )
 def test_what_is_no_offer_or_not_in_dollars_is_refused(document: dict[str, Any], says: str) -> None:
-    with pytest.raises(SystemExit, match=says):
+    with pytest.raises(PriceBookError, match=says):
         list(records_of(document, "eu-west-1"))
 
 
@@ -114,7 +61,7 @@ def test_a_price_that_changed_closes_the_open_record_and_one_that_did_not_adds_n
     first, second = merge(old, [dearer])
     assert (first["valid_to"], first["tiers"]) == ("2026-12-01", old[0]["tiers"])
     assert (second["valid_from"], second["valid_to"]) == ("2026-12-01", None)
-    with pytest.raises(SystemExit, match="expected a change after 2026-11-01"):
+    with pytest.raises(PriceBookError, match="expected a change after 2026-11-01"):
         merge(old, [{**dearer, "valid_from": "2026-11-01"}])
 
 
