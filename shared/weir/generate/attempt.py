@@ -97,7 +97,7 @@ class Attempt:
         self.decoder = decoder
         self.include = include
         self._wire = wire
-        self.seller = asked.route.profile.seller
+        self.seller = asked.route.seller
         self.model_returned: str | None = None
         self.service_tier: str | None = None
         self.served_region: str | None = None

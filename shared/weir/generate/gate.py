@@ -139,7 +139,7 @@ class Gate:
         calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
         book, input_tokens = self._price_book(), calls * -(-input_chars // CHARS_PER_TOKEN)
         prices = book.token_prices(
-            model=route.price_key or route.model, seller=route.profile.seller or book.seller_of(route.base_url), at=at
+            model=route.price_key or route.model, seller=route.seller or book.seller_of(route.base_url), at=at
         ) if book else None  # fmt: skip
         each = []
         for kind, tokens in (("input", input_tokens), ("output", cap)):

@@ -192,7 +192,8 @@ class PriceBook:
         """What a million tokens of each kind cost, by the name of the model that answered; None is not known.
 
         A contract's prices come before the list's, kind by kind. Without a `seller` it is the one whose models go by
-        such names. `tier` is the service tier that served the request; None is the default one.
+        such names; `aws/eu-west-1` is a seller in a Region, where that has prices of its own. `tier` is the service
+        tier that served the request; None is the default one.
         """
         if model is None:
             return None
@@ -263,15 +264,21 @@ class PriceBook:
         return None if best is None else self._contract_models[-best[2]][1]
 
     def _listed_entry(self, seller: str | None, model: str) -> ModelEntry | None:
-        found = self._seller(seller, model)
+        seller, _, region = (seller or "").partition("/")
+        found = self._seller(seller or None, model)
         listings = (found.name, *found.also) if found is not None else ()
+        for listing in listings if region else ():
+            source, entries = self._listing(listing)
+            for entry in entries:
+                if f"{region}/{model}" in entry.get("equals", ()):
+                    return model_entry(f"tokens/{listing}.json", entry, source, gaps_allowed=False)
         for name in dict.fromkeys((model, with_dashed_date(model))):
             for listing in listings:
                 source, entries = self._listing(listing)
                 for entry in entries:
                     if fits(entry, name):
                         return model_entry(f"tokens/{listing}.json", entry, source, gaps_allowed=False)
-        if seller is None and "/" in model:  # `openai/gpt-4o`, as gateways name models
+        if not seller and "/" in model:  # `openai/gpt-4o`, as gateways name models
             vendor, _, rest = model.partition("/")
             if (named := self._seller(vendor, rest)) is not None:
                 return self._listed_entry(named.name, rest)

@@ -70,6 +70,12 @@ class Route(NamedTuple):
     hedge_s: float | None = None
 
     @property
+    def seller(self) -> str | None:
+        """Who sells its tokens, by the price book's name; with the Region where prices go by it."""
+        by_region = self.profile.seller == "aws" and self.region
+        return f"{self.profile.seller}/{self.region}" if by_region else self.profile.seller
+
+    @property
     def stops_billing(self) -> bool:
         """Whether hanging up stops the provider's meter; unknown counts as no."""
         return self.profile.cancel == "stops"

@@ -371,3 +371,16 @@ def test_a_contract_may_leave_gaps_but_not_overlap() -> None:
     PriceBook.load({"records": [record(None, "2026-01-01"), record("2026-06-01", None)]})
     with pytest.raises(PriceBookError, match="no overlap"):
         PriceBook.load({"records": [record(None, None), record("2026-06-01", None)]})
+
+
+def test_in_a_region_that_has_prices_of_its_own_those_hold_and_elsewhere_the_sellers() -> None:
+    def price(seller: str, model: str = "deepseek.v3.2", tier: str | None = None) -> Decimal | None:
+        found = BOOK.token_price("input", model=model, seller=seller, tier=tier, at=NOW)
+        return found and found.amount
+
+    assert price("aws") == price("aws/us-east-1") == price("aws/nowhere-1") == Decimal("0.62")
+    assert price("aws/ap-northeast-1") == price("aws/ap-northeast-1", "DeepSeek.V3.2") == Decimal("0.74")
+    assert BOOK.provider("deepseek.v3.2", "aws/ap-northeast-1") == "aws"
+    # A profile over several Regions has one price, whichever Region it was asked in.
+    profile = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    assert price("aws/us-west-2", profile) == price("aws", profile)

@@ -179,7 +179,9 @@ def test_each_model_that_is_kept_by_hand_is_one_that_the_source_lacks() -> None:
             continue
         for entry in document["models"]:
             for name in entry.get("equals", ()):
-                prices = book.token_prices(model=name, seller=overlay["seller"], at=at)
+                region, _, model = name.rpartition("/") if overlay["seller"] == "aws" else ("", "", name)
+                seller = "/".join(filter(None, (overlay["seller"], region)))
+                prices = book.token_prices(model=model, seller=seller, at=at)
                 assert prices is not None, (path.name, name)
                 assert prices.kinds["input"].source == document["source"]["name"], (path.name, name)
                 kept += 1

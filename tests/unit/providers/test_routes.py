@@ -87,6 +87,15 @@ def test_an_endpoint_is_known_by_its_host(host: str, profile: str) -> None:
     assert profile_of_host(host).name == profile
 
 
+def test_the_seller_is_the_providers_and_for_bedrock_that_of_the_region() -> None:
+    routes = parse_routes(FILE).routes
+    assert (routes["fast"].seller, routes["careful"].seller) == ("openai", "aws/eu-central-1")
+    single = single_route("https://bedrock-runtime.eu-west-3.amazonaws.com/openai/v1", "m", "role").routes[
+        "m"
+    ]
+    assert single.seller == "aws/eu-west-3"
+
+
 def test_a_call_is_hedged_only_where_a_model_says_so_and_hanging_up_stops_the_meter() -> None:
     assert all(found.hedge_s is None for found in parse_routes(FILE).routes.values())
     assert parse_routes(changed("fast", hedge_s=2)).routes["fast"].hedge_s == 2.0
