@@ -11,6 +11,7 @@ import { quality } from "./quality.js";
 import { bindRows, loadRows } from "./rows.js";
 import { activeFilters, filterParameters, parameters, readState, withoutFilters } from "./state.js";
 import { bindSeries, series } from "./series.js";
+import { bindStudies, reloadStudies } from "./studies.js";
 
 // `before` are the cursors of the pages before the one shown; the history keeps them, the URL need not.
 let state = { ...readState(location.search), before: history.state?.before ?? [] };
@@ -174,6 +175,7 @@ async function loadReport(meanwhile = () => {}) {
     else {
       find("#status").textContent = showReport(report);
       corrections(report, clock(report.range.time_zone), state, signal);
+      reloadStudies(state, narrow);
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -217,6 +219,7 @@ bindRows(
   },
 );
 offerExports(() => state);
+bindStudies(() => state, narrow);
 addEventListener("popstate", (event) => {
   state = { ...readState(location.search), before: event.state?.before ?? [] };
   load();

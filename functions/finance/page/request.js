@@ -3,6 +3,7 @@ import { ask } from "./api.js";
 import { amount } from "./amount.js";
 import { find, make, pairs, table } from "./dom.js";
 import { bytes, clock, count, exact, milliseconds, money, placesOf, reasons, words } from "./format.js";
+import { chargeLines } from "./explained.js";
 import { amounts } from "./overview.js";
 
 const given = new URLSearchParams(location.search);
@@ -170,6 +171,37 @@ function show({ row, timeline: phases, corrections, corrected_total: corrected, 
   find("#request").hidden = false;
 }
 
+/** Take the charges apart: the request's own records are read and priced again, which takes a moment. */
+async function explain() {
+  const box = find("#explained");
+  box.replaceChildren(make("p", { class: "hint", role: "status" }, "Reading the request’s records"));
+  try {
+    const found = await ask(`../api/requests/${encodeURIComponent(id)}/charges`, range);
+    const query = new URLSearchParams([...range, ["format", "csv"]]);
+    box.replaceChildren(
+      found.lines.length
+        ? chargeLines(found.lines)
+        : make("p", {}, "Its records are no longer kept, or too many to look through: the charges stand without factors."),
+      make(
+        "p",
+        { class: "hint" },
+        `Booked with price book ${found.booked_with}`,
+        found.explained_with && found.explained_with !== found.booked_with
+          ? `, explained with ${found.explained_with}. `
+          : ". ",
+        found.lines.length && found.differs.length
+          ? `Booked otherwise: ${found.differs.map(({ component }) => words(component)).join(", ")}. `
+          : "",
+        make("a", { href: `../api/requests/${encodeURIComponent(id)}/charges?${query}` }, "As CSV"),
+      ),
+    );
+  } catch (error) {
+    const again = make("button", { type: "button" }, "Try again");
+    again.addEventListener("click", explain);
+    box.replaceChildren(make("p", { class: "not-ok", role: "alert" }, error.message), again);
+  }
+}
+
 async function load() {
   find("#failure").hidden = true;
   find("main").setAttribute("aria-busy", "true");
@@ -199,5 +231,6 @@ async function load() {
 
 document.title = `${id.slice(0, 8)} · weir`;
 // Back to the list as the reader left it, filters and page included.
+find("#explain").addEventListener("click", explain);
 find("#back").href = `../${sessionStorage.getItem("list") ?? ""}`;
 load();

@@ -715,3 +715,72 @@ def test_the_documentation_page_lists_every_operation(site: Site, page: Page) ->
         "main"
     )
     assert_accessible(page)
+
+
+# ---- Beyond the report ---------------------------------------------------------------------------------------------
+
+STUDIES = ("latency-cost", "what-if", "comparison", "explained")
+
+
+def study(page: Page, url: str, name: str) -> None:
+    """Open the page and one of its panels: one click."""
+    page.open(url, READY)
+    page.click(f"#{name} > summary")
+    page.until(f"document.querySelector('#{name}').getAttribute('aria-busy') === 'false'")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_panel_is_one_click_away_fits_and_has_what_the_api_says(
+    site: Site, browser: Browser, name: str, width: int
+) -> None:
+    with browser.page(width, 1100, dark=width < 500) as page:
+        # A day has one before it, which the story's first day has not.
+        days = "from=2026-11-22&to=2026-11-23" if name == "comparison" else RANGE
+        study(page, f"{site.url}/?{days}", name)
+        assert_fits(page)
+        said = page.text(f"#{name} .study-body")
+        expected = {
+            "latency-cost": ("Waiting", "Tokens, beside them"),
+            "what-if": ("First token 200 ms sooner", "recommended", "unknown"),
+            "comparison": ("Volume", "Moved most, by model"),
+            "explained": ("Lambda duration", "GB-second", "since"),
+        }[name]
+        assert all(words in said for words in expected), said
+        page.evaluate(f"document.querySelector('#{name}').scrollIntoView()")
+        page.screenshot(SCREENSHOTS / f"{name}-{width}.png", whole=False)
+        assert page.complaints() == []
+
+
+def test_a_panel_leads_from_its_groups_to_their_requests(site: Site, page: Page) -> None:
+    study(page, f"{site.url}/?{RANGE}", "latency-cost")
+    page.evaluate("document.querySelector('#latency-cost select').value = 'tenant'")
+    page.evaluate("document.querySelector('#latency-cost select').dispatchEvent(new Event('change'))")
+    page.evaluate(
+        "[...document.querySelectorAll('#latency-cost tbody a')].find((one) => one.innerText === 'acme').click()"
+    )
+    page.until(READY)
+    assert page.evaluate("new URLSearchParams(location.search).get('tenant')") == "acme"
+
+
+def test_a_panel_that_cannot_be_worked_out_says_why_and_is_asked_again(site: Site, browser: Browser) -> None:
+    with browser.page() as page:  # the console complains of the 503, as it should
+        page.open(f"{site.url}/?{RANGE}", READY)
+        site.trouble.answers.append(JSONResponse({"detail": "The ledger is away."}, 503))
+        page.click("#what-if > summary")
+        page.until("document.querySelector('#what-if [role=alert]')")
+        assert "The ledger is away." in page.text("#what-if [role=alert]")
+        page.click("#what-if [role=alert] button")
+        page.until("document.querySelector('#what-if table')")
+
+
+def test_a_requests_charges_are_taken_apart_on_its_page(site: Site, page: Page) -> None:
+    page.open(f"{site.url}/?{RANGE}&outcome=ok", READY)
+    address = page.evaluate("document.querySelector('#rows a.id').href")
+    page.open(address, DONE)
+    page.click("#explain")
+    page.until("document.querySelector('#explained table')")
+    said = page.text("#explained")
+    assert "Output tokens" in said and "attempt 1" in said and "As CSV" in said
+    assert_fits(page)
+    page.screenshot(SCREENSHOTS / "explained-request.png")

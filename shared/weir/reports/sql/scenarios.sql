@@ -28,11 +28,11 @@ SELECT
   sum(CAST(ceil(duration_ms) AS bigint)) FILTER (WHERE is_request) AS duration_ms,
   sum(requests) FILTER (WHERE duration_ms IS NULL) AS duration_unknown,
 
-  -- What a stop at a violation spared, at the pace of the tokens that came
-  sum(saved_total) FILTER (WHERE is_request AND saved_tokens > 0) AS saved_total,
-  sum(CAST(ceil(saved_tokens * stream_ms / output_tokens) AS bigint)) FILTER (WHERE is_request AND saved_tokens > 0 AND output_tokens > 0 AND saved_total IS NOT NULL) AS saved_ms,
-  sum(requests) FILTER (WHERE saved_tokens > 0 AND saved_total IS NOT NULL) AS stopped,
-  sum(requests) FILTER (WHERE saved_tokens > 0 AND saved_total IS NULL) AS stopped_unknown,
+  -- What a stop at a violation spared, at the pace of the tokens that came; what was given again was not stopped
+  sum(saved_total) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL) AS saved_total,
+  sum(CAST(ceil(saved_tokens * stream_ms / output_tokens) AS bigint)) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL AND output_tokens > 0 AND saved_total IS NOT NULL) AS saved_ms,
+  sum(requests) FILTER (WHERE saved_tokens > 0 AND answered_from IS NULL AND saved_total IS NOT NULL) AS stopped,
+  sum(requests) FILTER (WHERE saved_tokens > 0 AND answered_from IS NULL AND saved_total IS NULL) AS stopped_unknown,
 
   -- Attempts after the first: their tokens, and an equal share of the time for each
   sum(retry_total) FILTER (WHERE is_request AND is_retried) AS retry_total,

@@ -1,0 +1,83 @@
+// What is asked beyond the report, each in a panel that is read when it is opened: what latency costs, what if, two periods.
+import { ask } from "./api.js";
+import { comparison } from "./comparison.js";
+import { explained } from "./explained.js";
+import { find, make } from "./dom.js";
+import { count } from "./format.js";
+import { latencyCost } from "./latency_cost.js";
+import { filterParameters } from "./state.js";
+import { suppositions, whatIf } from "./what_if.js";
+
+const PANELS = {
+  "latency-cost": { path: "api/latency", show: latencyCost, more: () => [] },
+  "what-if": { path: "api/whatif", show: whatIf, more: suppositions },
+  comparison: {
+    path: "api/compare",
+    show: comparison,
+    more: () => [...new FormData(find("#comparison form"))].filter(([, value]) => value),
+  },
+  explained: { path: "api/charges", show: explained, more: () => [] },
+};
+const asked = new Map();
+
+async function load(id, state, narrow) {
+  asked.get(id)?.abort(new DOMException("asked anew", "AbortError"));
+  const control = new AbortController();
+  asked.set(id, control);
+  const { path, show, more } = PANELS[id];
+  const panel = find(`#${id}`);
+  const body = find(".study-body", panel);
+  const said = find(".study-status", panel);
+  panel.setAttribute("aria-busy", "true");
+  body.classList.add("stale");
+  said.textContent = "Working it out";
+  const query = filterParameters(state);
+  for (const [name, value] of more()) query.set(name, value);
+  try {
+    const found = await ask(path, query, {
+      signal: control.signal,
+      onRunning: (seconds) => {
+        said.textContent = `Athena is reading the range, ${count(Math.round(seconds))} s so far`;
+      },
+    });
+    said.textContent = "";
+    show(body, found, { narrow, query });
+  } catch (error) {
+    if (control.signal.aborted) return;
+    const again = make("button", { type: "button" }, "Try again");
+    again.addEventListener("click", () => load(id, state, narrow));
+    said.textContent = "";
+    body.replaceChildren(
+      make(
+        "div",
+        { class: "failure", role: "alert" },
+        make("p", {}, make("strong", {}, "It could not be worked out. "), error.message),
+        again,
+      ),
+    );
+  } finally {
+    if (!control.signal.aborted) {
+      panel.setAttribute("aria-busy", "false");
+      body.classList.remove("stale");
+    }
+  }
+}
+
+/** Listen; `state()` is what the report shows, `narrow` makes links into it. */
+export function bindStudies(state, narrow) {
+  for (const id of Object.keys(PANELS)) {
+    const panel = find(`#${id}`);
+    panel.addEventListener("toggle", () => {
+      if (panel.open) load(id, state(), narrow);
+    });
+    find("form", panel)?.addEventListener("submit", (event) => {
+      event.preventDefault();
+      load(id, state(), narrow);
+    });
+  }
+}
+
+/** Read the open panels anew: the report shows something else. */
+export function reloadStudies(state, narrow) {
+  for (const id of Object.keys(PANELS)) if (find(`#${id}`).open) load(id, state, narrow);
+}
