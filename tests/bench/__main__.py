@@ -15,6 +15,7 @@ from tests.bench.tables import Table, bounds_of
 
 PARTS = (
     "cold",
+    "throttled",
     "relay",
     "forwarding",
     "decoders",

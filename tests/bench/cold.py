@@ -9,9 +9,7 @@ that what else the machine does falls on all of them.
 import asyncio
 import json
 import os
-import shutil
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
@@ -22,12 +20,10 @@ from statistics import median
 from typing import Any
 
 import boto3
-import certifi
-import trustme
 
-from infra.build.certificates import write_certificates
 from infra.local.simulator.event_stream import encode_message
 from tests.bench.artifacts import Artifacts, built, interpreter, sources
+from tests.bench.certificates import Certificates, make_certificates
 from tests.bench.ends import TIMEOUT_S, Ends, Invocation
 from tests.bench.script import REQUEST, blog_post, deltas, sse_events
 from tests.bench.tables import Bound, Table, spread
@@ -45,7 +41,7 @@ client = boto3.client("bedrock-runtime", region_name="us-east-1")
 def handler(event, context):
     return {}
 """
-COLD_PATH_BOUND = 0.7
+COLD_PATH_BOUND, INIT_BOUND = 0.35, 3.5
 PEAK_MB_BOUND = 64.0
 
 
@@ -87,7 +83,7 @@ def run() -> list[Table]:
             kinds.append((made, RUNS))
         else:
             missing.append(Table("Cold start, built artifacts", (), (), notes=(f"Not measured: {made}.",)))
-        python, certificates = interpreter(folder / "python"), _certificates(folder)
+        python, certificates = interpreter(folder / "python"), make_certificates(folder)
         decides = kinds[-1][0]
         return [
             asyncio.run(_measure(kind, runs, python, certificates, kind is decides)) for kind, runs in kinds
@@ -95,7 +91,7 @@ def run() -> list[Table]:
 
 
 async def _measure(
-    kind: Artifacts, runs: int, python: str, certificates: "Certificates", decides: bool
+    kind: Artifacts, runs: int, python: str, certificates: Certificates, decides: bool
 ) -> Table:
     ends, secure_ends = Ends(), Ends()
     stream = b"".join(sse_events(deltas(blog_post())))
@@ -154,6 +150,7 @@ def _ratio(measured: dict[str, Measured], of: Callable[[list[float]], float]) ->
 def _bounds(plain: dict[str, Measured], secure: dict[str, Measured]) -> Iterator[Bound]:
     yield Bound("cold path, ours / peer", _ratio(plain, min), COLD_PATH_BOUND)
     yield Bound("cold path over TLS, ours / peer", _ratio(secure, min), COLD_PATH_BOUND)
+    yield Bound(f"INIT, ours / {EMPTY}", min(plain[OURS].init_ms) / min(plain[EMPTY].init_ms), INIT_BOUND)
     extra_ms = min(plain[BEDROCK].cold_ms) - min(plain[OURS].cold_ms)
     yield Bound("cold path with Bedrock Converse, above Chat Completions", extra_ms, BEDROCK_BOUND_MS, "ms")
     yield Bound("peak memory at one request", median(plain[OURS].peak_mb), PEAK_MB_BOUND, "MB")
@@ -228,9 +225,7 @@ def _bedrock_stream() -> bytes:
     return b"".join(texts) + end
 
 
-async def _start(
-    variant: Variant, ends: Ends, certificates: "Certificates"
-) -> tuple[Invocation, float, float]:
+async def _start(variant: Variant, ends: Ends, certificates: Certificates) -> tuple[Invocation, float, float]:
     """Run one process through its first request; the invocation, when it began and its peak memory in MB."""
     invocation = ends.begin()
     environment = {
@@ -339,25 +334,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """A provider's certificate, and what clients trust: every public authority, and this one."""
-
-    server: ssl.SSLContext
-    trusted: Path
-    directory: Path  # the same, one file each
-
-
-def _certificates(folder: Path) -> Certificates:
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server)
-    trusted = folder / "trusted.pem"
-    # Loading all of certifi's authorities is what a TLS client pays for at its start.
-    shutil.copy(certifi.where(), trusted)
-    with trusted.open("ab") as file:
-        file.write(authority.cert_pem.bytes())
-    write_certificates(trusted, folder / "certificates")
-    return Certificates(server, trusted, folder / "certificates")

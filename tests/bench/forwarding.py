@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.tables import Bound, Table, percentile, spread
-from tests.bench.ways import FLOOR, OURS, UVICORN, Way, start_ways
+from tests.bench.ways import FLOOR, NODE, OURS, UVICORN, Way, start_ways
 
 ROUNDS = 12
 TURNS = 4  # of each way in a round
@@ -22,7 +22,7 @@ CHUNKS, PAUSE_S = 40, 0.002
 SHORT_INVOCATIONS = 10  # of one chunk each, for the time to the prelude
 BURST = 20_000  # chunks, once a round
 
-SEND_BOUND, CPU_BOUND, PRELUDE_BOUND = 1.3, 0.6, 2.0
+SEND_BOUND, CPU_BOUND, PRELUDE_BOUND, NODE_CPU_BOUND = 1.3, 0.6, 2.0, 2.5
 
 
 @dataclass
@@ -108,5 +108,6 @@ def _bounds(figures: dict[str, Figures]) -> list[Bound]:
         *(bound("send to byte p50", "p50_us", name, 1.0) for name in others),
         # httptools parses in C, and over it the blocking socket alone takes more than half: shown, and not judged.
         bound("CPU per chunk", "cpu_us", UVICORN["h11"], CPU_BOUND),
+        *(bound("CPU per chunk", "cpu_us", name, NODE_CPU_BOUND) for name in figures if name == NODE),
         bound("invoke to prelude p50", "prelude_us", FLOOR, PRELUDE_BOUND),
     ]

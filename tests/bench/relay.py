@@ -1,24 +1,28 @@
 """Added latency: from a chunk that the provider writes to the same chunk at the Runtime API.
 
 Ours is the whole path: httpx, the event decoder, validation of a blog post, asgiric. It is held against a process
-that copies bytes between two blocking sockets. Both ends are threads with blocking sockets in this process; one
+that copies bytes between two blocking sockets, with and without TLS on the provider's side. Both ends are threads with blocking sockets in this process; one
 provider chunk carries one delta of 16 characters. Chunks come paced, so that each wakes every process on the way
-from sleep, or all as fast as they are taken, for the CPU that a chunk costs. Rounds take turns.
+from sleep, or all as fast as they are taken, for the CPU that a chunk costs. What a request costs apart from its chunks
+is told by documents of two lengths. Rounds take turns.
 """
 
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from tests.bench.artifacts import PEERS, ROOT
+from tests.bench.certificates import Certificates, make_certificates
 from tests.bench.ends import cpu_s
 from tests.bench.script import blog_post, deltas, function_url_event, sse_events
 from tests.bench.tables import Bound, Table, percentile, spread
@@ -27,7 +31,8 @@ ROUNDS = 12
 SECTIONS = 7  # some 200 deltas
 PACE_S = 0.005
 TIMEOUT_S = 60.0
-RATIO_BOUND = 2.5
+LONG_SECTIONS = 21
+RATIO_BOUND, TLS_RATIO_BOUND, FIXED_MS_BOUND = 2.2, 2.0, 2.0
 FLOOR, OURS = "blocking sockets, bytes copied", "ours"
 
 
@@ -39,12 +44,15 @@ class Figures:
     p99_us: list[float] = field(default_factory=list)
     paced_cpu_us: list[float] = field(default_factory=list)
     burst_cpu_us: list[float] = field(default_factory=list)
+    fixed_cpu_ms: list[float] = field(default_factory=list)
 
 
 class Ends:
     """The provider and the Runtime API for one process, as threads that block; one invocation at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self.ended_s = 0.0  # when the last response was whole
         self.front = socket.create_server(("127.0.0.1", 0))
         self.back = socket.create_server(("127.0.0.1", 0))
         for server in (self.front, self.back):
@@ -69,7 +77,7 @@ class Ends:
             data += part
 
     def invoke(
-        self, chunks: list[bytes], marker: bytes, end: bytes, pace_s: float
+        self, chunks: list[bytes], marker: bytes, end: bytes, pace_s: float, first_s: float = 0.0
     ) -> tuple[list[float], list[float]]:
         """Run one invocation: when each chunk left the provider, and when each marker came to the Runtime API.
 
@@ -77,7 +85,7 @@ class Ends:
         whole one, and raises.
         """
         sent_s: list[float] = []
-        provider = threading.Thread(target=self._provide, args=(chunks, pace_s, sent_s))
+        provider = threading.Thread(target=self._provide, args=(chunks, pace_s, sent_s, first_s))
         provider.start()
         assert self._next is not None
         body = json.dumps(function_url_event()).encode()
@@ -100,6 +108,7 @@ class Ends:
             # What was counted before ends in front of the tail's last marker-sized part.
             arrived_s += [now_s] * (searched.count(marker) - tail.count(marker))
             tail = searched[-max(len(marker) - 1, 7) :]
+        self.ended_s = time.perf_counter()
         self._next.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}")
         provider.join()
         if end not in everything:
@@ -107,10 +116,12 @@ class Ends:
         self.wait_for_poll()
         return sent_s, arrived_s
 
-    def _provide(self, chunks: list[bytes], pace_s: float, sent_s: list[float]) -> None:
+    def _provide(self, chunks: list[bytes], pace_s: float, sent_s: list[float], first_s: float) -> None:
         connection, _ = self.back.accept()
         connection.settimeout(TIMEOUT_S)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         data = b""
         while b"\r\n\r\n" not in data:
             data += connection.recv(65_536)
@@ -120,6 +131,7 @@ class Ends:
         while missing > 0:
             missing -= len(connection.recv(65_536))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        time.sleep(first_s)
         due_s = time.perf_counter()
         for chunk in chunks:
             if pace_s:
@@ -127,6 +139,9 @@ class Ends:
                 time.sleep(max(0.0, due_s - time.perf_counter()))
             sent_s.append(time.perf_counter())
             connection.sendall(chunk)
+        with suppress(OSError):  # TLS says goodbye first
+            if isinstance(connection, ssl.SSLSocket):
+                connection.unwrap()
         connection.close()
 
     def close(self) -> None:
@@ -139,10 +154,14 @@ class Ends:
 class Process:
     """A relay that has started and polled."""
 
-    def __init__(self, command: list[str], task: Path, marker: bytes, end: bytes) -> None:
+    def __init__(
+        self, command: list[str], task: Path, marker: bytes, end: bytes, certificates: Certificates | None
+    ) -> None:
         self._marker = marker
         self._end = end
-        self.ends = Ends()
+        self.ends = Ends(certificates.server if certificates else None)
+        scheme, port = ("https", self.ends.provider.rpartition(":")[2]) if certificates else ("http", "")
+        provider = f"localhost:{port}" if certificates else self.ends.provider
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -153,9 +172,11 @@ class Process:
             "AWS_LAMBDA_FUNCTION_NAME": "bench",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
             "POWERTOOLS_METRICS_NAMESPACE": "Weir",
-            "WEIR_UPSTREAM_BASE_URL": f"http://{self.ends.provider}/v1",
+            "WEIR_UPSTREAM_BASE_URL": f"{scheme}://{provider}/v1",
             "WEIR_UPSTREAM_MODEL": "test-model",
         }
+        if certificates:
+            environment["SSL_CERT_FILE"] = str(certificates.trusted)
         self._output = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             command, cwd=task, env=environment, stdout=self._output, stderr=subprocess.STDOUT
@@ -185,8 +206,14 @@ class Process:
 
 
 def run() -> list[Table]:
-    """Alternate rounds between the two processes."""
-    chunks = list(sse_events(deltas(blog_post(SECTIONS))))
+    """Alternate rounds between the two processes, without TLS and with it."""
+    with tempfile.TemporaryDirectory() as name:
+        certificates = make_certificates(Path(name))
+        return [_measured(None, RATIO_BOUND), _measured(certificates, TLS_RATIO_BOUND)]
+
+
+def _measured(certificates: Certificates | None, bound: float) -> Table:
+    chunks, long = (list(sse_events(deltas(blog_post(count)))) for count in (SECTIONS, LONG_SECTIONS))
     bootstrap = ROOT / "functions/generate/bootstrap"
     commands = {
         FLOOR: ([sys.executable, str(PEERS / "blocking_relay.py")], PEERS, b"data: {", b"data: [DONE]"),
@@ -198,19 +225,23 @@ def run() -> list[Table]:
         ),
     }
     figures = {name: Figures() for name in commands}
-    processes = {name: Process(*command) for name, command in commands.items()}
+    processes = {name: Process(*command, certificates) for name, command in commands.items()}
     try:
         for number in range(ROUNDS + 1):
             # In turn, and each as often first: what comes after the other finds the caches differently.
             for name, process in sorted(processes.items(), reverse=bool(number % 2)):
                 paced_us, paced_cpu_us = process.measure(chunks, PACE_S)
                 _, burst_cpu_us = process.measure(chunks, 0.0)
+                _, long_cpu_us = process.measure(long, 0.0)
                 if number:  # the first round is each process's cold start
                     of = figures[name]
                     of.p50_us.append(percentile(paced_us, 50))
                     of.p99_us.append(percentile(paced_us, 99))
                     of.paced_cpu_us.append(paced_cpu_us)
                     of.burst_cpu_us.append(burst_cpu_us)
+                    short, more = len(chunks) - 3, len(long) - len(chunks)
+                    each_us = (long_cpu_us * (len(long) - 3) - burst_cpu_us * short) / more
+                    of.fixed_cpu_ms.append((burst_cpu_us - each_us) * short / 1e3)
     finally:
         for process in processes.values():
             process.close()
@@ -221,23 +252,23 @@ def run() -> list[Table]:
             spread(of.p99_us),
             spread(of.paced_cpu_us),
             spread(of.burst_cpu_us),
+            spread(of.fixed_cpu_ms, 2),
         )
         for name, of in figures.items()
     ]
     # Round by round: what else the machine does in a round falls on both.
     ratios = [ours / floor for ours, floor in zip(figures[OURS].p50_us, figures[FLOOR].p50_us, strict=True)]
-    return [
-        Table(
-            f"Relay, provider's chunk to the Runtime API, {len(chunks) - 3} chunks, one each {PACE_S * 1e3:g} ms",
-            ("way", "p50 us", "p99 us", "CPU us/chunk", "CPU us/chunk back to back"),
-            rows,
-            (
-                Bound(
-                    "relay latency, p50, ours / blocking sockets, median of rounds",
-                    median(ratios),
-                    RATIO_BOUND,
-                ),
-            ),
-            (f"{ROUNDS} rounds of each in turn, minimum (median). Ratios of p50: {spread(ratios, 2)}.",),
-        )
+    over = " over TLS" if certificates else ""
+    bounds = [
+        Bound(f"relay latency{over}, p50, ours / blocking sockets, median of rounds", median(ratios), bound)
     ]
+    if not certificates:
+        fixed_ms = median(figures[OURS].fixed_cpu_ms)
+        bounds.append(Bound("CPU of a request, apart from its chunks", fixed_ms, FIXED_MS_BOUND, "ms"))
+    return Table(
+        f"Relay{over}, provider's chunk to the Runtime API, {len(chunks) - 3} chunks, one each {PACE_S * 1e3:g} ms",
+        ("way", "p50 us", "p99 us", "CPU us/chunk", "CPU us/chunk back to back", "CPU ms/request fixed"),
+        rows,
+        bounds,
+        (f"{ROUNDS} rounds of each in turn, minimum (median). Ratios of p50: {spread(ratios, 2)}.",),
+    )

@@ -6,6 +6,7 @@ nothing but the end of the headers, and reads until the provider closes.
 
 import os
 import socket
+import ssl
 from urllib.parse import urlsplit
 
 RESPONSE = (
@@ -34,7 +35,7 @@ def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
     return head, rest
 
 
-def relay(runtime_api: str, provider: str) -> None:
+def relay(runtime_api: str, provider: str, tls: ssl.SSLContext | None) -> None:
     """Serve one invocation."""
     front, back = connect(runtime_api), connect(provider)
     front.sendall(f"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: {runtime_api}\r\n\r\n".encode())
@@ -42,6 +43,8 @@ def relay(runtime_api: str, provider: str) -> None:
     fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:])
     while len(event) < int(fields["content-length"]):
         event += front.recv(65_536)
+    if tls is not None:
+        back = tls.wrap_socket(back, server_hostname=provider.partition(":")[0])
     back.sendall(
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: {provider}\r\nContent-Length: {len(PAYLOAD)}\r\n\r\n".encode()
         + PAYLOAD
@@ -59,9 +62,10 @@ def relay(runtime_api: str, provider: str) -> None:
 
 def main() -> None:
     """Serve invocations until killed."""
-    provider = urlsplit(os.environ["WEIR_UPSTREAM_BASE_URL"]).netloc
+    url = urlsplit(os.environ["WEIR_UPSTREAM_BASE_URL"])
+    tls = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"]) if url.scheme == "https" else None
     while True:
-        relay(os.environ["AWS_LAMBDA_RUNTIME_API"], provider)
+        relay(os.environ["AWS_LAMBDA_RUNTIME_API"], url.netloc, tls)
 
 
 if __name__ == "__main__":
