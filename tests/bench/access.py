@@ -23,6 +23,7 @@ from typing import Any
 
 import httpx
 import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from infra.local.aws_services import CREDENTIALS, AwsServices
 from tests.bench.tables import Bound, Table
@@ -43,15 +44,33 @@ HOT_TENANTS, HOT_SHARE, KILLED_SHARE = 20, 0.5, 0.03
 WRITE_UNIT_USD, READ_UNIT_USD = Decimal("0.000000625"), Decimal("0.000000125")
 MOST_USD = Decimal("0.0000025")
 TABLES = ("access", "answers")
+ENDPOINT = "http://dynamodb.us-east-1.amazonaws.com"
+SCHEMA: dict[str, Any] = {
+    "BillingMode": "PAY_PER_REQUEST",
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+}
 TENANT = "acme"
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
-class Meter(httpx.AsyncHTTPTransport):
-    """Asks one question at a time, and counts units: of a write by its item's KB, of a read by half of 4 KB."""
+class InThisProcess(httpx.AsyncBaseTransport):
+    """moto without a socket: what 20,000 writes would wait for there says nothing of DynamoDB."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._wsgi = httpx.WSGITransport(DomainDispatcherApplication(create_backend_app))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = httpx.Request(request.method, request.url, headers=request.headers, content=request.content)
+        response = self._wsgi.handle_request(asked)
+        return httpx.Response(response.status_code, content=response.read())
+
+
+class Meter(httpx.AsyncBaseTransport):
+    """Asks one question at a time, and counts units: of a write by its item's KB, of a read by half of 4 KB."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
         self._turn = asyncio.Lock()
         self.units: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
@@ -59,7 +78,7 @@ class Meter(httpx.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         asked = json.loads(request.content)
         async with self._turn:
-            response = await super().handle_async_request(request)
+            response = await self._inner.handle_async_request(request)
             answer = json.loads(await response.aread())
         what = _what(asked["Key"])
         self.calls[what] += 1
@@ -106,26 +125,18 @@ def _size(value: Any) -> int:
 
 @asynccontextmanager
 async def tables() -> AsyncIterator[AwsServices]:
-    schema = {
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-        "KeySchema": [
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-    }
     services = AwsServices("us-east-1")
     try:
-        await services.start(tables=dict.fromkeys(TABLES, schema))
+        await services.start(tables=dict.fromkeys(TABLES, SCHEMA))
         yield services
     finally:
         await services.close()
 
 
-def table_of(services: AwsServices, client: httpx.AsyncClient) -> AccessTable:
+def table_of(client: httpx.AsyncClient) -> AccessTable:
     credentials = RoleCredentials(CREDENTIALS).get
     return AccessTable(
-        client, endpoint=services.url, region="us-east-1", table="access", credentials=credentials,
+        client, endpoint=ENDPOINT, region="us-east-1", table="access", credentials=credentials,
         utc_now=lambda: datetime.now(UTC),
     )  # fmt: skip
 
@@ -197,10 +208,12 @@ def hash_of(tenant: str) -> int:
     return sum(tenant.encode())
 
 
-async def budgets(services: AwsServices) -> Table:
-    meter = Meter()
+async def budgets() -> Table:
+    inner = InThisProcess()
+    meter = Meter(inner)
+    await table_of(httpx.AsyncClient(transport=inner))._call("CreateTable", SCHEMA)
     async with httpx.AsyncClient(transport=meter) as client:
-        simulation = Simulation(table_of(services, client))
+        simulation = Simulation(table_of(client))
         for number in range(REQUESTS):
             await simulation.request(number)
             simulation.now += timedelta(seconds=0.02)
@@ -265,7 +278,10 @@ def headers(services: AwsServices) -> dict[str, str]:
 
 async def checks(services: AwsServices, patch: pytest.MonkeyPatch) -> Table:
     """Requests of 5 s with a document of some KB: the first in a process, which reads key and limits, and a repeat."""
-    meter, document = Meter(), json.dumps({**BLOG_POST, "summary": "Why waiting costs. " * 10})
+    meter, document = (
+        Meter(httpx.AsyncHTTPTransport()),
+        json.dumps({**BLOG_POST, "summary": "Why waiting costs. " * 10}),
+    )
     slow: list[Step] = [HEAD, text(document[:50]), 4.85, *completion(document[50:])[1:]]
     sent = headers(services)
     body = {"prompt": "x", "schema": "blog_post", "max_output_tokens": 2_000}
@@ -341,7 +357,7 @@ async def _run() -> list[Table]:
         patch.setattr("weir.generate.telemetry.sys.stdout", io.StringIO())
         async with tables() as services:
             return [
-                await checks(services, patch), await stop(services, patch), await budgets(services),
+                await checks(services, patch), await stop(services, patch), await budgets(),
             ]  # fmt: skip
 
 

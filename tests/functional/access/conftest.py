@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ def environment(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
 
 
 @pytest.fixture
-def dynamodb(environment: dict[str, str], moto_url: str) -> Any:
+def dynamodb(environment: dict[str, str], moto_url: str) -> Iterator[Any]:
     client = boto3.client("dynamodb", endpoint_url=moto_url, region_name="us-east-1")
     for name in ("access", "answers"):
         client.create_table(
@@ -55,7 +55,8 @@ def dynamodb(environment: dict[str, str], moto_url: str) -> Any:
                 {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"},
             ],
         )  # fmt: skip
-    return client
+    yield client
+    client.close()
 
 
 class OneAtATime(httpx.AsyncHTTPTransport):

@@ -16,6 +16,7 @@ from openai import AsyncOpenAI
 from infra.local.endpoints.http_server import HttpServer
 from tests.functional.generate.door import door, facts
 from tests.functional.generate.scripted import Provider, completion, provider
+from weir.access import tenant_item
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ApiKey, new_key
 from weir.access.tenant_item import NANO, TenantLimits
@@ -25,6 +26,7 @@ NOW = datetime(2026, 11, 28, tzinfo=UTC)
 PRICES = json.dumps(
     {"models": [{"model": "test-model", "records": [{"prices": {"input": "1", "output": "1000"}}]}]}
 )
+TABLE = {"WEIR_ACCESS_TABLE": "access", "WEIR_PRICE_OVERRIDES": PRICES}
 KEY, KEPT = new_key(bytes(range(42)), "acme", "checkout", NOW)
 
 
@@ -209,3 +211,81 @@ async def test_a_tenant_that_comes_often_draws_on_a_lease_which_its_requests_nam
     (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
     assert item["holds"] == {"M": {}}
     assert int(item["month"]["N"]) == sum(math.ceil(cost * NANO) for cost in costs)
+
+
+@pytest.mark.parametrize("place", ["query", "body", "path", "cookie", "x-api-key"])
+async def test_a_key_anywhere_but_in_authorization_opens_nothing_and_is_in_no_line(
+    place: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(dynamodb, KEPT)
+    body = {"prompt": "Write.", **({"authorization": KEY, "tags": {"key": "k"}} if place == "body" else {})}
+    headers = {place: KEY} if place in ("cookie", "x-api-key") else {}
+    path = f"/v1/generations/{KEY}" if place == "path" else "/v1/generations"
+    event = {
+        "rawQueryString": f"authorization={KEY}",
+        "queryStringParameters": {"authorization": f"Bearer {KEY}"},
+    }
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        answer = await opened.request(
+            body, headers=headers, path=path, method="DELETE" if place == "path" else "POST",
+            event=event if place == "query" else None, event_source="function_url",
+        )  # fmt: skip
+        assert answer.status == 401 and not asked.requests
+    assert KEY not in capsys.readouterr().out
+
+
+async def test_with_the_table_down_a_key_cannot_be_looked_up_and_whom_aws_vouches_for_gets_a_small_answer(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = "arn:aws:iam::123456789012:user/ana"
+    event = {"requestContext": {"authorizer": {"iam": {"userArn": arn}}}}
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        dynamodb.delete_table(TableName="access")
+        refused = await opened.request({"prompt": "x"}, headers={"authorization": f"Bearer {KEY}"})
+        assert (refused.status, refused.problem["outcome"], len(asked.requests)) == (503, "unauthorized", 0)
+        body = {"prompt": "x", "max_output_tokens": 9_000}
+        answer = await opened.request(body, event=event, event_source="function_url")
+        assert answer.final[0] == "done"
+        sent = asked.requests[0]
+        assert sent.get("max_completion_tokens", sent.get("max_tokens")) == 1024
+
+
+@pytest.mark.parametrize(("spent", "status"), [("0.79", 200), ("0.80", 429)])
+async def test_with_the_table_down_who_has_used_four_fifths_of_a_budget_has_to_wait(
+    spent: str, status: int, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        body = {"prompt": "x", "max_output_tokens": 1}
+        assert (await opened.request(body, headers=headers)).status == 200
+        admission = opened.app._generate.gate._admission  # type: ignore[union-attr]  # there is a table
+        admission._used["acme"] = Decimal(spent)
+        dynamodb.delete_table(TableName="access")
+        answer = await opened.request(body, headers=headers)
+        assert (answer.status, len(asked.requests)) == (status, 1 + (status == 200))
+        if status == 429:
+            assert answer.problem["outcome"] == "budget_exceeded" and answer.headers["retry-after"] == "30"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"holds": {"S": "x"}},
+        {"holds": {"M": {}}, "month": {"S": "much"}},
+        {"holds": {"L": []}},
+        {"x": {"N": "1"}},
+    ],
+)
+async def test_a_tenants_month_of_another_shape_is_no_error_of_ours(
+    item: dict[str, Any], dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    month = tenant_item.key("acme", datetime.now(UTC))
+    dynamodb.put_item(TableName="access", Item={**month, **item})
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        answer = await opened.request({"prompt": "x"}, headers={"authorization": f"Bearer {KEY}"})
+        assert answer.status in (200, 429) and (answer.final[0] == "done" if answer.status == 200 else True)
+        if asked.requests and "x" not in item:  # what cannot be counted is kept small
+            sent = asked.requests[0]
+            assert sent.get("max_completion_tokens", sent.get("max_tokens")) <= 1024

@@ -15,7 +15,7 @@ from tests.functional.generate.door import BLOG_POST, Answer, Door, door, facts
 from tests.functional.generate.scripted import END, HEAD, Provider, Step, chunk, completion, provider, text
 from weir.access.admission import key_item, limits_item
 from weir.access.answer_store import AnswerStore
-from weir.access.answers import StoredAnswer, parts
+from weir.access.answers import Claim, StoredAnswer, parts
 from weir.access.api_keys import new_key
 from weir.access.tenant_item import NANO, TenantLimits
 
@@ -411,6 +411,21 @@ async def test_with_the_table_down_a_key_is_refused_and_a_request_without_one_is
         refused = await here.post()
         assert (refused.status, refused.headers["x-should-retry"], here.bought) == (503, "true", 0)
         assert (await here.post(key=None)).final[0] == "done"
+
+
+@pytest.mark.parametrize("move", [{"hours": -3}, {"days": -2}, {"hours": 23}])
+async def test_a_clock_that_jumps_frees_no_key_that_is_answered(
+    move: dict[str, float], named_table: Any, clock: Clock
+) -> None:
+    store = AnswerStore(named_table("answers"), clock)
+    answer = StoredAnswer("r", "ok", "text", True, None, "m", 1, None)
+    claim = await store.claim("acme", "k", "body", "r~1", clock() + timedelta(minutes=5))
+    assert isinstance(claim, Claim)
+    assert await store.claim("acme", "k", "body", "r~2", clock() + timedelta(minutes=5)) == "in flight"
+    await store.keep_once("acme", "k", claim, answer)
+    clock.move(**move)
+    assert await store.claim("acme", "k", "body", "r~3", clock() + timedelta(minutes=5)) == answer
+    assert await store.claim("acme", "k", "other", "r~4", clock() + timedelta(minutes=5)) == "another body"
 
 
 # ---- The cache ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Own keys: what is kept opens nothing, and what is no key is none."""
 
+import hmac
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -68,3 +69,22 @@ def test_keys_are_made_from_all_of_their_random_bytes() -> None:
         new_key(b"x" * 41, "acme", "n", NOW)
     texts = {new_key(bytes([i] * 42), "acme", "n", NOW)[0] for i in range(256)}
     assert len(texts) == 256
+
+
+@pytest.mark.parametrize("change", [{}, {"revoked_at": NOW}, {"expires_at": NOW}])
+@pytest.mark.parametrize("right", [True, False])
+def test_a_secret_is_compared_once_in_constant_time_whatever_else_is_wrong_with_its_key(
+    right: bool, change: dict[str, datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def noted(a: str, b: str) -> bool:
+        compared.append((len(a), len(b)))
+        return compare(a, b)
+
+    monkeypatch.setattr("weir.access.api_keys.hmac.compare_digest", noted)
+    parsed = parse_authorization(f"Bearer {TEXT}")
+    assert parsed is not None
+    replace(KEPT, **change).refusal(parsed[1] if right else "x" * 43, NOW)
+    assert compared == [(64, 64)]  # of hashes, so that not even a length shows
