@@ -1,4 +1,4 @@
-"""Metrics as members of a JSON log line, for functions that write their one line themselves.
+"""Metrics as members of a JSON log line, for functions that write their one line themselves and carry no Powertools.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """

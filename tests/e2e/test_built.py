@@ -179,15 +179,20 @@ print(json.dumps("ok"))
     assert json.loads(done.stdout) == "ok"
 
 
-def test_generate_reads_its_key_with_what_was_kept(
+def test_generate_writes_its_metrics_and_reads_its_key_with_what_was_kept(
     on_lambda: Callable[[str], Path], python_3_13: str
 ) -> None:
     code = """
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities import parameters
+metrics = EphemeralMetrics(namespace="Weir", service="generate")
+metrics.add_metric(name="Ok", unit=MetricUnit.Count, value=1)
+metrics.flush_metrics()
 parameters.SecretsProvider(), parameters.SSMProvider()
 """
     done = run(python_3_13, [on_lambda("GenerateFunction"), on_lambda("SharedLayer") / "python"], code)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["Ok"] == [1.0]
 
 
 @pytest.mark.parametrize("name", ["FinanceFunction", "LedgerJobsFunction"])

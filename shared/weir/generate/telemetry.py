@@ -1,17 +1,17 @@
 """What a request leaves behind: its facts as JSON lines, the last of which is its metrics, too.
 
-Metrics are CloudWatch's embedded metric format, made for each request from what its final event says. All goes to
-stdout, which is what Lambda collects, and what is billed by the byte: so the completion and its metrics are one line,
-and what nobody knows is not said in a fact's inner objects.
+Metrics are CloudWatch's embedded metric format, recorded by Powertools. Its `Metrics` is one object per process, which
+would merge concurrent requests; `EphemeralMetrics` is one per request. It is imported when the first request ends, not
+before the first byte. All goes to stdout, which is what Lambda collects, and what is billed by the byte: so the
+completion and its metrics are one line, and what nobody knows is not said in a fact's inner objects.
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-from weir.embedded_metrics import embedded_metrics
+from weir.embedded_metrics import NAMESPACE
 from weir.outcomes import Outcome
 
 
@@ -43,7 +43,7 @@ class Telemetry:
         The fact is written even where the metrics cannot be made, and that error raised afterwards.
         """
         try:
-            metrics = self._metrics(datetime.fromisoformat(fact["at"]), outcome, cold_start, summary)
+            metrics = self._metrics(outcome, cold_start, summary)
         except Exception:
             self.fact(fact)
             raise
@@ -69,28 +69,33 @@ class Telemetry:
             },
         )
 
-    def _metrics(
-        self, at: datetime, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics of one request, read off its usage and timing; what is unknown is left out."""
+        from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
+        metrics.add_dimension("stage", self.stage)
         usage, timing = summary["usage"], summary["timing"]
         gap = timing["event_loop_gap_ms"] or {}
         cost = summary["cost"]
-        values = {
-            "ColdStart": ("Count", int(cold_start)),
-            "TimeToFirstToken": ("Milliseconds", timing["ttft_ms"]),
-            "TimeToLastToken": ("Milliseconds", timing["ttlt_ms"]),
-            "InvocationLatency": ("Milliseconds", timing["duration_ms"]),
-            "ValidationTime": ("Milliseconds", timing["validate_ms"]),
-            "EventLoopGap": ("Milliseconds", gap.get("max")),
-            "InputTokenCount": ("Count", usage["input_tokens"]),
-            "OutputTokenCount": ("Count", usage["output_tokens"]),
+        for name, unit, value in (
+            ("ColdStart", MetricUnit.Count, int(cold_start)),
+            ("TimeToFirstToken", MetricUnit.Milliseconds, timing["ttft_ms"]),
+            ("TimeToLastToken", MetricUnit.Milliseconds, timing["ttlt_ms"]),
+            ("InvocationLatency", MetricUnit.Milliseconds, timing["duration_ms"]),
+            ("ValidationTime", MetricUnit.Milliseconds, timing["validate_ms"]),
+            ("EventLoopGap", MetricUnit.Milliseconds, gap.get("max")),
+            ("InputTokenCount", MetricUnit.Count, usage["input_tokens"]),
+            ("OutputTokenCount", MetricUnit.Count, usage["output_tokens"]),
             # US dollars, for the alarm on cost per 1,000 requests; the ledger's rows are exact.
-            "EstimatedCost": ("None", float(cost["total"]) if cost else None),
-            outcome.metric: ("Count", 1),
-        }
-        known = {name: (unit, value) for name, (unit, value) in values.items() if value is not None}
-        return embedded_metrics(self.service, self.stage, at, known)
+            ("EstimatedCost", MetricUnit.NoUnit, float(cost["total"]) if cost else None),
+            (outcome.metric, MetricUnit.Count, 1),
+        ):
+            if value is not None:
+                metrics.add_metric(name=name, unit=unit, value=value)
+        # A list is for several values of a metric; here each has one.
+        found = metrics.serialize_metric_set().items()
+        return {name: value[0] if isinstance(value, list) else value for name, value in found}
 
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
