@@ -26,6 +26,8 @@ _ERROR_BODY_BYTES = 65_536
 _ERROR_BODY_S = 2.0
 _DRAIN_S = 0.1
 _DEAD_S = 0.25
+# What is read at once may hold hundreds of events: other streams have their turn between two such pieces.
+_PIECE_BYTES = 16_384
 _MASK = b"[key]"
 
 
@@ -89,17 +91,18 @@ class UpstreamResponse:
         binary = response.headers.get("content-type", "").startswith("application/vnd.amazon.eventstream")
         self._secrets = () if binary else secrets  # its frames have checksums, and Bedrock is sent no key
         self._held = b""  # the end of what came, where it may be the beginning of a key
-        self._again: list[bytes] = []
+        self._again: list[bytes] = []  # what was read and is to be given out, the last of it first
 
     def put_back(self, chunks: list[bytes]) -> None:
         """Have what was read already read once more, before the rest."""
-        self._again = chunks[::-1]
+        self._again += chunks[::-1]
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         if self._again:
+            await asyncio.sleep(0)
             return self._again.pop()
         while True:
             try:
@@ -115,6 +118,10 @@ class UpstreamResponse:
                 data = mask(self._held + data, self._secrets)
                 kept = len(data) - _begun(data, self._secrets)
                 data, self._held = data[:kept], data[kept:]
+            if len(data) > _PIECE_BYTES:
+                starts = range(_PIECE_BYTES, len(data), _PIECE_BYTES)
+                self._again = [data[start : start + _PIECE_BYTES] for start in reversed(starts)]
+                return data[:_PIECE_BYTES]
             if data:
                 return data
 

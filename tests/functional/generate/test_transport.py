@@ -373,3 +373,43 @@ async def test_a_key_is_masked_wherever_the_network_cuts_it(said: str, size: int
     response = UpstreamResponse(httpx.Response(200, stream=Pieces()), (SPLIT_KEY.encode(),))
     received = b"".join([data async for data in response]).decode()
     assert received == said.replace(SPLIT_KEY, "[key]")
+
+
+class Given(httpx.AsyncByteStream):
+    """A body whose pieces are there already: nobody waits for any."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+async def test_between_the_pieces_of_much_that_came_at_once_others_have_their_turn() -> None:
+    turns: list[str] = []
+
+    async def neighbour() -> None:
+        while True:
+            turns.append("neighbour")
+            await asyncio.sleep(0)
+
+    large = bytes(range(256)) * 400
+    response = UpstreamResponse(httpx.Response(200, stream=Given(b"head", large, b"tail")))
+    beside = asyncio.create_task(neighbour())
+    received = []
+    async for piece in response:
+        received.append(piece)
+        turns.append("piece")
+    beside.cancel()
+    assert b"".join(received) == b"head" + large + b"tail" and max(map(len, received)) <= 16_384
+    inside = turns[turns.index("piece", turns.index("piece") + 1) :]
+    assert all("neighbour" in inside[at : at + 2] for at in range(len(received) - 3))
+
+
+async def test_what_is_put_back_comes_before_what_was_not_given_out_yet() -> None:
+    large = b"a" * 16_384 + b"b" * 16_384 + b"c"
+    response = UpstreamResponse(httpx.Response(200, stream=Given(large, b"d")))
+    first = await anext(response)
+    response.put_back([first])
+    assert b"".join([piece async for piece in response]) == large + b"d"
