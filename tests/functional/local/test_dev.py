@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.local.dev import free_of
 from infra.local.stack import LocalAws, LocalAwsConfig
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,6 +87,36 @@ async def test_a_base_url_without_a_model_is_refused():
     _, error = await process.communicate()
     assert process.returncode == 2
     assert b"expected WEIR_UPSTREAM_MODEL" in error
+
+
+def test_in_place_of_a_usual_port_that_is_taken_comes_another_which_is_said(
+    capsys: pytest.CaptureFixture[str],
+):
+    with socket.socket() as taken, socket.socket() as closed:
+        for one in (taken, closed):
+            one.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"GenerateFunction": taken.getsockname()[1], "lambda": closed.getsockname()[1]}
+        closed.close()
+        assert free_of(ports) == {"lambda": ports["lambda"]}
+    assert (
+        f"port {ports['GenerateFunction']} is taken: GenerateFunction gets a free one"
+        in capsys.readouterr().err
+    )
+
+
+def test_make_does_the_same_in_a_folder_whose_name_has_a_space(tmp_path: Path):
+    checkout = tmp_path / "a checkout"
+    checkout.mkdir()
+    for entry in ROOT.iterdir():
+        (checkout / entry.name).symlink_to(entry)
+    targets = ["demo", "dev", "test", "lint", "validate", "build", "smoke", "deploy", "schemas", "prices"]
+    done = subprocess.run(
+        ["make", "-n", *targets, "ARGS=--quiet"], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    assert "infra.local dev  --quiet" in done.stdout
+    # make takes the space for the end of a word: no recipe may know where it is.
+    assert checkout.name not in done.stdout
 
 
 async def test_a_port_that_is_taken_is_named():
