@@ -488,5 +488,5 @@ def test_dashboard_and_alarms_read_metrics_that_the_code_writes() -> None:
     written = {outcome.metric for outcome in Outcome} | by_powertools
     for name in ("ledger", "ledger_jobs"):
         code = (ROOT / f"functions/{name}/app.py").read_text()
-        written |= set(re.findall(r'"([A-Z]\w+)"\]?(?::| =) \("', code))
+        written |= set(re.findall(r'"([A-Z]\w+)"(?:\]?(?::| =) \("|, MetricUnit)', code))
     assert read <= written
