@@ -64,6 +64,8 @@ from weir.reports.study_models import (
     CompareResponse,
     ExplainedResponse,
     LatencyResponse,
+    OverrideResponse,
+    UnpricedQueueResponse,
     WhatIfResponse,
 )
 from weir.reports.supposition import Supposed
@@ -383,6 +385,42 @@ def create_app(services: Services) -> FastAPI:
                 "by", "expected what requests have: outcome, tenant, feature, model, function or tag:NAME"
             )
         return services.studies.compare(period_before(wanted, before_from, before_to, zone), wanted, by, zone)
+
+    @app.get(
+        "/api/unpriced",
+        tags=["totals"],
+        summary="What is not priced, as a queue of work",
+        response_model=UnpricedQueueResponse,
+        responses=_RUNNING,
+    )
+    def list_unpriced(
+        wanted: Annotated[Filters, Depends(filters)], zone: Annotated[ZoneInfo, Depends(time_zone)]
+    ) -> dict[str, Any]:
+        return services.studies.unpriced(wanted, zone)
+
+    @app.get(
+        "/api/unpriced/override",
+        tags=["totals"],
+        summary="The record that would price a model's tokens, checked, and what it would add",
+        response_model=OverrideResponse,
+        responses=_RUNNING,
+    )
+    def make_override(
+        within: Annotated[Filters, Depends(time_range)],
+        of_model: Annotated[str, Query(max_length=256, description="The model that has no price.")],
+        input: Annotated[str, Query(max_length=40, description="USD a million tokens.")],
+        output: Annotated[str, Query(max_length=40, description="USD a million tokens.")],
+        cached_input: Annotated[
+            str | None, Query(max_length=40, description="USD a million tokens; default: as input.")
+        ] = None,
+        format: Annotated[Literal["json", "file"], Query(description="file: the record alone.")] = "json",
+    ) -> Any:
+        prices = {"input": input, "cached_input": cached_input, "output": output}
+        found = services.studies.override(within, of_model, prices)
+        if format == "json":
+            return found
+        disposition = {"content-disposition": 'attachment; filename="price-overrides.json"'}
+        return JSONResponse(found["override"], headers=disposition)
 
     @app.get(
         "/api/whatif",

@@ -26,6 +26,7 @@ _RUN = {
     "latency": studies.latency,
     "compare": studies.compare,
     "explain": studies.explain,
+    "unpriced": studies.unpriced,
     "whatif": studies.what_if,
 }
 # What is not a bug: each says in one line what was expected and what came.

@@ -22,7 +22,7 @@ from weir.reports.supposition import ARCHITECTURES, Supposed
 from .filters import add_filters, filters_of
 from .ledger import Ledger, UsageError
 from .progress import Tell, progress
-from .study_tables import show_charges, show_compare, show_latency, show_what_if
+from .study_tables import show_charges, show_compare, show_latency, show_unpriced, show_what_if
 
 # The options of `whatif`, by the names of the API's parameters.
 _SUPPOSED: dict[str, tuple[Any, str]] = {
@@ -94,6 +94,20 @@ def explain(ledger: Ledger, given: argparse.Namespace) -> int:
     return 0
 
 
+def unpriced(ledger: Ledger, given: argparse.Namespace) -> int:
+    """What is not priced; with --override, the record that would price it, as a file on standard output."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    with _studies(ledger) as (studies, tell):
+        if given.override is None:
+            _show(studies.unpriced(asked, zone, tell), given.json, show_unpriced)
+            return 0
+        prices = {"input": given.input, "cached_input": given.cached_input, "output": given.output}
+        found = studies.override(asked, given.override, prices, tell)
+    print(f"{found['requests']} requests of the range would cost {found['adds']} USD more", file=sys.stderr)
+    _show(found["override"], True, None)
+    return 0
+
+
 def add_commands(command: Any) -> None:
     """The options of these commands; `command` makes one by its name and text."""
     made = command("latency", "what each phase of the billed time costs, by day, model, tenant and function")
@@ -112,6 +126,12 @@ def add_commands(command: Any) -> None:
     made.add_argument("--before-to", metavar="WHEN", help="default: --from")
     made.add_argument("--by", default="model", help="outcome, tenant, feature, model, function or tag:NAME")
     made.add_argument("--json", action="store_true", help="all of it, as /api/compare has it")
+    made = command("unpriced", "what has no price, as a queue of work; and the record that would price it")
+    add_filters(made)
+    made.add_argument("--override", metavar="MODEL", help="print the record that prices this model's tokens")
+    for name in ("input", "cached-input", "output"):
+        made.add_argument(f"--{name}", metavar="USD", help="with --override: a million tokens")
+    made.add_argument("--json", action="store_true", help="all of it, as /api/unpriced has it")
     made = command("whatif", "what a range would have cost, had one thing been another")
     add_filters(made)
     group = made.add_argument_group("suppositions, each by itself")

@@ -98,6 +98,26 @@ def show_compare(found: Json, console: Console) -> None:
     print_table(console, f"moved most, by {by}", ("", "change", *names), groups)
 
 
+def show_unpriced(found: Json, console: Console) -> None:
+    """The queue: what is missing, how much of it, and what is at stake at the nearest price."""
+    _heading(found, console)
+    rows = [
+        (
+            item["reason"],
+            count(item["requests"]),
+            count(item["input_tokens"]),
+            count(item["output_tokens"]),
+            usd(item["at_nearest"]),
+            printable(item["nearest"] or UNKNOWN),
+        )
+        for item in found["items"]
+    ]
+    heads = ("", "requests", "tokens in", "out", "USD at the nearest price", "whose")
+    print_table(console, "not priced in full", heads, rows)
+    if not rows:
+        console.print("Everything is priced.")
+
+
 def show_charges(found: Json, console: Console) -> None:
     """Each product on a line, who says what a unit costs, and the charges whose lines do not sum to what is booked."""
     rows = [

@@ -104,6 +104,9 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
     assert together and f"{float(total):.7f}" == together[1]
     assert "  completeness: of 11 reports in Lambda's log 11 are booked" in figures
     assert "  compacted to Parquet: 1 day, 11 rows" in figures
+    what_if = lines[lines.index("What if, in USD") + 1 :][:3]
+    for line, title in zip(what_if, ("First token 200 ms sooner", "Memory of", "On "), strict=True):
+        assert line.startswith(f"  {title}") and line.endswith(" %"), line
     assert re.search(r"closed at token \d+ of \d+, [1-9]\d* not bought \(/sections/1/heading\)", done.stdout)
 
 

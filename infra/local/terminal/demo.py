@@ -28,7 +28,7 @@ from ..simulator import Simulator
 from ..stack import LocalAws, LocalAwsConfig
 from .account import Entry, cost_lines, estimate_error, request_lines, timing_lines, total
 from .caller import Generation, generate
-from .figures import figure_lines
+from .figures import figure_lines, what_if_lines
 from .live_view import LiveView, Terminal, shorten
 from .spending import PARAMETERS, Headers, Operator, Spending
 
@@ -84,6 +84,7 @@ class Demo:
             entries += await self._spending(self._simulator)
         self._terminal.line(f"  together {total(entries):.7f} USD")
         self._section("The ledger's own figures, of all of them", await self._figures(total(entries)))
+        self._section("What if, in USD", what_if_lines(await self._finance("whatif")))
 
     def _section(self, title: str, lines: list[str]) -> None:
         self._terminal.line()
@@ -197,13 +198,18 @@ class Demo:
         compacted = await self._doors.jobs({"task": "compact"})
         # The log is at hand here: nobody has to wait for lines that CloudWatch shows late.
         counted = await self._doors.jobs({"task": "reconcile_completeness", "hours": 2, "settle_minutes": 0})
-        response = await self._client.get(f"{self._doors.finance_url}/api/report")
-        if response.status_code != 200:
-            raise Unexpected(f"finance: expected a report, got {response.status_code} {response.text}")
-        report = response.json()
+        report = await self._finance("report")
         if Decimal(report["totals"]["total"]) != expected:
             raise Unexpected(f"report: expected {expected} USD in all, got {report['totals']['total']}")
         return figure_lines(report, compacted, counted)
+
+    async def _finance(self, what: str) -> dict[str, Any]:
+        """What finance answers about the ledger's last days."""
+        response = await self._client.get(f"{self._doors.finance_url}/api/{what}")
+        if response.status_code != 200:
+            raise Unexpected(f"finance: expected a {what}, got {response.status_code} {response.text}")
+        found: dict[str, Any] = response.json()
+        return found
 
     async def _savings(self, simulator: Simulator) -> str:
         """What closing the upstream at the violation saved: exact, because the simulator knows its script."""

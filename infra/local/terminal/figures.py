@@ -40,6 +40,19 @@ def figure_lines(report: Report, compacted: Mapping[str, Any], counted: Mapping[
     return lines
 
 
+def what_if_lines(found: Report) -> list[str]:
+    """What the same requests would have cost, had one thing been another: three scenarios, a line each."""
+    scenarios = {scenario["name"]: scenario for scenario in found["scenarios"]}
+    return [
+        f"  {scenario['title']:<44}{_signed(scenario['difference']):>16}{_share(scenario['percent']):>10}"
+        for scenario in (scenarios[name] for name in ("ttft", "memory", "architecture"))
+    ]
+
+
+def _signed(amount: str | None) -> str:
+    return money(amount) if amount is None or float(amount) <= 0 else f"+{money(amount)}"
+
+
 def _percent(part: Mapping[str, Any]) -> str:
     return _share(part["share_percent"])
 

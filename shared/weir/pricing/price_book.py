@@ -16,7 +16,7 @@ pays the lower tier) every token of the request pays the higher price.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -239,6 +239,12 @@ class PriceBook:
         """Who sells `model`, by the name that answered; None where neither a contract nor the list says it."""
         contract, listed = self._matching(seller, model)
         return next((entry.provider for entry in (contract, listed) if entry and entry.provider), None)
+
+    def listed_models(self) -> Iterator[tuple[str, str]]:
+        """Every model that the list has prices for, with who sells it: all files are read."""
+        for seller in self.sellers:
+            if f"tokens/{seller}.json" in self._checked:
+                yield from ((str(entry["model"]), seller) for entry in self._listing(seller)[1])
 
     def seller_of(self, base_url: str) -> str | None:
         """Who sells the tokens that come from an address; None where the list knows nobody there."""

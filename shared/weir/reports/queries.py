@@ -239,6 +239,11 @@ def charges(filters: Filters) -> Query:
     return statement("charges", {**requested(filters), "charged": charged})
 
 
+def unpriced(filters: Filters) -> Query:
+    """Why requests are not priced in full, with their tokens."""
+    return statement("unpriced", {**requested(filters), "counted": TOKENS})
+
+
 def models(filters: Filters) -> Query:
     """The models that answered."""
     return statement("models", requested(filters))

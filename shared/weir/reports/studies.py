@@ -1,7 +1,7 @@
 """What finance asks beyond the report: what latency costs, and what if; each asked of the ledger as the report is."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, localcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from weir.reports import (
     scenarios,
     start_scenarios,
     token_scenarios,
+    unpriced,
 )
 from weir.reports.memory_size import FunctionMemory
 from weir.reports.places import Range
@@ -83,6 +84,33 @@ class Studies:
                 "currency": "USD",
                 **charge_lines.of_range(got["places"], counted, self._book),
             }
+
+    def unpriced(
+        self, filters: Filters, zone: ZoneInfo, on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """What is not priced, as a queue of work."""
+        rows = self._unpriced_rows(filters, on_progress)
+        return {
+            "range": range_json(filters, zone),
+            "currency": "USD",
+            "items": unpriced.queue(rows, self._book),
+        }
+
+    def override(
+        self, filters: Filters, model: str, prices: dict[str, str | None], on_progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """The record that would price a model's tokens, checked, and what it would add to the range."""
+        made = unpriced.record(model, prices)
+        return unpriced.repriced(self._unpriced_rows(filters, on_progress), model, made)
+
+    def _unpriced_rows(self, filters: Filters, on_progress: Progress | None) -> list[Any]:
+        with self._reader.open_rows(*filters.days, on_progress) as opened:
+            rows = self._reader.ask(opened, {"rows": queries.unpriced(filters)})["rows"]
+        # The engines' instants are UTC without a zone.
+        return [
+            {**row, **{name: row[name].replace(tzinfo=UTC) for name in ("first_at", "last_at")}}
+            for row in rows
+        ]
 
     def compare(
         self, before: Filters, after: Filters, by: str, zone: ZoneInfo, on_progress: Progress | None = None

@@ -1,6 +1,6 @@
 """The API's models of what latency costs and of what if."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -169,6 +169,40 @@ class ChargesResponse(Model):
     currency: Literal["USD"] = Field(description="Of every amount")
     lines: list[ChargeLineResponse] = Field(description="What has one price is one line; the dearest first")
     components: list[ComponentSumResponse] = Field(description="Each charge, booked and explained")
+
+
+class UnpricedItemResponse(Model):
+    """One reason why requests are not priced in full."""
+
+    reason: str = Field(description="As rows give it; a missing price is one reason for all days")
+    requests: int = Field(description="Requests that have it")
+    first_at: Instant = Field(description="The first of them")
+    last_at: Instant = Field(description="The last of them")
+    input_tokens: int | None = Field(description="What they read; null where nobody counted")
+    output_tokens: int | None = Field(description="What they wrote; null where nobody counted")
+    model: str | None = Field(description="The model that has no price; null for other reasons")
+    nearest: str | None = Field(description="The listed model whose name is most like it")
+    at_nearest: Money | None = Field(description="What these tokens would cost at its price; null is unknown")
+    prices: dict[str, str] = Field(
+        description="Its prices, USD a million tokens: input, cached_input, output"
+    )
+
+
+class UnpricedQueueResponse(Model):
+    """What is not priced, as a queue of work."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    items: list[UnpricedItemResponse] = Field(description="The reasons, those with most requests first")
+
+
+class OverrideResponse(Model):
+    """A record that would price a model, checked; nothing is changed by asking for it."""
+
+    model: str = Field(description="The model")
+    requests: int = Field(description="Requests of the range that it would price")
+    adds: Money = Field(description="What their tokens would cost with it")
+    override: dict[str, Any] = Field(description="As WEIR_PRICE_OVERRIDES takes it")
 
 
 class UnknownResponse(Model):

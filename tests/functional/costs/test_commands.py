@@ -340,3 +340,19 @@ def test_charges_are_explained_and_periods_compared_from_the_command_line(bucket
     code, out, err = costs("compare", *days)
     assert (code, err) == (0, "") and "\nmoved most, by model\n" in out
     assert costs("compare", *days, "--by", "component")[0] == 2
+
+
+def test_what_is_not_priced_is_listed_and_a_record_for_it_is_what_overrides_take(
+    bucket: str, costs: Costs, tmp_path: Path
+) -> None:
+    book(bucket, "r9", model_returned="in-house-7b")
+    code, out, err = costs("unpriced", *SPAN)
+    assert (code, err) == (0, "") and "no price:tokens:in-house-7b" in out
+    prices = ("--input", "2", "--output", "4")
+    code, out, err = costs("unpriced", *SPAN, "--override", "in-house-7b", *prices)
+    # 1,000 tokens in, 500 out.
+    assert (code, err) == (0, "1 requests of the range would cost 0.004 USD more\n")
+    (tmp_path / "overrides.json").write_text(out)
+    code, out, err = costs("reprice", *SPAN, "--price-overrides", str(tmp_path / "overrides.json"), "--json")
+    assert (code, err) == (0, "")
+    assert costs("unpriced", *SPAN, "--override", "in-house-7b", "--input", "2")[0] == 2

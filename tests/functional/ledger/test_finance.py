@@ -260,7 +260,7 @@ def test_the_openapi_document_is_valid(client: TestClient) -> None:
     assert document["openapi"].startswith("3.1")
     validate(document)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 11
+    assert len(operations) == 13
     for operation in operations:
         assert set(operation["responses"]["422"]["content"]) == {"application/problem+json"}
 

@@ -21,6 +21,7 @@ from tests import log_lines as lines
 from tests.buckets import prepare_bucket
 from weir.ledger.ingest import ingest
 from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
 from weir.reports.charge_lines import as_csv
 
 # USD, us-east-1 on 2026-11-22: a GB-second, as it is and where environments are kept warm.
@@ -472,3 +473,39 @@ def test_both_are_csv_that_no_spreadsheet_runs(client: TestClient) -> None:
 
 def test_a_request_that_nobody_made_has_no_charges(client: TestClient) -> None:
     assert client.get("/api/requests/nobody/charges").status_code == 404
+
+
+# ---- Not priced ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_priced_is_a_queue_with_tokens_and_what_is_at_stake(client: TestClient) -> None:
+    items = {item["reason"]: item for item in get(client, "/api/unpriced")["items"]}
+    one = ASKED[WITHOUT_PRICE]
+    item = items[f"no_price:tokens:{NOBODYS}"]
+    assert (item["requests"], item["input_tokens"], item["output_tokens"]) == (1, one.input, one.output)
+    assert item["model"] == NOBODYS and item["nearest"] and set(item["prices"]) >= {"input", "output"}
+    input_price, output_price = (Fraction(item["prices"][kind]) for kind in ("input", "output"))
+    at_nearest = (one.input * input_price + one.output * output_price) / 10**6
+    assert abs(Fraction(item["at_nearest"]) - at_nearest) < EXACT
+    assert items["billed_duration_unknown"]["requests"] == 1
+
+
+def test_a_record_is_checked_and_says_what_it_would_add_which_is_what_repricing_adds(
+    client: TestClient,
+) -> None:
+    one, query = ASKED[WITHOUT_PRICE], {"of_model": NOBODYS, "input": "0.4", "output": "1.6"}
+    found = get(client, "/api/unpriced/override", **query)
+    assert found["requests"] == 1
+    assert Fraction(found["adds"]) == (one.input * Fraction("0.4") + one.output * Fraction("1.6")) / 10**6
+    book = PriceBook.load(found["override"])
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    price = book.token_price("output", model=NOBODYS, at=at)
+    assert price is not None and price.amount == Decimal("1.6")
+    file = client.get("/api/unpriced/override", params={**query, "format": "file"})
+    assert file.json() == found["override"] and "attachment" in file.headers["content-disposition"]
+    for wrong in ({"input": "cheap"}, {"output": "-1"}, {"input": "1e400"}):
+        answer = client.get("/api/unpriced/override", params={**query, **wrong})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+            422,
+            f"/{next(iter(wrong))}",
+        ), wrong

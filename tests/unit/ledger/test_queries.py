@@ -72,6 +72,7 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.spending(filters, zone, Unit.DAY)
     yield queries.phases(filters, zone)
     yield queries.charges(filters)
+    yield queries.unpriced(filters)
     for dimension in ("tenant", "tag:team"):
         yield queries.period(filters, dimension)
     yield queries.scenarios(filters, 200)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from infra.local.terminal.figures import figure_lines
+from infra.local.terminal.figures import figure_lines, what_if_lines
 from infra.local.terminal.live_view import width
 
 POINTS = {"p50": None, "p95": None, "p99": None}
@@ -44,3 +44,18 @@ def test_money_is_rounded_half_even_and_what_costs_nothing_is_left_out() -> None
     assert not any("api gateway" in line for line in lines)
     assert "  completeness: of 3 reports in Lambda's log 2 are booked" in lines
     assert max(map(width, lines)) <= 80
+
+
+def test_three_scenarios_are_a_line_each_with_their_sign_and_unknown_is_a_dash() -> None:
+    found = {
+        "scenarios": [
+            {"name": "ttft", "title": "First token 200 ms sooner", "difference": "-0.001", "percent": -0.25},
+            {"name": "memory", "title": "Another memory size", "difference": None, "percent": None},
+            {"name": "architecture", "title": "On arm64", "difference": "0.002", "percent": 0.5},
+        ]
+    }
+    sooner, memory, architecture = what_if_lines(found)
+    assert sooner.split()[-3:] == ["-0.0010000000", "-0.2", "%"]
+    assert memory.split()[-2:] == ["–", "–"]
+    assert architecture.split()[-3:] == ["+0.0020000000", "0.5", "%"]
+    assert max(map(width, (sooner, memory, architecture))) <= 80

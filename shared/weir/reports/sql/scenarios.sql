@@ -30,13 +30,13 @@ SELECT
 
   -- What a stop at a violation spared, at the pace of the tokens that came; what was given again was not stopped
   sum(saved_total) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL) AS saved_total,
-  sum(CAST(ceil(saved_tokens * stream_ms / output_tokens) AS bigint)) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL AND output_tokens > 0 AND saved_total IS NOT NULL) AS saved_ms,
+  sum(CAST(ceil(saved_tokens * stream_ms / nullif(output_tokens, 0)) AS bigint)) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL AND output_tokens > 0 AND saved_total IS NOT NULL) AS saved_ms,
   sum(requests) FILTER (WHERE saved_tokens > 0 AND answered_from IS NULL AND saved_total IS NOT NULL) AS stopped,
   sum(requests) FILTER (WHERE saved_tokens > 0 AND answered_from IS NULL AND saved_total IS NULL) AS stopped_unknown,
 
   -- Attempts after the first: their tokens, and an equal share of the time for each
   sum(retry_total) FILTER (WHERE is_request AND is_retried) AS retry_total,
-  sum(CAST(floor((coalesce(wait_ms, 0) + coalesce(stream_ms, 0)) * (attempts - 1) / attempts) AS bigint)) FILTER (WHERE is_request AND is_retried AND retry_total IS NOT NULL) AS retry_ms,
+  sum(CAST(floor((coalesce(wait_ms, 0) + coalesce(stream_ms, 0)) * (attempts - 1) / nullif(attempts, 0)) AS bigint)) FILTER (WHERE is_request AND is_retried AND retry_total IS NOT NULL) AS retry_ms,
   sum(requests) FILTER (WHERE is_retried AND retry_total IS NOT NULL) AS retried,
   sum(requests) FILTER (WHERE is_retried AND retry_total IS NULL) AS retried_unknown,
 
