@@ -25,6 +25,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "UpstreamKeyKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0a1b",
         "CorsOrigins": "https://one.example,https://two.example",
         "EnableRestApi": "true",
+        "EnableAccessTable": "true",
+        "GenerateUrlAuth": "NONE",
         "EnableSnapStart": "true",
         "EnableCanary": "true",
         "CapacityProviderArn": "arn:aws:lambda:eu-central-1:123456789012:capacity-provider:shared",

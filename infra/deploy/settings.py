@@ -115,6 +115,12 @@ def mistakes(
             found += _mistaken_prices(value, declared[name])
         else:
             found += _mistaken_value(name, value, declared[name])
+    opened, table = (settings.parameters.get(name) for name in ("GenerateUrlAuth", "EnableAccessTable"))
+    if opened == "NONE" and table != "true":
+        found.append(
+            f"GenerateUrlAuth: expected AWS_IAM without own keys (EnableAccessTable=true), got NONE with {table!r}: "
+            f"anybody on the Internet could have the model answer, on your bill"
+        )
     return found
 
 

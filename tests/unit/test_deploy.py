@@ -64,12 +64,18 @@ def test_the_stages_need_a_key_and_nothing_else(stage: str) -> None:
         ("PriceOverrides='{\"recrods\": []}'", "perhaps 'records'"),
         ("PriceOverrides='{\"models\": 7}'", "PriceOverrides: expected prices as JSON"),
         ("PriceOverrides={", "PriceOverrides: expected prices as JSON"),
+        ("GenerateUrlAuth=NONE", "GenerateUrlAuth: expected AWS_IAM without own keys (EnableAccessTable=true)"),
+        ("GenerateUrlAuth=none", "GenerateUrlAuth: expected one of AWS_IAM, NONE, got 'none': did you mean 'NONE'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_the_nearest_right_value(given: str, said: str) -> None:
     overrides = given if "UpstreamKey" in given else f"{KEY} {given}"
     [line] = told(overrides)
     assert said in line
+
+
+def test_a_url_may_be_open_where_own_keys_say_who_is_answered() -> None:
+    assert told(f"{KEY} EnableAccessTable=true GenerateUrlAuth=NONE") == []
 
 
 def test_what_may_be_the_key_itself_is_never_shown() -> None:

@@ -40,10 +40,23 @@ def listed(value: Any) -> list[Any]:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_nothing_is_open_to_the_world(name: str) -> None:
     for path, key, value in walk(load(name)):
-        assert not (key.lower().endswith("authtype") and value == "NONE"), f"{name}{path}: AuthType NONE"
-    doors = [properties for properties in FUNCTIONS.values() if "FunctionUrlConfig" in properties]
-    assert doors
-    assert all(door["FunctionUrlConfig"]["AuthType"] == "AWS_IAM" for door in doors)
+        if (
+            key.lower().endswith("authtype") and value == "NONE"
+        ):  # a permission, that a condition has to let be
+            assert TEMPLATE["Resources"][path.split("/")[2]]["Condition"] in (
+                "OpensUrl",
+                "OpensManagedUrl",
+            ), path
+    doors = {
+        name: properties["FunctionUrlConfig"]["AuthType"]
+        for name, properties in FUNCTIONS.items()
+        if "FunctionUrlConfig" in properties
+    }
+    # generate's may be opened, where own keys say who is answered; what reads the ledger never.
+    by_option = {"Fn::If": ["OpensUrl", "NONE", "AWS_IAM"]}
+    assert doors.pop("FinanceFunction") == "AWS_IAM"
+    assert doors and all(auth == by_option for auth in doors.values())
+    assert TEMPLATE["Parameters"]["GenerateUrlAuth"]["Default"] == "AWS_IAM"
     for api in resources(TEMPLATE, "AWS::Serverless::Api").values():
         assert api["Auth"]["DefaultAuthorizer"] == "AWS_IAM"
         for path, methods in api["DefinitionBody"]["paths"].items():

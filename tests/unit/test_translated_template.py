@@ -22,9 +22,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@cache
 def translated(*parameters: tuple[str, str]) -> dict[str, dict[str, Any]]:
     """The resources with these parameters."""
+    resources: dict[str, dict[str, Any]] = translated_whole(*parameters)["Resources"]
+    return resources
+
+
+@cache
+def translated_whole(*parameters: tuple[str, str]) -> dict[str, Any]:
+    """The template with these parameters."""
     done = subprocess.run(
         [PYTHON, "infra/build/translate.py", "template.yaml", "--json"],
         input=json.dumps([dict(parameters)]),
@@ -33,8 +39,8 @@ def translated(*parameters: tuple[str, str]) -> dict[str, dict[str, Any]]:
         text=True,
         check=True,
     )
-    resources: dict[str, dict[str, Any]] = json.loads(done.stdout)[0]["Resources"]
-    return resources
+    document: dict[str, Any] = json.loads(done.stdout)[0]
+    return document
 
 
 def of(kind: str, *parameters: tuple[str, str]) -> dict[str, dict[str, Any]]:
@@ -142,3 +148,61 @@ def test_resources_wait_for_each_other_in_no_circle(options: tuple[tuple[str, st
         for wanted in needs.values():
             wanted.difference_update(free)
     assert needs == {}
+
+
+def holds(condition: Any, conditions: dict[str, Any], parameters: dict[str, str]) -> bool:
+    """Whether a condition of the translated template holds, by CloudFormation's rules for what stands in it here."""
+    if isinstance(condition, str):
+        return holds(conditions[condition], conditions, parameters)
+    [(name, argument)] = condition.items()
+    match name:
+        case "Condition":
+            return holds(argument, conditions, parameters)
+        case "Fn::And":
+            return all(holds(one, conditions, parameters) for one in argument)
+        case "Fn::Not":
+            return not holds(argument[0], conditions, parameters)
+        case "Fn::Equals":
+            left, right = (parameters[one["Ref"]] if isinstance(one, dict) else one for one in argument)
+            return bool(left == right)
+        case _:
+            raise AssertionError(name)
+
+
+@pytest.mark.parametrize("table", ["true", "false"])
+@pytest.mark.parametrize("auth", ["AWS_IAM", "NONE"])
+def test_a_url_is_open_only_where_own_keys_say_who_is_answered_and_finances_never(
+    auth: str, table: str
+) -> None:
+    given = {"GenerateUrlAuth": auth, "EnableAccessTable": table, "CapacityProviderArn": "arn:x"}
+    document = translated_whole(*given.items())
+    opened = auth == "NONE" and table == "true"
+    found = {}
+    for name, one in document["Resources"].items():
+        if one["Type"] == "AWS::Lambda::Url":
+            said = one["Properties"]["AuthType"]
+            if isinstance(said, dict):
+                condition, first, second = said["Fn::If"]
+                said = first if holds(condition, document["Conditions"], given) else second
+            found[name] = said
+    assert found.pop("FinanceFunctionUrl") == "AWS_IAM"
+    assert set(found.values()) == {"NONE" if opened else "AWS_IAM"} and len(found) == 2
+    everybody = [
+        one
+        for one in document["Resources"].values()
+        if one["Type"] == "AWS::Lambda::Permission" and one["Properties"]["Principal"] == "*"
+    ]
+    assert len(everybody) == 4
+    for one in everybody:
+        assert holds(one["Condition"], document["Conditions"], given) is opened
+        # Through the URL alone: an invocation would be believed to be IAM's.
+        properties = one["Properties"]
+        assert (
+            properties.get("FunctionUrlAuthType") == "NONE" or properties.get("InvokedViaFunctionUrl") is True
+        )
+        assert isinstance(properties["FunctionName"], dict)
+    [rule] = document["Rules"].values()
+    refused = holds(rule["RuleCondition"], {}, given) and not holds(
+        rule["Assertions"][0]["Assert"], {}, given
+    )
+    assert refused is (auth == "NONE" and table == "false")
