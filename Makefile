@@ -28,7 +28,7 @@ ARGS ?=
 # Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-sdks test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
 
 help: ## This list.
 	@sed -n -e 's/^# ---- \(.*[^ -]\) *--*$$/\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)$$/  \1\t\2/p' Makefile | expand -t 24
@@ -126,6 +126,11 @@ test-llama-cpp: $(ENV) ## generate against llama-cpp-python's server, compiled h
 		$(MAKE) .venv-llama-cpp/.installed && $(PY) -m pytest tests/e2e/test_llama_cpp.py $(ARGS); \
 	fi
 
+SDK_ENVS := .venv-sdks .venv-openai-1 .venv-openai-2 .venv-litellm
+
+test-sdks: $(ENV) $(SDK_ENVS:=/.installed) .node-sdks/.installed ## OpenAI's SDKs of three major versions, LangChain, instructor, Pydantic AI, LiteLLM, openai-node and the AI SDK against the local stack.
+	$(PY) -m pytest tests/e2e/test_sdks.py $(ARGS)
+
 test-oldest-pydantic: .venv-oldest-pydantic/.installed ## Streamed validation on the oldest Pydantic that it supports.
 	.venv-oldest-pydantic/bin/python -m pytest tests/unit/validation $(ARGS)
 	PYTHONPATH=shared .venv-oldest-pydantic/bin/python -c "from tests.fuzz import validation; validation.run(10_000, None, None)"
@@ -222,6 +227,21 @@ endef
 		-r tests/peers/llama-cpp.lock
 	@touch $@
 
+.venv-sdks/.installed: tests/sdks/sdks.lock
+	$(call make_environment)
+
+.venv-openai-1/.installed: tests/sdks/openai-1.lock
+	$(call make_environment)
+
+.venv-openai-2/.installed: tests/sdks/openai-2.lock
+	$(call make_environment)
+
+.node-sdks/.installed: $(wildcard tests/sdks/node/*) $(if $(shell command -v npm),,.venv-node/.installed)
+	rm -rf .node-sdks && mkdir .node-sdks
+	cp tests/sdks/node/*.json tests/sdks/node/*.mjs tests/sdks/node/.npmrc .node-sdks/
+	cd .node-sdks && $(NPM) ci --ignore-scripts --loglevel=error
+	touch $@
+
 .venv-peers/.installed: tests/bench/peers.lock
 	$(call make_environment)
 
@@ -272,11 +292,11 @@ lock: .venv-uv/.installed ## All locks from their .in files and pyproject.toml; 
 		functions/ledger_jobs/requirements infra/build/runtime infra/container/requirements; do \
 		$(COMPILE) $$name.in -c requirements.lock -o $$name.txt || exit 1; \
 	done
-	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/llama-cpp-backend tests/peers/llama-cpp tests/peers/focus-backend tests/peers/oldest-pydantic tests/bench/peers tests/compare/peers; do \
+	for name in infra/build/uv infra/build/node infra/build/audit infra/sam infra/prices/genai-prices tests/peers/litellm tests/peers/llama-cpp-backend tests/peers/llama-cpp tests/peers/focus-backend tests/peers/oldest-pydantic tests/sdks/sdks tests/sdks/openai-1 tests/sdks/openai-2 tests/bench/peers tests/compare/peers; do \
 		$(COMPILE) $$name.in -o $$name.lock || exit 1; \
 	done
 	$(COMPILE) tests/peers/focus.in --override tests/peers/focus-overrides.txt -o tests/peers/focus.lock
 
 clean: ## Everything that make made, environments too.
-	rm -rf dist .venv .venv-sam .venv-litellm .venv-llama-cpp .venv-focus .venv-oldest-pydantic .venv-peers .venv-compare .venv-uv .venv-prices .venv-node .node-peers .node-page $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist .venv .venv-sam .venv-litellm .venv-llama-cpp .venv-focus .venv-oldest-pydantic .venv-peers .venv-sdks .venv-openai-1 .venv-openai-2 .venv-compare .venv-uv .venv-prices .venv-node .node-peers .node-page .node-sdks $(dir $(CHART)) .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

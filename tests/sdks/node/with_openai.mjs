@@ -1,0 +1,58 @@
+// openai-node: create, parse and stream, by schema and by function.
+import OpenAI from "openai";
+import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
+import { VERSION } from "openai/version";
+import { z } from "zod";
+import { baseURL, caught, key, model, onceInvalid, poorKey, prompt, report, wrongKey } from "./asked.mjs";
+
+const Recipe = z.object({ title: z.string(), minutes: z.number().int(), steps: z.array(z.string()) });
+const client = new OpenAI({ baseURL, apiKey: key });
+const ask = (name) => [{ role: "user", content: prompt(name) }];
+const response_format = zodResponseFormat(Recipe, "recipe");
+
+async function whole() {
+  const done = await client.chat.completions.parse({ model, messages: ask("whole"), response_format });
+  return done.choices[0].message.parsed;
+}
+
+async function streamed(model) {
+  let seen = "";
+  const stream = client.chat.completions.stream({ model, messages: ask(model), response_format });
+  stream.on("content.delta", ({ delta }) => (seen += delta));
+  const final = await stream.finalChatCompletion();
+  if (seen !== final.choices[0].message.content) throw new Error("the pieces are not the whole");
+  return final.choices[0].message.parsed;
+}
+
+async function tool() {
+  const tools = [zodFunction({ name: "save", parameters: Recipe })];
+  const stream = client.chat.completions.stream({ model, messages: ask("tool"), tools, tool_choice: "required" });
+  const final = await stream.finalChatCompletion();
+  return final.choices[0].message.tool_calls[0].function.parsed_arguments;
+}
+
+async function inChunks() {
+  let text = "";
+  for await (const chunk of await client.chat.completions.create({ model, messages: ask("text"), stream: true }))
+    text += chunk.choices[0]?.delta.content ?? "";
+  return text;
+}
+
+const create = (apiKey, members = {}) =>
+  new OpenAI({ baseURL, apiKey }).chat.completions.create({ model, messages: ask("text"), ...members });
+
+const models = [];
+for await (const each of client.models.list()) models.push(each.id);
+report({
+  version: VERSION,
+  models,
+  whole: await whole(),
+  streamed: await streamed(model),
+  retried: await streamed(onceInvalid),
+  tool: await tool(),
+  text: [await inChunks(), (await create(key)).choices[0].message.content],
+  unauthorized: await caught(() => create(wrongKey)),
+  wrong: await caught(() => create(key, { n: 2 })),
+  not_known: await caught(() => create(key, { model: "nobody" })),
+  denied: await caught(() => create(poorKey)),
+});
