@@ -7,7 +7,7 @@ Plain ASGI and no framework: every cold start pays for what is imported here, an
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from weir.access.stop_flags import StopFlags
     from weir.generate.repeats import Repeats
+    from weir.generate.trace import Trace
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
 
@@ -189,6 +190,7 @@ class App:
             interrupted=interrupted,
             caller=caller_of(scope.get("aws.event")),
             authorization=received.get("authorization"),
+            trace=_trace(received.get("traceparent"), request_id),
             fresh="no-" in received.get("cache-control", ""),
         )
         accept = received.get("accept", "")
@@ -211,7 +213,10 @@ class App:
                     invocation = self._asked_once(invocation, received, path, body)
                     parse, response = self._chat(body, content_type, request_id, send, headers)
                 case "/v1/models", "GET":
-                    self._generate.record_without_model(invocation, await self._models(send, headers()))
+                    response = self._chat_refusal(send, headers, request_id)
+                    names, caller = await self._generate.models_of(invocation)
+                    sent_bytes = await self._models(names, send, headers())
+                    self._generate.record_without_model(replace(invocation, caller=caller), sent_bytes)
                     return
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.record_without_model(invocation, await self._describe(send, headers()))
@@ -236,9 +241,11 @@ class App:
                         headers=(("allow", allowed),),
                     )
                 case _:
+                    if path.startswith("/v1/"):  # what OpenAI's SDKs know, and this endpoint does not
+                        response = self._chat_refusal(send, headers, request_id)
                     raise Problem(
                         Outcome.BAD_REQUEST,
-                        f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}",
+                        f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}{_HINTS.get(path, '')}",
                         status=404,
                         title="Not found",
                     )
@@ -342,10 +349,13 @@ class App:
         wire = ChatWire(request_id, created, model, chat.include_usage, chat.tool)
         return lambda: chat.request, ChatStreamResponse(send, headers, request_id, wire)
 
-    async def _models(self, send: Send, headers: Headers) -> int:
+    def _chat_refusal(self, send: Send, headers: Callable[[], Headers], request_id: str) -> BufferedResponse:
+        return ChatResponse(send, headers, request_id, int(time.time()), self._settings.routes.default)
+
+    async def _models(self, names: Iterable[str], send: Send, headers: Headers) -> int:
         from weir.generate.chat_api import models_json
 
-        body = dumps(models_json(self._settings.routes.names, int(time.time())))
+        body = dumps(models_json(names, int(time.time())))
         await respond(send, 200, [("content-type", "application/json"), *headers], body)
         return len(body)
 
@@ -366,6 +376,21 @@ _METHODS = {
     "/v1/models": "GET",
     "/openapi.json": "GET, HEAD",
 }
+
+
+# What else an SDK may ask for, and what answers it here.
+_HINTS = {
+    "/v1/responses": ": the Responses API is not spoken here; /v1/chat/completions takes the same schemas and tools",
+    "/v1/completions": ": /v1/chat/completions takes a prompt as a message",
+}
+
+
+def _trace(header: str | None, request_id: str) -> "Trace | None":
+    if header is None:
+        return None
+    from weir.generate.trace import parse_traceparent
+
+    return parse_traceparent(header, request_id)
 
 
 def _raise(problem: Problem) -> GenerationParams:

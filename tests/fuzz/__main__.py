@@ -1,11 +1,12 @@
-"""`python -m tests.fuzz [validation | ledger | ledger-store | fast-join] [--cases N | --seconds S | --seed N]`: fuzzing.
+"""`python -m tests.fuzz [validation | caller-schema | ledger | ...] [--cases N | --seconds S | --seed N]`: fuzzing.
 
     validation    streamed validation against Pydantic's `model_validate_json`: 10,000 texts of generated models
+    caller-schema validators of callers' own schemas against `jsonschema`: 10,000 schemas, four documents each
     ledger        the ledger's properties over random worlds, against an oracle in memory: 100,000
     ledger-store  the same through compaction, closing and corrections in DuckDB and moto's S3: 1,000
     fast-join     the rows that SQL makes of facts against the join's own: 60,000 requests, mutated
 
-Without a name all four run. A case that fails is made smaller and printed with its seed, and the exit status is 1.
+Without a name all of them run. A case that fails is made smaller and printed with its seed, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from contextlib import nullcontext
 from itertools import count, islice
 from random import Random
 
-from tests.fuzz import fast_join, ledger, ledger_store, validation
+from tests.fuzz import caller_schema, fast_join, ledger, ledger_store, validation
 from tests.fuzz.ledger_worlds import World
 
-CASES = {"validation": 10_000, "ledger": 100_000, "ledger-store": 1_000, "fast-join": 60_000}
+CASES = {
+    "validation": 10_000,
+    "caller-schema": 10_000,
+    "ledger": 100_000,
+    "ledger-store": 1_000,
+    "fast-join": 60_000,
+}
 CHUNK = {"ledger": 1_000, "ledger-store": 5}  # seeds that a process takes at a time
 
 type Failure = tuple[int, str]  # seed, what is wrong
@@ -46,6 +53,8 @@ def main() -> None:
         cases = asked.cases or CASES[name]
         if name == "validation":
             validation.run(cases, asked.seconds, asked.seed)
+        elif name == "caller-schema":
+            caller_schema.run(cases, asked.seconds, asked.seed)
         elif name == "fast-join":
             fast_join.run(cases, asked.seconds, asked.seed)
         else:

@@ -66,6 +66,16 @@ class Asked(NamedTuple):
     passes_tools: bool = False
 
 
+class CallTimes(NamedTuple):
+    """When the call of an attempt, by its number in a trace, began, gave its first token and ended: monotonic
+    nanoseconds."""
+
+    number: int
+    called_ns: int
+    first_ns: int | None
+    ended_ns: int
+
+
 class Attempt:
     """The state of one upstream call; `clock` gives monotonic nanoseconds.
 
@@ -107,6 +117,7 @@ class Attempt:
         self.failed: Failed | None = None
         self.sent_paths: list[str] = []
         self.values: list[Value] = []
+        self.call: CallTimes | None = None
         self.tool_calls: dict[int, ToolCall] = {}
         self.deltas = 0
         self.output_chars = 0

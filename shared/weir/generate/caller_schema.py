@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
+    MISSING,
     AfterValidator,
     BaseModel,
     ConfigDict,
@@ -151,6 +152,8 @@ class _Compiler:
             allowed = {"type"}.union(*(_BY_TYPE.get(str(one), frozenset()) for one in kinds_named))
             self._only(said, allowed, pointer)
             return Union[tuple(self._type(one, pointer, depth + 1) for one in of_each)]  # noqa: UP007  # of types that are known now
+        if kinds_named is None:
+            self._only(said, {"$ref", "anyOf", "const", "enum", "type"}, pointer)
         if kinds_named not in _BY_TYPE:
             raise SchemaRefused(
                 f"{pointer}/type", f"expected one of {sorted(_BY_TYPE)}, got {kinds_named!r:.40}"
@@ -216,9 +219,13 @@ class _Compiler:
             raise SchemaRefused(f"{pointer}/additionalProperties", "expected true or false, got a schema")
         fields: dict[str, Any] = {}
         for number, (key, part) in enumerate(properties.items()):
+            if not key:
+                raise SchemaRefused(f"{pointer}/properties", "expected names, got an empty one")
             kind = self._type(part, f"{pointer}/properties/{_token(key)}", depth + 1)
-            default = ... if key in required else None
-            fields[f"f{number}"] = (kind, Field(default, alias=key))
+            if key in required:
+                fields[f"f{number}"] = (kind, Field(..., alias=key))
+            else:  # a member that did not come is in no document that is given back, not as null either
+                fields[f"f{number}"] = (Union[kind, MISSING], Field(MISSING, alias=key))  # noqa: UP007  # a name, maybe
         config = ConfigDict(extra="allow" if more else "forbid", defer_build=True, protected_namespaces=())
         self.models[name] = create_model(name, __config__=config, **fields)
         return name
@@ -226,11 +233,19 @@ class _Compiler:
     def _enum(self, values: object, kind: object, pointer: str) -> Any:
         if not isinstance(values, list) or not 0 < len(values) <= MAX_ENUM:
             raise SchemaRefused(f"{pointer}/enum", f"expected a list of 1 to {MAX_ENUM} values")
-        if not all(value is None or isinstance(value, str | bool | int) for value in values):
-            raise SchemaRefused(f"{pointer}/enum", "expected strings, whole numbers, booleans or null")
+        if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
+            raise SchemaRefused(f"{pointer}/enum", "expected strings, numbers, booleans or null")
         if kind is not None and (kind not in _BY_TYPE or not all(_is(value, str(kind)) for value in values)):
             raise SchemaRefused(f"{pointer}/enum", f"expected values of type {kind!r:.40}")
-        return Literal[tuple(values)]
+        # A Literal takes 1, 1.0 and true for one another; in JSON Schema 1 is 1.0, and true is neither.
+        kinds: list[Any] = [None] if None in values else []
+        if texts := [value for value in values if isinstance(value, str)]:
+            kinds.append(Literal[tuple(texts)])
+        if truths := [value for value in values if isinstance(value, bool)]:
+            kinds.append(Annotated[StrictBool, AfterValidator(_one_of(truths))])
+        if numbers := [value for value in values if _is(value, "number")]:
+            kinds.append(Annotated[StrictInt | StrictFloat, AfterValidator(_one_of(numbers))])
+        return Union[tuple(kinds)]  # noqa: UP007  # of types that are known now
 
     def _target(self, reference: object, pointer: str) -> tuple[Mapping[str, Any], str]:
         if reference == "#":
@@ -266,8 +281,8 @@ def _is(value: object, kind: str) -> bool:
     return {
         "string": isinstance(value, str),
         "boolean": isinstance(value, bool),
-        "integer": isinstance(value, int) and not isinstance(value, bool),
-        "number": isinstance(value, int) and not isinstance(value, bool),
+        "integer": isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1,
+        "number": isinstance(value, int | float) and not isinstance(value, bool),
         "null": value is None,
     }.get(kind, False)
 
@@ -276,6 +291,15 @@ def _whole(value: float) -> float:
     if not value.is_integer():
         raise PydanticCustomError("int_from_float", "Input should be a whole number")
     return value
+
+
+def _one_of(values: list[Any]) -> Any:
+    def check(value: Any) -> Any:
+        if value not in values:
+            raise PydanticCustomError("enum", f"Input should be one of {values!r:.200}")
+        return value
+
+    return check
 
 
 def _bounded(bounds: Mapping[str, float]) -> Any:

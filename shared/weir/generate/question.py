@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.generate import events
-from weir.generate.attempt import Asked, Attempt
+from weir.generate.attempt import Asked, Attempt, CallTimes
 from weir.generate.body import invalid_fields
 from weir.generate.documents import Documents, document_schema, root_of
 from weir.generate.late_imports import LateImports
@@ -205,6 +205,9 @@ class Question:
         attempt = self._new_attempt(request, asked, released)
         if attempt.waits and self._run.generate.late_imports.ready:
             attempt.begin_validation()
+        if (trace := self._run.record.invocation.trace) is not None:
+            headers = {**provider_request.headers, "traceparent": trace.header(attempt.number)}
+            provider_request = provider_request._replace(headers=headers)
         self._run.record.attempts.append(attempt)
         try:
             await self._stream(attempt, provider_request, body, fresh)
@@ -274,6 +277,7 @@ class Question:
 
     async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
         """The call, from its start to the end of its body, or to the point where it is ended."""
+        number = attempt.number  # as it goes out in a trace; a hedge's lost call may take it in the record
         self._run.record.timing.called(self._run.generate.monotonic_ns())
         try:
             try:
@@ -300,7 +304,8 @@ class Question:
                 else:
                     await response.close(drain=False)
         finally:
-            self._run.record.timing.ended(self._run.generate.monotonic_ns())
+            times = self._run.record.timing.ended(self._run.generate.monotonic_ns())
+            attempt.call = CallTimes(number, *times)
             self._run.record.finalize_usage(attempt)
 
     async def _call(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -20,7 +20,7 @@ from weir.access.answers import Claim, StoredAnswer, cache_name
 from weir.access.dynamodb import AccessStoreError
 from weir.access.tenant_item import hold_of
 from weir.generate.attempt import Attempt
-from weir.generate.documents import document_schema
+from weir.generate.documents import MAX_KNOWN, document_schema
 from weir.generate.events import RESULT_PART_BYTES
 from weir.generate.params import GenerationParams
 from weir.generate.question import Run
@@ -192,7 +192,7 @@ def _cache_name(request: GenerationParams, route: Route) -> str:
     return cache_name([route.name, route.model, _schema_version(request.schema_name), asked])
 
 
-@cache
+@lru_cache(maxsize=MAX_KNOWN)
 def _schema_version(name: str) -> str:
     """What a schema asks for; what its own validators ask for beyond that is asked again when a document is given."""
     return sha256(json.dumps(document_schema(name), sort_keys=True).encode()).hexdigest()

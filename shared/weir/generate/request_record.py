@@ -22,6 +22,7 @@ from weir.pricing.quantities import EventSource, TokensBought, UsageQuantities
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 if TYPE_CHECKING:
+    from weir.generate.trace import Trace
     from weir.pricing.price_book import PriceBook
 
 
@@ -54,6 +55,7 @@ class Invocation:
     authorization: str | None = None
     once: OnceKey | None = None
     fresh: bool = False  # the caller wants no answer out of a cache
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,20 @@ class RequestRecord:
         left_out = _SAID if self._is_started else frozenset()
         unknown = {name for name in ("answered_from", "saved", "saved_basis") if fact[name] is None}
         return {name: value for name, value in fact.items() if name not in left_out | unknown}
+
+    def spans(self, trace: "Trace", at: datetime, now_ns: int, verdict: Verdict) -> dict[str, Any]:
+        """The request's spans, for whoever records its trace."""
+        from weir.generate.trace import Times, export
+
+        function = self._function
+        resource = {
+            "service.name": "weir.generate",
+            "cloud.region": function.region,
+            "faas.name": function.name,
+        }
+        about = {"weir.request_id": self.invocation.request_id, "weir.tenant": self.tenant}
+        times = Times(self.timing.started_ns, now_ns, at)
+        return export(trace, times, self.attempts, verdict.outcome, resource, about)
 
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: "PriceBook") -> dict[str, Any]:
         # Prices are for the final event: the first byte does not wait for their imports.

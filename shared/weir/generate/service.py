@@ -8,7 +8,7 @@ The rules that this module keeps:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -103,6 +103,15 @@ class Generate:
         except StorageError as error:
             raise Problem(Outcome.INTERNAL_ERROR, f"{error}; it cannot be stopped", status=503) from error
         return caller
+
+    async def models_of(self, invocation: Invocation) -> tuple[Sequence[str], Caller | None]:
+        """The models that a caller may ask for, and who that is. Raises Problem where nobody is known."""
+        names = self.routes.names
+        if self.gate is None:
+            return names, invocation.caller
+        admitted = await self.gate.admit(invocation.caller, invocation.event_source, invocation.authorization)
+        allowed = admitted.limits.models
+        return [name for name in names if allowed is None or name in allowed], admitted.caller
 
     def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
         """Account for a request that the endpoint served itself, without the model."""
@@ -318,6 +327,8 @@ class Run:
             self.generate.telemetry.completed(fact, verdict.outcome, is_cold, summary)
         except Exception as error:  # the caller's final event does not hang on a metric
             self.failure(error)
+        if (trace := record.invocation.trace) is not None and trace.sampled:
+            self.generate.telemetry.spans(record.spans(trace, at, self.generate.monotonic_ns(), verdict))
         with suppress(OSError):  # nobody is there any more; the request is on record
             await self.response.finish(result, data)
 

@@ -49,6 +49,10 @@ class Telemetry:
             raise
         self.fact(fact, **metrics)
 
+    def spans(self, export: Mapping[str, Any]) -> None:
+        """Write a trace's spans: a line of its own, which is OTLP's JSON and nothing else."""
+        self._write(export)
+
     def failure(self, at: str, request_id: str, error: BaseException) -> None:
         """Write an error of our own: its type and where it was raised, but not its text, which may quote content."""
         frames: list[str] = []
@@ -99,6 +103,9 @@ class Telemetry:
 
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
+        self._write(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
         # One write of a whole line: concurrent requests must not interleave theirs.
         # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
         sys.stdout.write(self._mask(json.dumps(line, separators=(",", ":"))) + "\n")

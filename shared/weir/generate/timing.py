@@ -41,8 +41,8 @@ class RequestTiming:
                 self.first_token_ns = now_ns
         self.last_token_ns = now_ns
 
-    def ended(self, now_ns: int) -> None:
-        """The attempt's upstream response ended, in whichever way."""
+    def ended(self, now_ns: int) -> tuple[int, int | None, int]:
+        """The attempt's upstream response ended, in whichever way; return when it was called, gave a token, ended."""
         first = self._first_ns if self._first_ns is not None else now_ns
         wait = first - self._called_ns
         stream = max(0, now_ns - first - (self.validate_ns - self._validated_before))
@@ -51,6 +51,7 @@ class RequestTiming:
         self.attempts.append(
             {"wait_ms": _ms(wait), "stream_ms": _ms(stream) if self._first_ns is not None else None}
         )
+        return self._called_ns, self._first_ns, now_ns
 
     def as_json(self, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """All phases in milliseconds, as of `now_ns`; `ttft_ms` and `ttlt_ms` count from the request's start."""

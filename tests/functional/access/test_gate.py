@@ -155,6 +155,22 @@ async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
         assert not asked.requests
 
 
+async def test_the_models_are_told_to_who_is_known_and_are_those_that_their_tenant_may_ask(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(dynamodb, KEPT)
+    async with sdk(monkeypatch) as (client, _):
+        assert [model.id async for model in client.models.list()] == ["test-model"]
+        assert completed(capsys)["tenant"] == "acme"
+    put(dynamodb, acme=TenantLimits(models=frozenset({"another"})))
+    async with sdk(monkeypatch) as (client, _):
+        assert [model.id async for model in client.models.list()] == []
+    async with sdk(monkeypatch, "sk-of-somebody-else") as (client, _):
+        with pytest.raises(openai.AuthenticationError) as caught:
+            await client.models.list()
+        assert caught.value.code == "unauthorized"
+
+
 async def test_a_tenants_cap_goes_out_in_place_of_a_larger_wish(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -271,6 +271,16 @@ async def test_a_document_that_the_limit_cut_is_the_sdks_length_error(
             await client.chat.completions.parse(model="test-model", messages=ASK, response_format=BlogPost)
 
 
+async def test_what_is_not_spoken_here_is_not_found_and_says_what_answers_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with sdk(monkeypatch) as (client, _):
+        with pytest.raises(openai.NotFoundError, match="/v1/chat/completions takes the same schemas"):
+            await client.responses.create(model="test-model", input="Write.")
+        with pytest.raises(openai.NotFoundError, match="expected one of"):
+            await client.embeddings.create(model="test-model", input="Write.")
+
+
 async def test_the_models_are_those_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async with sdk(monkeypatch) as (client, _):
         assert [model.id async for model in client.models.list()] == ["test-model"]
