@@ -19,6 +19,7 @@ PARTS = (
     "relay",
     "forwarding",
     "decoders",
+    "access_latency",
     "memory",
     "validation",
     "loop_gap",

@@ -16,10 +16,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tests.bench.artifacts import PEERS, ROOT
 from tests.bench.certificates import Certificates, make_certificates
@@ -77,7 +79,13 @@ class Ends:
             data += part
 
     def invoke(
-        self, chunks: list[bytes], marker: bytes, end: bytes, pace_s: float, first_s: float = 0.0
+        self,
+        chunks: list[bytes],
+        marker: bytes,
+        end: bytes,
+        pace_s: float,
+        first_s: float = 0.0,
+        event: dict[str, Any] | None = None,
     ) -> tuple[list[float], list[float]]:
         """Run one invocation: when each chunk left the provider, and when each marker came to the Runtime API.
 
@@ -88,7 +96,7 @@ class Ends:
         provider = threading.Thread(target=self._provide, args=(chunks, pace_s, sent_s, first_s))
         provider.start()
         assert self._next is not None
-        body = json.dumps(function_url_event()).encode()
+        body = json.dumps(event or function_url_event()).encode()
         deadline_ms = int((time.time() + TIMEOUT_S) * 1000)
         self._next.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
@@ -155,7 +163,13 @@ class Process:
     """A relay that has started and polled."""
 
     def __init__(
-        self, command: list[str], task: Path, marker: bytes, end: bytes, certificates: Certificates | None
+        self,
+        command: list[str],
+        task: Path,
+        marker: bytes,
+        end: bytes,
+        certificates: Certificates | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._marker = marker
         self._end = end
@@ -174,6 +188,7 @@ class Process:
             "POWERTOOLS_METRICS_NAMESPACE": "Weir",
             "WEIR_UPSTREAM_BASE_URL": f"{scheme}://{provider}/v1",
             "WEIR_UPSTREAM_MODEL": "test-model",
+            **(variables or {}),
         }
         if certificates:
             environment["SSL_CERT_FILE"] = str(certificates.trusted)

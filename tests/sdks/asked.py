@@ -5,7 +5,6 @@ An example for its users in each file: nothing but the address and the key is ou
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,13 @@ WRONG_KEY = "sk-of-somebody-else"
 
 def prompt(case: str) -> str:
     """A question that no other SDK asks: the simulator remembers whom it has answered."""
-    return f"Write a recipe, {sys.argv[0]} {case}."
+    return f"Write a recipe, {os.environ['SDK_NAME']} {case}."
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """An SDK's exception, as a program that catches it sees it."""
+    """An SDK's exception, as a program that catches it sees it; of one that wraps another, what is in it."""
+    while getattr(error, "status_code", None) is None and error.__cause__ is not None:
+        error = error.__cause__
     return {
         "class": type(error).__name__,
         "status": getattr(error, "status_code", None),

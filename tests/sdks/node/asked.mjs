@@ -6,7 +6,7 @@ export const wrongKey = "sk-of-somebody-else";
 export const model = "fast";
 export const onceInvalid = "once-invalid";
 
-export const prompt = (name) => `Write a recipe, ${process.argv[1]} ${name}.`;
+export const prompt = (name) => `Write a recipe, ${process.env.SDK_NAME} ${name}.`;
 
 export async function caught(call) {
   try {
