@@ -88,7 +88,7 @@ def _hazards(
 def backtracks(pattern: str | re.Pattern[str]) -> str:
     """Return why Python's `re` may take long for `pattern`, "" where it cannot."""
     compiled = pattern if isinstance(pattern, re.Pattern) else re.compile(pattern)
-    parser: Any = re._parser  # type: ignore[attr-defined]  # not public
+    parser: Any = re._parser  # type: ignore[attr-defined]
     tree = parser.parse(compiled.pattern, compiled.flags)
     choices = list(_choices(tree, repeated=False))
     endless = sum(most > ENDLESS for most, _ in choices)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.access.answer_store import AnswerStore
 from weir.access.answers import Claim, StoredAnswer, cache_name
@@ -24,13 +24,16 @@ from weir.generate.documents import MAX_KNOWN, document_schema
 from weir.generate.events import RESULT_PART_BYTES
 from weir.generate.params import GenerationParams
 from weir.generate.question import Run
-from weir.generate.replay import Replay, give, problem_members, replay
 from weir.generate.request_record import Given, Invocation, OnceKey
 from weir.generate.result import Verdict
 from weir.outcomes import Outcome
 from weir.pricing.money import plain
 from weir.problems import Problem
 from weir.providers.routes import Route
+from weir.schemas import checked_schemas
+
+if TYPE_CHECKING:
+    from weir.generate.replay import Replay
 
 MAX_KEY_CHARS = 255
 _MARGIN = timedelta(seconds=5)  # a function that is out of time has ended by then
@@ -81,7 +84,7 @@ class Repeats:
         Raises Problem: 409 while the key's first request runs, 422 for another body under it, 503 where nobody can say.
         """
         if kept.once is not None and (found := await self._claim(kept, kept.once, runs_until)) is not None:
-            ready = await replay(run, request, route, found)
+            ready = await _replay(run, request, route, found)
             if ready is None:
                 detail = "idempotency-key: its answer is no longer what its schema asks for; use another key"
                 raise Problem(Outcome.BAD_REQUEST, detail, status=410, title="Gone")
@@ -92,7 +95,7 @@ class Repeats:
             document = await self._store.cached(kept.tenant, kept.cache)
         except AccessStoreError:
             return None  # then it is bought, as without a cache
-        if document is None or (ready := await replay(run, request, route, document)) is None:
+        if document is None or (ready := await _replay(run, request, route, document)) is None:
             return None
         return await self._give(run, ready, "cache", document)
 
@@ -146,8 +149,10 @@ class Repeats:
         detail = "idempotency-key: expected its first request to be done, got one that runs"
         raise Problem(Outcome.BAD_REQUEST, detail, status=409, title="Still running", headers=headers)
 
-    async def _give(self, run: Run, ready: Replay, source: Any, answer: StoredAnswer) -> Attempt:
+    async def _give(self, run: Run, ready: "Replay", source: Any, answer: StoredAnswer) -> Attempt:
         given = Given(source, answer.request_id, answer.model, answer.output_tokens, answer.tokens_usd)
+        from weir.generate.replay import give
+
         await give(run, ready, given)
         return ready.attempt
 
@@ -170,12 +175,21 @@ def _answer_of(
         outcome=verdict.outcome,
         text=text,
         is_model_text=is_model_text,
-        problem=problem_members(verdict.problem) if verdict.problem is not None else None,
+        problem={"outcome": verdict.outcome, **verdict.problem.as_json()}
+        if verdict.problem is not None
+        else None,
         model=last.answering_model,
         output_tokens=summary["usage"]["output_tokens"],
         tokens_usd=_tokens_usd(summary["cost"]),
         tool_calls=[(call.index, call.id, call.name, call.arguments) for call in last.tool_calls.values()],
     )
+
+
+async def _replay(run: Run, request: GenerationParams, route: Route, answer: StoredAnswer) -> "Replay | None":
+    # What validates is imported for an answer that is there, and not to look for one: a cold start asks first.
+    from weir.generate.replay import replay
+
+    return await replay(run, request, route, answer)
 
 
 def _tokens_usd(cost: Mapping[str, Any] | None) -> str | None:
@@ -195,4 +209,6 @@ def _cache_name(request: GenerationParams, route: Route) -> str:
 @lru_cache(maxsize=MAX_KNOWN)
 def _schema_version(name: str) -> str:
     """What a schema asks for; what its own validators ask for beyond that is asked again when a document is given."""
-    return sha256(json.dumps(document_schema(name), sort_keys=True).encode()).hexdigest()
+    built = checked_schemas() or {}  # what the build worked out needs no model
+    document = built[name]["document"] if name in built else document_schema(name)
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

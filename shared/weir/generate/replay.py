@@ -120,11 +120,6 @@ def _asked(run: Run, request: GenerationParams, route: Route, answer: StoredAnsw
     return Asked(route, 0, _NO_CAP, None, partial(load_schema, name), None, document)
 
 
-def problem_members(problem: Problem) -> dict[str, Any]:
-    """What is stored of a failure."""
-    return {"outcome": problem.outcome, **problem.as_json()}
-
-
 def _problem_of(stored: Mapping[str, Any]) -> Problem:
     own = {"outcome", "type", "title", "status", "detail"}
     return Problem(
