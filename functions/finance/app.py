@@ -8,6 +8,7 @@ be behind a proxy that signs whatever it sends, so what a browser says comes fro
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from weir.errors import ConfigurationError
 from weir.ledger.current_book import CurrentBook
+from weir.ledger.metering import Used
 from weir.ledger.store import Store
 from weir.outcomes import Outcome
 from weir.pricing.price_book import PriceBook
@@ -143,6 +145,9 @@ class Services:
         return datetime.now(UTC)
 
 
+_athena_used = Used()
+
+
 @cache
 def _store(bucket: str) -> Store:
     return Store(bucket)
@@ -181,7 +186,7 @@ def _reader(
         rows,
         services.now,
         budget=budget_from("WEIR_MONTHLY_BUDGET_USD", budget),
-        athena=AthenaEngine(workgroup, database) if workgroup else None,
+        athena=AthenaEngine(workgroup, database, used=_athena_used) if workgroup else None,
         athena_over_bytes=int(over_bytes or 0),
     )
 
@@ -598,6 +603,15 @@ def _html(name: str) -> Any:
 app = create_app(Services())
 
 
+def _taken() -> dict[str, int]:
+    """What was asked of S3 and Athena since the last time."""
+    used = _athena_used.take()
+    if bucket := os.environ.get("WEIR_LEDGER_BUCKET"):
+        of_store = _store(bucket).used.take()
+        used.s3_gets, used.s3_puts = of_store.s3_gets, of_store.s3_puts
+    return used.as_json()
+
+
 @cache
 def _adapter() -> Mangum:
     # Mangum runs requests on the thread's current loop, and leans on Python to make one, which is deprecated.
@@ -607,5 +621,9 @@ def _adapter() -> Mangum:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle one event of a function URL or of API Gateway."""
-    return _adapter()(event, context)
+    """Handle one event of a function URL or of API Gateway; what it took of S3 and Athena is logged for the ledger."""
+    try:
+        return _adapter()(event, context)
+    finally:
+        if used := _taken():
+            print(json.dumps({"level": "INFO", "message": "finance.answered", "used": used}), flush=True)

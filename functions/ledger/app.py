@@ -30,7 +30,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     key = str(event["detail"]["object"]["key"])
     if not key.startswith(s3_keys.LANDING):
         raise ValueError(f"expected an object under {s3_keys.LANDING}, got {key[:80]!r}")
-    done = ingest(_store().landed(key), _store(), os.environ.get("AWS_REGION"))
+    used = _store().used
+    used.take()
+    try:
+        done = ingest(_store().landed(key), _store(), os.environ.get("AWS_REGION"))
+    except Exception:
+        failed = {"level": "ERROR", "message": "landing.failed", "used": used.take().as_json()}
+        print(json.dumps(failed), flush=True)
+        raise
+    # What was stored before was delivered, and billed, before.
+    if done.objects_written or not done.objects_existing:
+        used.firehose_bytes += done.firehose_bytes
+        used.s3_puts += 1  # Firehose's own, of the object
     counts = {
         "records": done.records,
         "objects_written": done.objects_written,
@@ -45,6 +56,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
         "requestId": context.aws_request_id,
         "message": "landing.ingested",
         "landing": {**counts, "ignored": done.ignored, "reasons": sorted(done.reasons)[:_MAX_REASONS]},
+        "used": used.take().as_json(),
         **embedded_metrics(
             "ledger",
             stage_of(os.environ),

@@ -8,6 +8,7 @@
     {"task": "export", "job": "...", ...}                    writes files of rows under exports/, and how far it is
     {"task": "close", "month": "2026-10"}                    the month's immutable snapshot
     {"task": "refresh_prices"}                               AWS's prices of this Region, from its own list
+    {"task": "meter", "hours": 3}                            counts what the ledger's own functions took, as rows
 
 Every task may be repeated: Lambda delivers an asynchronous event at least once. WEIR_LEDGER_TASKS names those that this
 function does: whoever may start an export may not close a month.
@@ -30,6 +31,7 @@ from weir.ledger.completeness import SETTLE, reconcile_completeness
 from weir.ledger.current_book import CurrentBook
 from weir.ledger.facts import format_timestamp
 from weir.ledger.log_groups import LogReader, ReportCounts
+from weir.ledger.meter import meter
 from weir.ledger.store import Store
 from weir.pricing.aws_offers import fetch_offers
 from weir.pricing.aws_price_list import refreshed
@@ -43,6 +45,9 @@ _OPEN_DAYS = 3
 _MAX_DAYS = 400
 # Of facts: a run that has more to join, about half a million requests, starts itself for each unit.
 FAN_OUT_BYTES = 100 * 1024**2
+
+# All functions of a stack run on the processor of this one.
+_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 type Metrics = Mapping[str, tuple[str, float]]  # name: CloudWatch's unit, value
 
@@ -86,9 +91,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             f"expected a task of {', '.join(allowed) or 'none'} (WEIR_LEDGER_TASKS), "
             f"got {str(event.get('task'))[:40]!r}"
         )
-    task = _TASKS[event["task"]]
-    with TemporaryDirectory() as folder:
-        done, metrics = task(event, Path(folder))
+    task, used = _TASKS[event["task"]], _store().used
+    used.take()
+    try:
+        with TemporaryDirectory() as folder:
+            done, metrics = task(event, Path(folder))
+    except Exception:
+        failed = {
+            "level": "ERROR",
+            "message": f"ledger_jobs.{event['task']}.failed",
+            "used": used.take().as_json(),
+        }
+        print(json.dumps(failed), flush=True)
+        raise
     now = _now()
     line = {
         "level": "INFO",
@@ -96,6 +111,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "requestId": context.aws_request_id,
         "message": f"ledger_jobs.{event['task']}",
         "done": done,
+        "used": used.take().as_json(),
         **embedded_metrics("ledger-jobs", stage_of(os.environ), now, metrics),
     }
     print(json.dumps(line), flush=True)
@@ -155,9 +171,7 @@ def _start(event: Mapping[str, Any]) -> None:
 def _reconcile_completeness(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
     hours = _number(event, "hours", 26, 1, 24 * _MAX_DAYS)
     settle = timedelta(minutes=_number(event, "settle_minutes", SETTLE // timedelta(minutes=1), 0, 24 * 60))
-    groups = [name for name in os.environ.get("WEIR_LOG_GROUPS", "").split(",") if name]
-    if not groups:
-        raise TaskError("WEIR_LOG_GROUPS: expected the names of the log groups, got none")
+    groups = _groups("WEIR_LOG_GROUPS")
     counted = reconcile_completeness(
         groups,
         LogReader(),
@@ -227,6 +241,24 @@ def _refresh_prices(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, A
     return {**said, "price_book": _book().version}, {"PriceRecordsNew": ("Count", done.new)}
 
 
+def _meter(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    hours = _number(event, "hours", 26, 1, 24 * _MAX_DAYS)
+    settle = timedelta(minutes=_number(event, "settle_minutes", SETTLE // timedelta(minutes=1), 0, 24 * 60))
+    metered = meter(
+        _groups("WEIR_METERED_LOG_GROUPS"),
+        LogReader(),
+        _store(),
+        _book(),
+        now=_now(),
+        hours=hours,
+        settle=settle,
+        region=os.environ.get("AWS_REGION"),
+        architecture=_ARCHITECTURES.get(os.uname().machine),
+        folder=folder,
+    )
+    return metered.as_json(), {"MeteringRows": ("Count", metered.rows)}
+
+
 _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metrics]]] = {
     "compact": _compact,
     "compact_unit": _compact_unit,
@@ -234,6 +266,7 @@ _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metr
     "export": _export,
     "close": _close,
     "refresh_prices": _refresh_prices,
+    "meter": _meter,
 }
 
 
@@ -246,6 +279,13 @@ def _days(event: Mapping[str, Any]) -> tuple[date, date]:
     if not timedelta(0) <= last - first <= timedelta(days=_MAX_DAYS):
         raise TaskError(f"first, last: expected up to {_MAX_DAYS} days in order, got {first} to {last}")
     return first, last
+
+
+def _groups(variable: str) -> list[str]:
+    groups = [name for name in os.environ.get(variable, "").split(",") if name]
+    if not groups:
+        raise TaskError(f"{variable}: expected the names of the log groups, got none")
+    return groups
 
 
 def _number(event: Mapping[str, Any], name: str, otherwise: int, least: int, most: int) -> int:

@@ -162,6 +162,9 @@ class Everything:
         ]
         for _ in range(2):
             await self._task("reconcile_completeness", hours=1, settle_minutes=0)
+        # The second time it reads what the first one kept.
+        for _ in range(2):
+            await self._task("meter", hours=1, settle_minutes=0)
 
     async def _finance(self) -> None:
         old = last_month(self.now)

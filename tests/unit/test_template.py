@@ -259,11 +259,14 @@ def test_the_ledger_adds_facts_and_does_nothing_else() -> None:
 
 def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None:
     assert granted("LedgerJobsFunction") == {
-        "s3:GetObject": FACTS | BOOKS | CONTRACT,
+        "s3:GetObject": FACTS | BOOKS | CONTRACT | in_the_bucket("metering/v1/*"),
         "ssm:GetParameter": CONTRACT_IN_SSM,
-        "s3:PutObject": NEW_FACTS | BOOKS | in_the_bucket("gathered/v1/*"),
+        "s3:PutObject": NEW_FACTS | BOOKS | in_the_bucket("gathered/v1/*", "metering/v1/*"),
         "s3:ListBucket": BUCKET,
-        "logs:FilterLogEvents": {"GenerateLogGroup.Arn"},
+        "logs:FilterLogEvents": {
+            "GenerateLogGroup.Arn",
+            *(f"{name}LogGroup.Arn" for name in ("Ledger", "LedgerJobs", "Export", "Finance")),
+        },
         "cloudwatch:GetMetricData": {"*"},
         "lambda:InvokeFunction": {
             "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-LedgerJobsFunction-*"

@@ -3,7 +3,7 @@ import { make, table } from "./dom.js";
 
 const { Chart } = globalThis;
 const GROUPS = 10; // as many as there are components
-const REST = new Set(["(unknown)", "(no tag)", "unknown"]);
+const REST = new Set(["(unknown)", "(no tag)", "unknown", "(metering)"]);
 const drawn = new Map(); // figure -> how it was last drawn, to draw it again when the theme changes
 
 const probe = make("span", { hidden: true });

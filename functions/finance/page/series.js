@@ -20,6 +20,7 @@ const COLOURS = [
   "lambda_restore",
   "audio_input_tokens",
   "audio_output_tokens",
+  "metering",
 ];
 
 function largest(points, of) {

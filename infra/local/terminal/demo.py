@@ -198,9 +198,14 @@ class Demo:
         compacted = await self._doors.jobs({"task": "compact"})
         # The log is at hand here: nobody has to wait for lines that CloudWatch shows late.
         counted = await self._doors.jobs({"task": "reconcile_completeness", "hours": 2, "settle_minutes": 0})
+        await self._doors.jobs({"task": "meter", "hours": 2, "settle_minutes": 0})
         report = await self._finance("report")
-        if Decimal(report["totals"]["total"]) != expected:
-            raise Unexpected(f"report: expected {expected} USD in all, got {report['totals']['total']}")
+        totals = report["totals"]
+        metering = totals["components"]["metering"]
+        if metering is None or Decimal(totals["total"]) != expected + Decimal(metering):
+            raise Unexpected(
+                f"report: expected {expected} USD and the ledger's own cost, got {totals['total']} with {metering}"
+            )
         return figure_lines(report, compacted, counted)
 
     async def _finance(self, what: str) -> dict[str, Any]:

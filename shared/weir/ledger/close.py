@@ -112,8 +112,10 @@ def close(
         raise CloseError(
             f"{month} can be closed from {format_timestamp(over)} on; it is {format_timestamp(now)}"
         )
-    rows = current_rows(store.row_objects(first, last))
+    listed = store.row_objects(first, last)
+    rows = current_rows(listed)
     entries = [entry for day in sorted(rows) for entry in rows[day]]
+    entries += [entry for entry in listed if s3_keys.is_metering(entry.key)]
     beside = dict(zip((entry.key for entry in entries), _each(store.metadata, entries), strict=True))
     _refuse_stale(store, month, rows, beside)
 
@@ -152,7 +154,9 @@ def verify(
     first, last = s3_keys.month_days(month)
     document = _document(store, month)
     found = Verified(month)
-    there = {entry.key: entry for entry in store.row_objects(first, last) if s3_keys.shard_of(entry.key)}
+    there = {
+        entry.key: entry for entry in store.row_objects(first, last) if not s3_keys.is_correction(entry.key)
+    }
     snapshots = {entry.key: entry for entry in store.objects(s3_keys.closed_folder(month))}
     members = list(_members(document))
     days = set()
@@ -381,7 +385,7 @@ def _restore(store: Store, document: Mapping[str, Any], first: date, last: date,
     members = {member["rows_key"]: member for member in _members(document)}
     path = folder / "frozen.parquet"
     for entry in store.row_objects(first, last):
-        if s3_keys.shard_of(entry.key) is None:
+        if s3_keys.is_correction(entry.key):
             continue
         member = members.get(entry.key)
         if member is not None and _problem(store, member, entry.key, entry, path, False) is None:

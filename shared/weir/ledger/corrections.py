@@ -11,7 +11,8 @@ from datetime import date, datetime
 
 from weir.ledger.table import COLUMNS
 
-_SUMMED = [column for column in COLUMNS if column.role == "quantity"]
+# Of requests: what the ledger itself cost is corrected by nothing.
+_SUMMED = [column for column in COLUMNS if column.role == "quantity" and column.name != "cost_metering"]
 _AMOUNTS = tuple(column.name for column in _SUMMED if column.unit == "USD")
 _MILLISECONDS = tuple(column.name for column in _SUMMED if column.type == "double")
 _COUNTS = tuple(column.name for column in _SUMMED if column.type == "bigint")

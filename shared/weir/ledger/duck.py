@@ -79,12 +79,17 @@ def write_rows(path: Path, rows: Iterable[Row], metadata: Mapping[str, str]) -> 
 
     The same rows in any order give the same bytes; they are never all in memory.
     """
+    return write_flat(path, map(flat, rows), metadata)
+
+
+def write_flat(path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, str]) -> int:
+    """The same of rows that are flat already: each a JSON object of the table's columns."""
     with TemporaryDirectory(dir=path.parent) as folder:
         lines = Path(folder) / "rows.ndjson"
         written = 0
         with lines.open("w") as file:
             for row in rows:
-                file.write(json.dumps(flat(row), separators=(",", ":")) + "\n")
+                file.write(json.dumps(row, separators=(",", ":")) + "\n")
                 written += 1
         columns = ", ".join(f'"{column.name}": {text_literal(duck_type(column.type))}' for column in COLUMNS)
         source = (

@@ -175,6 +175,7 @@ SELECT
     CASE WHEN usage.input_tokens IS NOT NULL THEN usd(0) END AS cost_audio_input_tokens,
     usd(u_output) AS cost_output_tokens,
     CASE WHEN usage.output_tokens IS NOT NULL THEN usd(0) END AS cost_audio_output_tokens,
+    CAST(NULL AS DECIMAL(38, 15)) AS cost_metering,
     usd(p_cold_start + one_if(before_cold_start < left_over)) AS phase_cold_start,
     usd(p_waiting + one_if(before_waiting < left_over)) AS phase_waiting,
     usd(p_streaming + one_if(before_streaming < left_over)) AS phase_streaming,

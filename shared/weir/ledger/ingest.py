@@ -10,6 +10,7 @@ from typing import Protocol
 from weir.ledger.fact_files import FactFile, FactsWriter
 from weir.ledger.landing import read_landing
 from weir.ledger.log_records import Poison, RawRecord
+from weir.ledger.metering import firehose_bytes
 
 DROPPED = "platform.logsDropped"
 
@@ -29,12 +30,16 @@ class FactStore(Protocol):
 
 @dataclass(slots=True)
 class Ingested:
-    """What became of one object; `objects_existing` were written by an earlier delivery of it."""
+    """What became of one object; `objects_existing` were written by an earlier delivery of it.
+
+    `firehose_bytes` are those that Data Firehose bills for it.
+    """
 
     records: int = 0
     objects_written: int = 0
     objects_existing: int = 0
     poison: int = 0
+    firehose_bytes: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
     reasons: set[str] = field(default_factory=set)
 
@@ -42,6 +47,10 @@ class Ingested:
         """Add lines that are no facts, by kind."""
         for kind, lines in counted.items():
             self.ignored[kind] = self.ignored.get(kind, 0) + lines
+
+    def count_record(self, size: int) -> None:
+        """Count one record that Firehose took."""
+        self.firehose_bytes += firehose_bytes(size)
 
     def keep(self, written: bool) -> None:
         """Count an object."""
@@ -56,7 +65,7 @@ def ingest(
     done = Ingested()
     with TemporaryDirectory(dir=folder) as work:
         writer = FactsWriter(Path(work))
-        for batch in read_landing(chunks, region):
+        for batch in read_landing(chunks, region, on_record=done.count_record):
             done.ignore(batch.ignored)
             day = min((record.day for record in batch.records), default=None)
             for poison in batch.poison:

@@ -10,7 +10,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.htm
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from weir.ledger.log_records import Poison
 from weir.ledger.log_subscription import MAX_BATCH_BYTES, LogBatch, read_document, set_aside
@@ -20,10 +20,17 @@ _PIECE = 4096  # inflated at once: what is left of a piece is copied where a mem
 
 
 def read_landing(
-    chunks: Iterable[bytes], region: str | None = None, max_bytes: int = MAX_BATCH_BYTES
+    chunks: Iterable[bytes],
+    region: str | None = None,
+    max_bytes: int = MAX_BATCH_BYTES,
+    *,
+    on_record: Callable[[int], object] = lambda size: None,
 ) -> Iterator[LogBatch]:
-    """The batches of one object whose bytes are `chunks`, of log groups in `region`; what is wrong becomes poison."""
-    members = Members(max_bytes)
+    """The batches of one object whose bytes are `chunks`, of log groups in `region`; what is wrong becomes poison.
+
+    `on_record` is told of the size in bytes of each record that Firehose took.
+    """
+    members = Members(max_bytes, on_record)
     for chunk in chunks:
         for member in members.feed(chunk):
             yield _batch(member, region)
@@ -40,8 +47,11 @@ def _batch(member: bytes | Poison, region: str | None) -> LogBatch:
 class Members:
     """Splits gzip members; each comes inflated, or as the poison that it is."""
 
-    def __init__(self, max_bytes: int = MAX_BATCH_BYTES) -> None:
+    def __init__(
+        self, max_bytes: int = MAX_BATCH_BYTES, on_record: Callable[[int], object] = lambda size: None
+    ) -> None:
         self._max_bytes = max_bytes
+        self._on_record = on_record
         self._offset = 0  # of the first byte in _raw
         self._raw = bytearray()  # the member that is being read, as it came; and what waits behind it
         self._fed = 0  # how much of _raw has been inflated
@@ -113,6 +123,7 @@ class Members:
         return poison
 
     def _drop(self, size: int) -> None:
+        self._on_record(size)
         del self._raw[:size]
         self._offset += size
         self._begin()

@@ -5,7 +5,7 @@ mode). A page may be empty and yet not the last; the end is where there is no to
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,13 +53,22 @@ class LogReader:
 
     def events(self, group: str, start_ms: int, end_ms: int) -> Iterator[FoundEvent]:
         """Lines of the kinds that the ledger keeps, from `start_ms` to `end_ms` (exclusive). Raises LogsError."""
+        return self._filtered(group, start_ms, end_ms, {"filterPattern": PATTERN})
+
+    def lines(self, group: str, start_ms: int, end_ms: int) -> Iterator[FoundEvent]:
+        """Every line, from `start_ms` to `end_ms` (exclusive). Raises LogsError."""
+        return self._filtered(group, start_ms, end_ms, {})
+
+    def _filtered(
+        self, group: str, start_ms: int, end_ms: int, pattern: Mapping[str, str]
+    ) -> Iterator[FoundEvent]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         asked: dict[str, Any] = {
             "logGroupName": group,
             "startTime": start_ms,
             "endTime": end_ms - 1,  # which the API includes
-            "filterPattern": PATTERN,
+            **pattern,
         }
         try:
             # Not boto3's paginator, which takes the same token twice for the end.

@@ -25,8 +25,11 @@ def describe_rows(path: Path) -> dict[str, str]:
     sums = ", ".join(f"SUM({name})" for name in summed())
     with connect(threads=1, spill=path.parent) as connection:
         ask = connection.execute
-        digest, count, *totals = ask(f"SELECT {_HASH_SQL}, count(*), {sums} FROM {rows}").fetchall()[0]
-        statuses = ask(f"SELECT join_status, count(*) FROM {rows} GROUP BY 1 ORDER BY 1").fetchall()
+        asked = f"{_HASH_SQL}, count(*) FILTER (entry <> 'metering'), {sums}"
+        digest, count, *totals = ask(f"SELECT {asked} FROM {rows}").fetchall()[0]
+        statuses = ask(
+            f"SELECT join_status, count(*) FROM {rows} WHERE join_status IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
         [(unpriced,)] = ask(f"SELECT count(*) FROM {rows} WHERE cardinality(unpriced) > 0").fetchall()
         books = ask(f"SELECT DISTINCT price_book_version FROM {rows} ORDER BY 1").fetchall()
     states = {

@@ -8,6 +8,8 @@
     rows/v1/dt=<UTC day>/rows.parquet                            the day's join, replaced while open
     rows/v1/dt=<UTC day>/rows-<k>-of-<N>.parquet                 the same of a big day, in shards
     rows/v1/dt=<day it was found>/correction-<YYYY-MM>-<n>-<sha>.parquet  what came after that month was closed
+    rows/v1/dt=<UTC day>/metering.parquet                        what the ledger itself cost, as rows
+    metering/v1/dt=<UTC day>.json                                what its functions took, hour by hour
     rollups/v1/dt=<UTC day>/rollup....parquet                    sums of the rows of the same name
     closed/v1/<YYYY-MM>/rows/..., close.json                     the snapshot; close.json is written last
     closed/v1/<YYYY-MM>/correction-<n>.parquet                   each month's corrections, numbered
@@ -31,6 +33,7 @@ from weir.errors import CallerError
 MARGIN = timedelta(hours=7)
 _OLD_MARGIN = timedelta(days=1)  # of the first layout, whose folders are days
 ROWS = "rows.parquet"
+METERING = "metering.parquet"
 _DAY = re.compile(r"/(?:dt|hour)=(\d{4}-\d{2}-\d{2})[-./T]")
 _HOUR = re.compile(r"/hour=(\d{4}-\d{2}-\d{2}T\d{2})/")
 _SHARD = re.compile(r"/rows-(\d{5})-of-(\d{5})\.parquet$")
@@ -51,6 +54,7 @@ DROPPED_DAYS = "dropped/v1/dt="
 ROW_DAYS = "rows/v1/dt="
 ROLLUP_DAYS = "rollups/v1/dt="
 COMPLETENESS_DAYS = "completeness/v1/dt="
+METERING_DAYS = "metering/v1/dt="
 
 
 def old_fact_days(kind: str) -> str:
@@ -108,11 +112,31 @@ def rows_key(day: date, shard: int = 0, shards: int = 1) -> str:
 
 
 def shard_of(key: str) -> tuple[int, int] | None:
-    """Which shard's rows a key holds, and of how many; None where it holds no rows (a correction)."""
+    """Which shard's rows a key holds, and of how many; None where it holds other rows than those of requests."""
     if key.endswith(f"/{ROWS}"):
         return 0, 1
     found = _SHARD.search(key)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def metering_rows_key(day: date) -> str:
+    """What the ledger itself cost on a day, as rows."""
+    return f"{ROW_DAYS}{day.isoformat()}/{METERING}"
+
+
+def metering_key(day: date) -> str:
+    """What its functions took on a day."""
+    return f"{METERING_DAYS}{day.isoformat()}.json"
+
+
+def is_metering(key: str) -> bool:
+    """Whether a key among the rows holds what the ledger itself cost."""
+    return key.endswith(f"/{METERING}")
+
+
+def is_correction(key: str) -> bool:
+    """Whether a key among the rows holds corrections."""
+    return shard_of(key) is None and not is_metering(key)
 
 
 def rollup_key(rows: str) -> str:

@@ -19,6 +19,7 @@ from hashlib import sha256
 from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from weir.ledger import s3_keys
 from weir.ledger.fact_files import FactFile
 from weir.ledger.log_records import Poison, RawRecord
 from weir.ledger.log_subscription import KINDS, BatchError, inflate
+from weir.ledger.metering import Used
 
 _MAX_OBJECT_BYTES = 256 * 1024**2
 _READERS = 8
@@ -48,12 +50,14 @@ class Stored:
 
 
 class Store:
-    """One bucket; `client` is boto3's for S3, made at first use unless given."""
+    """One bucket; `client` is boto3's for S3, made at first use unless given. `used` counts what is asked of it."""
 
     def __init__(self, bucket: str, client: Any = None) -> None:
         self.bucket = bucket
         self._client = client
         self._old_facts: bool | None = None  # whether there are any; None is not known yet
+        self.used = Used()
+        self._counting = Lock()
 
     @property
     def client(self) -> Any:
@@ -88,6 +92,7 @@ class Store:
 
     def landed(self, key: str) -> Iterator[bytes]:
         """The bytes of a landing object, in pieces. Raises StoreError."""
+        self._count(gets=1)
         with _answers():
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             yield from body.iter_chunks(_CHUNK)
@@ -224,6 +229,7 @@ class Store:
                 Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
             )
             for page in pages:
+                self._count(puts=1)  # a listing costs what a PUT does
                 for entry in page.get("Contents", ()):
                     yield Stored(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
 
@@ -236,6 +242,7 @@ class Store:
     def download(self, key: str, path: Path) -> None:
         """Bring an object to `path`, whole or not at all. Raises StoreError."""
         part = path.with_name(f"{path.name}.{uuid4().hex}.part")  # two readers may bring the same one
+        self._count(gets=1)
         try:
             with _answers(), part.open("wb") as file:
                 body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
@@ -265,6 +272,7 @@ class Store:
         """Have S3 copy an object with its metadata; False if the source's ETag is another. Raises StoreError."""
         from botocore.exceptions import ClientError
 
+        self._count(puts=1)
         with _answers():
             try:
                 self.client.copy_object(
@@ -311,6 +319,7 @@ class Store:
         return self._old_facts
 
     def _read_old_facts(self, key: str) -> list[RawRecord] | None:
+        self._count(gets=1)
         body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         try:
             lines = inflate(body, _MAX_OBJECT_BYTES).splitlines()
@@ -328,6 +337,7 @@ class Store:
     def _conditional(self, key: str, body: Any, **asked: Any) -> bool:
         from botocore.exceptions import ClientError  # as heavy as boto3
 
+        self._count(puts=1)
         try:
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **asked)
         except ClientError as error:
@@ -336,9 +346,15 @@ class Store:
             raise
         return True
 
+    def _count(self, gets: int = 0, puts: int = 0) -> None:
+        with self._counting:
+            self.used.s3_gets += gets
+            self.used.s3_puts += puts
+
     def _found(self, call: Any, **asked: Any) -> Any:
         from botocore.exceptions import ClientError
 
+        self._count(gets=1)
         try:
             return call(**asked)
         except ClientError as error:

@@ -3,7 +3,7 @@
 The columns are made from what row.py and the prices declare. Types are Trino's. Money is DECIMAL(38, 15), as `Cost`
 rounds it, so sums are exact; times are milliseconds; null is unknown. `entry` is `request`, or `correction`: what came
 after a month was closed is a row of its own, whose quantities and money are the differences to what was booked, so that
-a sum over both is right.
+a sum over both is right; or `metering`, what the ledger itself cost (metering.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from weir.pricing.usage import Usage
 
 __all__ = ["COLUMNS", "COMPONENTS", "MONEY", "PHASES", "TOKENS", "Column", "flat", "markdown"]
 
-COMPONENTS = tuple(f"cost_{column.name}" for column in fields(Components))
+COMPONENTS = (*(f"cost_{column.name}" for column in fields(Components)), "cost_metering")
 PHASES = tuple(f"phase_{column.name}" for column in fields(Phases))
 TOKENS = tuple(
     member.name
@@ -68,6 +68,10 @@ def markdown() -> str:
     for column in COLUMNS:
         lines.append(f"| `{column.name}` | {column.type} | {column.unit or ''} | {column.description} |")
     return "\n".join(lines) + "\n"
+
+
+def _fixed(value: str | None) -> Callable[[Row], str | None]:
+    return lambda row: value
 
 
 def _json(kind: str) -> Callable[[Any], Any]:
@@ -128,6 +132,15 @@ def _usage() -> Iterator[Column]:
 
 def _cost() -> Iterator[Column]:
     yield from _members(Components, "components", "cost", "The charge for {}; the charges sum to the total")
+    # A charge of the ledger's own entries: no request has it.
+    declared = Declared(
+        MONEY,
+        "What the ledger itself cost; in entries of their own, and null in requests",
+        "USD",
+        "quantity",
+        path="cost.components.metering",
+    )
+    yield _made("cost_metering", declared, _fixed(None), nullable=True)
     yield from _members(
         Phases, "phases", "phase", "Of the charge for duration: {}; the phases sum to that charge"
     )
@@ -155,10 +168,6 @@ def _columns() -> Iterator[Column]:
         yield from _BESIDE.get(member.name, ())
 
 
-def _fixed(value: str | None) -> Callable[[Row], str | None]:
-    return lambda row: value
-
-
 # What no field of a request holds, by the field that it stands after.
 _BESIDE: dict[str, tuple[Column, ...]] = {
     "request_id": (
@@ -166,7 +175,8 @@ _BESIDE: dict[str, tuple[Column, ...]] = {
             "entry",
             Declared(
                 "varchar",
-                "request, or correction: its quantities and money are differences to what was booked",
+                "request; correction: its quantities and money are differences to what was booked; or metering: "
+                "what the ledger itself cost in an hour",
                 role="key",
             ),
             _fixed("request"),

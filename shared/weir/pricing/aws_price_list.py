@@ -44,6 +44,8 @@ USAGE_TYPES: Mapping[str, Mapping[str, tuple[str, str | None, str]]] = {
         "Requests-Tier2": ("s3_get_request", None, "request"),
         "TimedStorage-ByteHrs": ("s3_storage", None, "GB-month"),
     },
+    "AmazonKinesisFirehose": {"BilledBytes": ("firehose_ingestion", None, "GB")},
+    "AmazonAthena": {"DataScannedInTB": ("athena_scan", None, "TB")},
 }
 _PREFIX = re.compile(r"^[A-Z]{2,4}\d?-")  # EUC1-, USE1-, and EU-, which is Ireland; us-east-1 has it or not
 

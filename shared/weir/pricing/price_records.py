@@ -32,6 +32,8 @@ type AwsItem = Literal[
     "s3_put_request",
     "s3_get_request",
     "s3_storage",
+    "firehose_ingestion",
+    "athena_scan",
 ]
 type AwsKey = tuple[str, str, str | None]  # item, region, architecture (None: the same for all)
 

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from weir.errors import StorageError
+from weir.ledger.metering import Used, athena_bytes
 from weir.ledger.sql import text_literal
 from weir.reports.statements import Query
 
@@ -51,26 +52,38 @@ class AthenaEngine:
     """Statements over the table `ledger` of one database, in one workgroup, which says where results go.
 
     `state` names the stored rows that are asked about: as long as it is the same, so are the answers. Within one call
-    at most `wait_s` are spent waiting.
+    at most `wait_s` are spent waiting. What Athena bills is counted in `used`.
     """
 
     name = "athena"
 
     def __init__(
-        self, workgroup: str, database: str, state: str = "", *, wait_s: float = 4.0, client: Any = None
+        self,
+        workgroup: str,
+        database: str,
+        state: str = "",
+        *,
+        wait_s: float = 4.0,
+        client: Any = None,
+        used: Used | None = None,
     ) -> None:
         self._workgroup = workgroup
         self._database = database
         self._state = state
         self._wait_s = wait_s
         self._client = client
+        self.used = Used() if used is None else used
         self._executions: OrderedDict[str, str] = OrderedDict()
         self._given_up: OrderedDict[str, str] = OrderedDict()
+        self._counted: OrderedDict[str, str] = OrderedDict()  # statements whose bytes are in `used`
 
     def at(self, state: str) -> "AthenaEngine":
         """The same engine over the rows as `state` names them; what was started already is known to both."""
-        other = AthenaEngine(self._workgroup, self._database, state, wait_s=self._wait_s, client=self._boto())
+        other = AthenaEngine(
+            self._workgroup, self._database, state, wait_s=self._wait_s, client=self._boto(), used=self.used
+        )
         other._executions, other._given_up = self._executions, self._given_up
+        other._counted = self._counted
         return other
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -136,6 +149,10 @@ class AthenaEngine:
             self._give_up(key)
             reason = execution["Status"].get("StateChangeReason", "no reason given")
             raise AthenaError(f"Athena's query {execution['QueryExecutionId']} is {state}: {reason}")
+        if state == "SUCCEEDED" and key not in self._counted:
+            _keep(self._counted, key, self._executions[key])
+            scanned = execution.get("Statistics", {}).get("DataScannedInBytes", 0)
+            self.used.athena_bytes += athena_bytes(scanned)
         return bool(state == "SUCCEEDED")
 
     def _read(self, key: str) -> _Result:

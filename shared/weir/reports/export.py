@@ -64,6 +64,11 @@ ASSUMPTIONS = (
         "Corrections",
         "Rows with entry `correction` came after their month was closed: differences, part of every sum.",
     ),
+    (
+        "Metering",
+        "Rows with entry `metering` are what the ledger itself cost: its functions, requests of S3, log, Firehose and "
+        "Athena. Lines of the requests' own log are in `logs`.",
+    ),
 )
 _XLSX_ASSUMPTIONS = (
     (

@@ -13,6 +13,7 @@ One statement in Trino's subset, which DuckDB runs from the same text. Decided h
 - List cost and list price are those by what the list asks for the same (list_prices.py).
 - Provider, publisher and issuer are one name for a charge: 1.2 demands BilledCost 0 where another party issues the
   invoice (BilledCost-C-005-C), and these charges are paid to whoever provides the service.
+- What the ledger itself cost has lines of its own, by function, hour and charge, each the price of one.
 - A correction of a closed month is billed in the month in which it was found (ChargeClass `Correction`), for the hour
   of the request that it corrects.
 
@@ -22,6 +23,7 @@ https://focus.finops.org/focus-specification/v1-2/
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from weir.ledger.metering import TAG
 from weir.ledger.sql import text_literal
 from weir.ledger.table import MONEY, PHASES
 from weir.reports.queries import Filters, requested
@@ -49,6 +51,9 @@ class Service:
 _LAMBDA = Service("AWS Lambda", "Compute", "Serverless Compute")
 _API_GATEWAY = Service("Amazon API Gateway", "Integration", "API Management")
 _LOGS = Service("Amazon CloudWatch", "Management and Governance", "Observability")
+_S3 = Service("Amazon S3", "Storage", "Object Storage")
+_FIREHOSE = Service("Amazon Data Firehose", "Analytics", "Streaming Analytics")
+_ATHENA = Service("Amazon Athena", "Analytics", "Data Processing")
 _INFERENCE = Service("Language model inference", "AI and Machine Learning", "Generative AI")
 
 
@@ -67,6 +72,7 @@ class Line:
     quantity: str | None
     sku: str
     places: int = 10
+    charge: str | None = None  # of the ledger's own cost: the tag that names it
 
 
 def _mtok(tokens: str) -> str:
@@ -126,6 +132,26 @@ LINES = (
             ("audio_output_tokens", "Audio output tokens", "audio_output_tokens"),
         )
     ),
+    *(
+        Line(
+            "metering",
+            f"The ledger: {meter}",
+            service,
+            "Requests",
+            None,
+            f"'metering/{charge}'",
+            charge=charge,
+        )
+        for charge, meter, service in (
+            ("lambda_duration", "compute", _LAMBDA),
+            ("lambda_request", "invocations", _LAMBDA),
+            ("logs", "log ingestion", _LOGS),
+            ("s3_get", "reads", _S3),
+            ("s3_put", "writes and listings", _S3),
+            ("firehose", "log delivery", _FIREHOSE),
+            ("athena", "bytes scanned", _ATHENA),
+        )
+    ),
 )
 
 
@@ -157,6 +183,7 @@ def _branch(line: Line, providers: dict[str, str]) -> str:
     quantity = f"CAST({line.quantity} AS {MONEY})" if line.quantity else f"CAST(NULL AS {MONEY})"
     selected = ", ".join(f'{value} AS "{name}"' for name, value in _columns(line, providers).items())
     cost = f"cost_{line.component}"
+    own = f" AND element_at(tags, '{TAG}') = '{line.charge}'" if line.charge else ""
     return (
         f"SELECT {selected} FROM (SELECT requested.*, {cost} AS cost, {quantity} AS quantity, "
         f"coalesce(ratio, CAST(1 AS {MONEY})) AS ratio FROM requested "
@@ -166,7 +193,7 @@ def _branch(line: Line, providers: dict[str, str]) -> str:
         "AND list_ratio.region IS NOT DISTINCT FROM requested.region "
         "AND list_ratio.architecture IS NOT DISTINCT FROM requested.architecture "
         f"AND list_ratio.day = CAST({_AT} AS date) "
-        f"WHERE {cost} IS NOT NULL) AS charge WHERE cost <> 0 OR quantity <> 0"
+        f"WHERE {cost} IS NOT NULL{own}) AS charge WHERE cost <> 0 OR quantity <> 0"
     )
 
 

@@ -97,11 +97,11 @@ class RowFiles:
         listed = self._store.row_objects(first, last)
         rows = current_rows(listed)
         stale = self._stale(first, last, now.date(), rows)
-        wanted = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]  # corrections
+        wanted = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]  # corrections, metering
         wanted += [entry for day, units in rows.items() if day not in stale for entry in units]
         if corrections_until is not None and corrections_until > last:
             later = self._store.row_objects(last + timedelta(days=1), corrections_until)
-            wanted += [entry for entry in later if s3_keys.shard_of(entry.key) is None]
+            wanted += [entry for entry in later if s3_keys.is_correction(entry.key)]
         as_of = now
         steps = len(wanted) + len(stale)
         for number, (day, (objects, known)) in enumerate(sorted(stale.items())):
@@ -128,13 +128,14 @@ class RowFiles:
         """The corrections that were found on the UTC days `first` to `until`, both included. Raises StoreError."""
         self._cache.mkdir(parents=True, exist_ok=True)
         listed = self._store.row_objects(first, until)
-        found = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]
+        found = [entry for entry in listed if s3_keys.is_correction(entry.key)]
         return Opened(sorted(map(self._fetched, found)))
 
     def rollups(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
         """The roll-ups of the UTC days `first` to `last`, both included, with the corrections found on them.
 
-        What has none, since it was joined here and now or is a correction, is rolled up here. Raises StoreError.
+        What has none, since it was joined here and now, is a correction or the ledger's own cost, is rolled up here.
+        Raises StoreError.
         """
         rows = self.files(first, last, on_progress, fetch=False)
         written = {entry.key: entry for entry in self._store.rollup_objects(first, last)}

@@ -6,26 +6,25 @@ and null where nothing is; a share or a quotient of something unknown, or by 0, 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from itertools import pairwise
 from typing import Any
 
 from weir.ledger.facts import format_timestamp
-from weir.pricing.cost import Components
+from weir.ledger.table import COMPONENTS, PHASES
 from weir.pricing.money import MONEY, PLACES, plain
-from weir.pricing.phases import Phases
 from weir.reports.queries import BREAKDOWNS, COST_EDGES, Filters, breakdown_of
 
 type Named = Mapping[str, Any]
 
-COMPONENT_NAMES = tuple(column.name for column in fields(Components))
-PHASE_NAMES = tuple(column.name for column in fields(Phases))
+COMPONENT_NAMES = tuple(name.removeprefix("cost_") for name in COMPONENTS)
+PHASE_NAMES = tuple(name.removeprefix("phase_") for name in PHASES)
 _PERCENTILE = ("_p50", "_p95")
 TOKEN_CHARGES = tuple(name for name in COMPONENT_NAMES if name.endswith("_tokens"))
 # How a reason begins, and the charges that it is about. What is not here is about tokens.
 _LEFT_OUT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("metering",), ("metering",)),
     (("request_fee",), TOKEN_CHARGES),
     (("billed_invocations", "request"), ("lambda_request",)),
     (("streamed_bytes",), ("lambda_streamed_bytes",)),

@@ -25,7 +25,7 @@ _JSON: dict[str, Any] = {
     "array(varchar)": list[str],
 }
 _CLOSED: dict[str, Any] = {
-    "entry": Literal["request", "correction"],
+    "entry": Literal["request", "correction", "metering"],
     "join_status": JoinStatus,
     "usage_source": Literal["provider", "estimated", "none"],
 }

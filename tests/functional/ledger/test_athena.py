@@ -144,7 +144,7 @@ def athena(
     monkeypatch.setenv("WEIR_ATHENA_WORKGROUP", workgroup)
     monkeypatch.setenv("WEIR_ATHENA_DATABASE", "weir")
     monkeypatch.setenv("WEIR_ATHENA_OVER_BYTES", "1")
-    monkeypatch.setattr(finance, "AthenaEngine", lambda workgroup, database: engine)
+    monkeypatch.setattr(finance, "AthenaEngine", lambda workgroup, database, used: engine)
     yield engine
     transition(moto_url, {"progression": "immediate"})
 

@@ -23,7 +23,7 @@ NOW = lines.NOON + timedelta(hours=1)
 @pytest.fixture
 def store(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The bucket, and the function at one o'clock with a temporary folder of its own."""
-    monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,compact_unit,reconcile_completeness,export,close")
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "compact,compact_unit,reconcile_completeness,export,close,meter")
     monkeypatch.setattr(jobs, "_now", lambda: NOW)
     monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
     for cached in (jobs._store, jobs._current_book):
@@ -160,7 +160,7 @@ def test_a_run_with_much_to_do_starts_itself_for_each_unit_of_each_day(
     [
         (
             {},
-            "expected a task of compact, compact_unit, reconcile_completeness, export, close .WEIR_LEDGER_TASKS., got 'None'",
+            "expected a task of compact, compact_unit, reconcile_completeness, export, close, meter .WEIR_LEDGER_TASKS., got 'None'",
         ),
         ({"task": "compact", "days": 0}, "days: expected a number from 1 to 400, got '0'"),
         ({"task": "compact", "days": True}, "days: expected a number"),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import sqlglot
 from sqlglot import exp
 
+from weir.ledger.metering import CHARGES
 from weir.ledger.table import COMPONENTS, MONEY
 from weir.pricing.cost import Components
 from weir.reports import focus
@@ -58,9 +59,13 @@ def test_every_branch_has_the_same_columns_and_as_many_parameters_as_question_ma
 
 
 def test_every_component_of_a_cost_is_a_kind_of_line_once() -> None:
-    components = sorted(line.component for line in focus.LINES)
+    components = sorted(line.component for line in focus.LINES if line.charge is None)
     assert components == sorted(column.name for column in fields(Components))
-    assert sorted(f"cost_{name}" for name in components) == sorted(COMPONENTS)
+    # What the ledger itself cost is one component, and a kind of line for each of its charges.
+    own = [line for line in focus.LINES if line.charge is not None]
+    assert [line.charge for line in own] == list(CHARGES)
+    assert {line.component for line in own} == {"metering"}
+    assert sorted(f"cost_{name}" for name in [*components, "metering"]) == sorted(COMPONENTS)
 
 
 def test_money_stays_decimal_where_it_is_not_a_unit_price() -> None:

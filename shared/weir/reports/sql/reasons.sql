@@ -1,9 +1,9 @@
--- Why requests are not priced in full, and how many for each reason.
+-- Why requests, and charges of the ledger itself, are not priced in full, and how many for each reason.
 -- Grouped before they are taken apart: there are few combinations, and many rows.
 WITH combined AS (
-  SELECT unpriced, sum(requests) AS requests
+  SELECT unpriced, sum(entries) AS requests
   FROM requested
-  WHERE is_request AND is_lower_bound
+  WHERE entry <> 'correction' AND is_lower_bound
   GROUP BY unpriced
 )
 SELECT reason, sum(requests) AS requests

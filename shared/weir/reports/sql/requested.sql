@@ -15,19 +15,24 @@ FROM (
     CASE
       WHEN at_utc < CAST(:until AS timestamp(3)) THEN CAST(:shift_s AS bigint) * INTERVAL '1' SECOND
     END AS shift,
-    coalesce(outcome, 'unknown') AS outcome_name,
+    coalesce(own, outcome, 'unknown') AS outcome_name,
     -- Parentheses are ours: a name that begins with one, or with a backslash, gets a backslash in front.
-    coalesce(CASE WHEN model_known LIKE '(%' OR model_known LIKE '\%' THEN '\' || model_known ELSE model_known END, '(unknown)') AS model_name,
-    coalesce(CASE WHEN tenant_known LIKE '(%' OR tenant_known LIKE '\%' THEN '\' || tenant_known ELSE tenant_known END, '(unknown)') AS tenant_name,
+    coalesce(own, CASE WHEN model_known LIKE '(%' OR model_known LIKE '\%' THEN '\' || model_known ELSE model_known END, '(unknown)') AS model_name,
+    coalesce(own, CASE WHEN tenant_known LIKE '(%' OR tenant_known LIKE '\%' THEN '\' || tenant_known ELSE tenant_known END, '(unknown)') AS tenant_name,
     coalesce(CASE WHEN function LIKE '(%' OR function LIKE '\%' THEN '\' || function ELSE function END, '(unknown)') AS function_name,
     -- No character of a tag is a parenthesis or a backslash.
-    coalesce(element_at(tags, 'feature'), '(no tag)') AS feature_name,
-    coalesce(element_at(tags, :tag), '(no tag)') AS tag_name,
+    coalesce(own, element_at(tags, 'feature'), '(no tag)') AS feature_name,
+    coalesce(element_at(tags, :tag), own, '(no tag)') AS tag_name,
     entry = 'request' AS is_request,
     -- What a correction takes back may have been one, too; what it books anew says whether it still is.
-    element_at(unpriced, 1) IS NOT NULL AND (entry = 'request' OR total >= 0) AS is_lower_bound
+    element_at(unpriced, 1) IS NOT NULL AND (entry <> 'correction' OR total >= 0) AS is_lower_bound
   FROM (
-    SELECT *, coalesce(model_returned, model) AS model_known, tenant AS tenant_known
+    SELECT
+      *,
+      coalesce(model_returned, model) AS model_known,
+      tenant AS tenant_known,
+      -- What the ledger itself cost is of no outcome, model or tenant.
+      CASE WHEN entry = 'metering' THEN '(metering)' END AS own
     FROM source
     WHERE dt BETWEEN :first_day AND :last_day
       AND at_utc >= CAST(:start AS timestamp(3))

@@ -1,4 +1,4 @@
--- Rows as requested.sql reads them: each is one entry, and one request unless it is a correction.
+-- Rows as requested.sql reads them: each is one entry, and one request unless it is a correction or the ledger's own cost.
 SELECT
   *,
   1 AS entries,
