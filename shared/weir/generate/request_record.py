@@ -16,7 +16,7 @@ from weir.generate.params import GenerationParams
 from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
-from weir.ledger.facts import Function, Kind, fact, format_timestamp
+from weir.ledger.facts import Function, Kind, fact
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource, TokensBought, UsageQuantities
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
@@ -69,10 +69,10 @@ class Given:
     tokens_usd: str | None
 
 
-# What a completion does not say again: `request.started` has it, or the metrics in the same line.
+# What a completion does not say again where `request.started` has said the same, or the metrics in the same line.
 _SAID = frozenset(
     "function function_arn region memory_mb architecture initialization_type ephemeral_storage_mb max_concurrency "
-    "front cold_start lease".split()
+    "front cold_start tenant tags schema lease".split()
 )
 _IN_METRICS = ("event_loop_gap_ms", "duration_ms", "ttlt_ms")
 
@@ -86,7 +86,6 @@ class RequestRecord:
         function: Function,
         default_model: str,
         estimator: UsageEstimator,
-        streams: bool,
     ) -> None:
         self.invocation = invocation
         self.tenant = invocation.caller.tenant if invocation.caller else None
@@ -97,11 +96,10 @@ class RequestRecord:
         self.opened = False
         self.given: Given | None = None
         self.sent_bytes = 0
-        self._is_started = False
+        self._started: dict[str, Any] = {}
         self._function = function
         self._default_model = default_model
         self._estimator = estimator
-        self._streams = streams
 
     @property
     def model(self) -> str:
@@ -117,16 +115,9 @@ class RequestRecord:
 
     def started(self, at: datetime) -> dict[str, Any]:
         """The fact that is on record before the provider is called."""
-        self._is_started = True
-        deadline = self.invocation.deadline
-        return self._fact(
-            "request.started",
-            at,
-            schema=self.request.schema_name if self.request else None,
-            on_violation=self.request.on_violation if self.request else None,
-            stream=self._streams,
-            deadline_at=format_timestamp(deadline) if deadline else None,
-        )
+        schema = self.request.schema_name if self.request else None
+        self._started = self._fact("request.started", at, schema=schema)
+        return self._started
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
@@ -185,7 +176,7 @@ class RequestRecord:
             outcome=verdict.outcome,
             http_status=200 if self.opened or problem is None else problem.status,
             model_returned=last.answering_model if last else given.model if given else None,
-            attempts=[attempt.as_json() for attempt in self.attempts],
+            attempts=[self._told(attempt, verdict.outcome) for attempt in self.attempts],
             streamed_bytes=self.sent_bytes,
             violations=sum(len(attempt.verdict.violations) for attempt in self.attempts if attempt.verdict),
             validated_values=sum(len(attempt.sent_paths) for attempt in self.attempts),
@@ -197,10 +188,33 @@ class RequestRecord:
             cost={"total": cost["total"]} if cost else None,
             timing={name: value for name, value in summary["timing"].items() if name not in _IN_METRICS},
         )
-        # Each byte is billed: where it runs is on record since the start.
-        left_out = _SAID if self._is_started else frozenset()
-        unknown = {name for name in ("answered_from", "saved", "saved_basis") if fact[name] is None}
-        return {name: value for name, value in fact.items() if name not in left_out | unknown}
+        # Each byte is billed: where it runs, and for whom, is on record since the start.
+        return {
+            name: value
+            for name, value in fact.items()
+            if name not in _SAID or name not in self._started or self._started[name] != value
+        }
+
+    def _told(self, attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
+        """An attempt without what its place and its request's fact say: the last is the one that they are about.
+
+        A document is asked for natively, by a route of its model's name, unless something else is said.
+        """
+        told = attempt.as_json()
+        is_last = attempt is self.attempts[-1]
+        usage = dict(told["usage"])
+        counts = (usage.get("input_tokens"), usage.get("output_tokens"))
+        if None not in counts and usage.get("total_tokens") == sum(counts):
+            del usage["total_tokens"]
+        elsewhere = {
+            "attempt": self.attempts.index(attempt) + 1,
+            "model": self.model if self.request else None,
+            "route": told["model"],
+            "structured_output": "native",
+            **({"outcome": outcome, "model_returned": attempt.answering_model} if is_last else {}),
+        }
+        known = {name: value for name, value in told.items() if value != elsewhere.get(name)}
+        return {**known, "usage": usage}
 
     def spans(self, trace: "Trace", at: datetime, now_ns: int, verdict: Verdict) -> dict[str, Any]:
         """The request's spans, for whoever records its trace."""

@@ -115,7 +115,7 @@ class Generate:
 
     def record_without_model(self, invocation: Invocation, sent_bytes: int) -> None:
         """Account for a request that the endpoint served itself, without the model."""
-        record = RequestRecord(invocation, self.function, self.routes.default, self.estimator, streams=False)
+        record = RequestRecord(invocation, self.function, self.routes.default, self.estimator)
         record.sent_bytes = sent_bytes
         at = self.utc_now()
         summary = record.summary(at, self.monotonic_ns(), None, None)
@@ -129,7 +129,7 @@ class Run:
         self.generate = generate
         self.response = response
         self.record = RequestRecord(
-            invocation, generate.function, generate.routes.default, generate.estimator, response.streams
+            invocation, generate.function, generate.routes.default, generate.estimator
         )
         self.ends_ns = 0  # when its time is up, by the monotonic clock
         self.admitted: Admitted | None = None

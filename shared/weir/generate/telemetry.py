@@ -3,7 +3,7 @@
 Metrics are CloudWatch's embedded metric format, recorded by Powertools. Its `Metrics` is one object per process, which
 would merge concurrent requests; `EphemeralMetrics` is one per request. It is imported when the first request ends, not
 before the first byte. All goes to stdout, which is what Lambda collects, and what is billed by the byte: so the
-completion and its metrics are one line, and what nobody knows is not said in a fact's inner objects.
+completion and its metrics are one line, and nothing is said twice (ledger/facts.py).
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weir.embedded_metrics import NAMESPACE
+from weir.ledger.facts import said
 from weir.outcomes import Outcome
 
 
@@ -32,8 +33,7 @@ class Telemetry:
 
     def fact(self, fact: Mapping[str, Any], **beside: Any) -> None:
         """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
-        said = {name: _known(value) for name, value in fact.items()}
-        self._line("INFO", fact["at"], fact["request_id"], fact["kind"], fact=said, **beside)
+        self._line("INFO", fact["at"], fact["request_id"], fact["kind"], fact=said(fact), **beside)
 
     def completed(
         self, fact: Mapping[str, Any], outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]
@@ -97,9 +97,11 @@ class Telemetry:
         ):
             if value is not None:
                 metrics.add_metric(name=name, unit=unit, value=value)
-        # A list is for several values of a metric; here each has one.
-        found = metrics.serialize_metric_set().items()
-        return {name: value[0] if isinstance(value, list) else value for name, value in found}
+        found: dict[str, Any] = {**metrics.serialize_metric_set()}
+        for described in found["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
+            if described["Unit"] in (MetricUnit.NoUnit.value, MetricUnit.Count.value):
+                del described["Unit"]  # a number of things is read as well without
+        return {name: _plain(value) for name, value in found.items()}
 
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
@@ -112,8 +114,8 @@ class Telemetry:
         sys.stdout.flush()
 
 
-def _known(value: Any) -> Any:
-    """An object without the members that are null: who reads a fact takes an absent one for unknown."""
-    if isinstance(value, Mapping):
-        return {name: _known(member) for name, member in value.items() if member is not None}
-    return [_known(member) for member in value] if isinstance(value, list) else value
+def _plain(value: Any) -> Any:
+    """A list is for several values of a metric, and here each has one; a whole number needs no decimals."""
+    if isinstance(value, list):
+        value = value[0]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -3,6 +3,10 @@
 One JSON object a line, versioned; never prompts, outputs, headers or the environment. `request.started` is written
 before the upstream is called, so that a request which is killed can still be attributed. Within a version members are
 only added, and a reader takes an absent one for unknown: facts stay in the bucket for ever.
+
+Each byte of a line is billed, so nothing is said twice. Version 1 said in the fact what its line says: kind, instant
+and request id. Since version 2 the line alone says these, an attempt's number is said from the second on, and what is
+not known is not there.
 """
 
 from collections.abc import Mapping
@@ -12,7 +16,8 @@ from typing import Any, Literal
 
 from weir.pricing.quantities import EventSource
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_LINES = ("kind", "at", "request_id")
 
 _EVENT_SOURCES: frozenset[object] = frozenset(EventSource.__value__.__args__)
 
@@ -67,7 +72,7 @@ def fact(
         "kind": kind,
         "at": format_timestamp(at),
         "request_id": request_id,
-        "attempt": attempt,
+        "attempt": attempt if attempt > 1 else None,
         "tenant": tenant,
         "tags": dict(tags),
         "function": function.name,
@@ -79,10 +84,22 @@ def fact(
         "ephemeral_storage_mb": function.ephemeral_storage_mb,
         "max_concurrency": function.max_concurrency,
         "front": event_source,  # the name that stored facts have
-        "cold_start": cold_start,
+        "cold_start": cold_start or None,
         "model": model,
         **members,
     }
+
+
+def said(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a fact is written: what its line says stays there, and what is unknown is left out."""
+    return {name: _known(value) for name, value in fact.items() if value is not None and name not in _LINES}
+
+
+def _known(value: Any) -> Any:
+    """An object without the members that are null: who reads a fact takes an absent one for unknown."""
+    if isinstance(value, Mapping):
+        return {name: _known(member) for name, member in value.items() if member is not None}
+    return [_known(member) for member in value] if isinstance(value, list) else value
 
 
 def format_timestamp(at: datetime) -> str:

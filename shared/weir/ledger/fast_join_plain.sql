@@ -36,7 +36,7 @@ flat AS (
         coalesce(completed.schema, progress.schema, started.schema) AS schema_name,
         coalesce(completed.tenant, progress.tenant, started.tenant) AS tenant,
         coalesce(completed.lease, progress.lease, started.lease) AS lease,
-        completed.tags AS tags,
+        coalesce(completed.tags, progress.tags, started.tags) AS tags,
         completed.outcome AS outcome,
         completed.http_status AS http_status,
         coalesce(completed.ephemeral_storage_mb, progress.ephemeral_storage_mb, started.ephemeral_storage_mb) AS ephemeral_storage_mb,

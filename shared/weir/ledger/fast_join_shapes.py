@@ -34,6 +34,8 @@ COUNT = Member("BIGINT", frozenset({"UBIGINT"}))
 NUMBER = Member("DOUBLE", frozenset({"UBIGINT", "DOUBLE"}))
 FLAG = Member("BOOLEAN", frozenset({"BOOLEAN"}))
 OBJECT = Member("JSON", frozenset({"OBJECT"}))
+# Where it is absent another fact says it; a null would be its word.
+OBJECT_OR_ABSENT = Member("JSON", frozenset({"OBJECT", None}))
 NOTHING = Member("JSON", _ABSENT)
 
 # The names that objects of facts may have beside those that are read: they change no row of a plain request.
@@ -123,7 +125,7 @@ COMPLETED = Shapes(
     "fact",
     {
         "model": TEXT,
-        "tags": OBJECT,
+        "tags": OBJECT_OR_ABSENT,
         "streamed_bytes": COUNT,
         **_ENVIRONMENT,
         **dict.fromkeys(
@@ -161,7 +163,9 @@ COMPLETED = Shapes(
 )
 # Of what was said before the completion only what the completion may lack is read.
 EARLIER = Shapes(
-    "fact", {**_ENVIRONMENT, **dict.fromkeys(("tenant", "schema", "lease"), TEXT.optional)}, {"": _COMMON}
+    "fact",
+    {**_ENVIRONMENT, **dict.fromkeys(("tenant", "schema", "lease"), TEXT.optional), "tags": OBJECT_OR_ABSENT},
+    {"": _COMMON},
 )
 REPORT = Shapes(
     "record",

@@ -17,7 +17,8 @@ class RawRecord:
 
     `event_id` is CloudWatch's, the same on every delivery; `request_id` is None where the platform gives none;
     `region` is the log group's, which a report does not say and its price needs. `line_bytes` is the size of the log
-    line that held it, which its ingestion is billed by; None in what was stored before that was kept. `message` is
+    line that held it, with those of an environment's start before it, which their ingestion is billed by; None in what
+    was stored before that was kept. `message` is
     the line itself; None in what the first layout stored, which kept the body alone.
     """
 

@@ -29,7 +29,8 @@ _MAX_NUMBER = 10**15  # a count beyond this is no count: it would be priced, and
 _FACTS = ("request.started", "request.progress", "request.completed")
 _PLATFORM = ("platform.start", "platform.runtimeDone", "platform.report")
 KINDS = (*_FACTS, *_PLATFORM, "platform.logsDropped")
-_SCHEMA_VERSION = 1
+_OTHER_PLATFORM = "platform_other"
+_SCHEMA_VERSIONS = (1, 2)  # the second does not say in the fact what its line says (facts.py)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _REPORT_NUMBERS = (
     "billedDurationMs",
@@ -152,8 +153,13 @@ def _loads(text: str) -> Any:
 
 
 def read_events(events: list[Any], log_group: str, log_stream: str, region: str | None) -> LogBatch:
-    """Read the log events of one stream."""
+    """Read the log events of one stream.
+
+    What the platform says of an environment's start names no request, and is billed like every line: its bytes are
+    added to those of the record that follows, which is of the request that the environment was started for.
+    """
     records: list[RawRecord] = []
+    started_bytes = 0
     poison: list[Poison] = []
     ignored: dict[str, int] = {}
     for offset, event in enumerate(events):
@@ -166,9 +172,13 @@ def read_events(events: list[Any], log_group: str, log_stream: str, region: str 
             poison.append(Poison(str(error), offset, known_id, log_group, raw))
             continue
         if isinstance(record, RawRecord):
+            if started_bytes:
+                record.line_bytes, started_bytes = (record.line_bytes or 0) + started_bytes, 0
             records.append(record)
         else:
             ignored[record] = ignored.get(record, 0) + 1
+            if record == _OTHER_PLATFORM:
+                started_bytes += _bytes(event["message"])
     return LogBatch(tuple(records), tuple(poison), ignored)
 
 
@@ -201,10 +211,14 @@ def _record(event: Any, log_group: str, log_stream: str, region: str | None) -> 
     if body is None:
         return kind
     _check(kind, request_id, body, members)
-    size = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
     return RawRecord(
-        log_group, log_stream, event_id, timestamp, kind, request_id, region, body, size, message
+        log_group, log_stream, event_id, timestamp, kind, request_id, region, body, _bytes(message), message
     )
+
+
+def _bytes(message: str) -> int:
+    """What a line is billed for."""
+    return len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
 
 
 def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
@@ -215,12 +229,13 @@ def _kind(members: Mapping[str, Any]) -> tuple[str, Any, Any]:
             return "forged_platform", None, None
         body = members["record"]
         if kind not in KINDS:
-            return "platform_other", None, None
+            return _OTHER_PLATFORM, None, None
         return kind, body.get("requestId") if isinstance(body, dict) else None, body
     message = members.get("message")
     if isinstance(message, str) and message in _FACTS and "fact" in members:
         body = members["fact"]
-        return message, body.get("request_id") if isinstance(body, dict) else None, body
+        request_id = body.get("request_id", members.get("requestId")) if isinstance(body, dict) else None
+        return message, request_id, body
     return "metrics" if "_aws" in members else "application", None, None
 
 
@@ -232,11 +247,11 @@ def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) ->
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise PoisonError(f"{kind}: expected a request id, got {str(request_id)[:40]!r}")
     if kind in _FACTS:
-        if body.get("schema_version") != _SCHEMA_VERSION:
-            raise PoisonError(
-                f"{kind}: expected schema_version 1, got {str(body.get('schema_version'))[:40]!r}"
-            )
-        if body.get("kind") != kind or members.get("requestId", request_id) != request_id:
+        version = body.get("schema_version")
+        if version not in _SCHEMA_VERSIONS or isinstance(version, bool):
+            raise PoisonError(f"{kind}: expected schema_version 1 or 2, got {str(version)[:40]!r}")
+        said = body.get("kind", kind if version == 2 else None)
+        if said != kind or members.get("requestId", request_id) != request_id:
             raise PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
     elif kind == "platform.report":
         metrics = body.get("metrics")

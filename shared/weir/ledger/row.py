@@ -118,7 +118,10 @@ class Row:
     validate_ms: Annotated[float | None, _ms("Validation, while the stream runs")]
     ttft_ms: Annotated[float | None, _ms("From the request's start to the first token", role="measure")]
     streamed_bytes: Annotated[int | None, _count("Of the response", unit="bytes")]
-    log_bytes: Annotated[int | None, _count("Of the log lines that made the row", unit="bytes")]
+    log_bytes: Annotated[
+        int | None,
+        _count("Of the log lines that made the row, with those of its environment's start", unit="bytes"),
+    ]
     attempts: Annotated[int | None, _count("Calls of the provider")]
     usage: Usage
     violations: Annotated[int | None, _count("What validation found wrong")]

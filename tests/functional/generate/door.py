@@ -189,7 +189,35 @@ async def door(base_url: str, monkeypatch: pytest.MonkeyPatch, **environment: st
 def facts(output: str) -> list[dict[str, Any]]:
     """The facts among the lines of a function's stdout."""
     lines = [json.loads(line) for line in output.splitlines()]
-    return [line["fact"] for line in lines if "fact" in line]
+    found: dict[str, dict[str, Any]] = {}
+    return [_whole(line, found) for line in lines if "fact" in line]
+
+
+def _whole(line: dict[str, Any], started: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A fact with what its line, and the facts before it, say for it."""
+    said = {"kind": line["message"], "at": line["timestamp"], "request_id": line["requestId"], "attempt": 1}
+    never = dict.fromkeys(("tenant", "model", "schema", "model_returned", "http_status", "function_arn"))
+    fact = {
+        **never,
+        "tags": {},
+        "cold_start": False,
+        **started.get(line["requestId"], {}),
+        **said,
+        **line["fact"],
+    }
+    if fact["kind"] == "request.started":
+        names = ("tenant", "tags", "schema", "cold_start", "function", "region")
+        started[line["requestId"]] = {name: fact[name] for name in names if name in fact}
+    for number, attempt in enumerate(fact.get("attempts", ()), 1):
+        for name in ("model", "model_returned", "outcome"):
+            attempt.setdefault(name, fact.get(name))
+        attempt.setdefault("attempt", number)
+        attempt.setdefault("route", attempt["model"])
+        attempt.setdefault("structured_output", "native" if fact["schema"] else None)
+        usage = attempt["usage"]
+        if {"input_tokens", "output_tokens"} <= usage.keys():
+            usage.setdefault("total_tokens", usage["input_tokens"] + usage["output_tokens"])
+    return fact
 
 
 def metrics(output: str) -> list[dict[str, Any]]:

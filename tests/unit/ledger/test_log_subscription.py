@@ -176,8 +176,20 @@ POISON: list[tuple[str, Any, str]] = [
     ("a report with endless time", lines.log_event(lines.report("r1", 10**18), "x"), "billedDurationMs"),
     (
         "a fact of a later version",
-        lines.log_event(lines.completed("r1", schema_version=2), "x"),
-        "expected schema_version 1, got '2'",
+        lines.log_event(lines.completed("r1", schema_version=3), "x"),
+        "expected schema_version 1 or 2, got '3'",
+    ),
+    (
+        "a fact of the first version without its kind",
+        lines.log_event(
+            {"message": "request.completed", "requestId": "r1", "fact": {"schema_version": 1}}, "x"
+        ),
+        "contradict",
+    ),
+    (
+        "a fact whose request nobody names",
+        lines.log_event({"message": "request.completed", "fact": {"schema_version": 2}}, "x"),
+        "request id",
     ),
     (
         "a fact of another request",
@@ -195,6 +207,21 @@ POISON: list[tuple[str, Any, str]] = [
         "an object",
     ),
 ]
+
+
+def test_a_fact_of_the_second_version_is_of_the_request_and_the_kind_that_its_line_names() -> None:
+    line = {"requestId": "r1", "message": "request.completed", "fact": {"schema_version": 2, "outcome": "ok"}}
+    (record,) = lines.read_batch(lines.batch([lines.log_event(line, "x")])).records
+    assert (record.request_id, record.kind, record.body) == ("r1", "request.completed", line["fact"])
+
+
+def test_the_lines_of_an_environments_start_are_billed_to_the_request_that_it_was_started_for() -> None:
+    """Metrics are in a fact's line; a text, whoever printed it, is nobody's."""
+    started = [{"time": "", "type": f"platform.{kind}", "record": {}} for kind in ("initStart", "initReport")]
+    written = [*started, *GOOD[:1], "a text", *GOOD[1:]]
+    records = lines.read_batch(lines.batch(lines.log_events(written))).records
+    sizes = [len(json.dumps(line)) for line in written if line != "a text"]
+    assert [record.line_bytes for record in records] == [sum(sizes[:3]), *sizes[3:]]
 
 
 @pytest.mark.parametrize(("event", "reason"), [case[1:] for case in POISON], ids=[case[0] for case in POISON])
