@@ -14,16 +14,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests import log_lines as lines
+from weir.ledger.facts import SCHEMA_VERSION, said
 
 _MADE = 5_000  # requests whose lines are made one by one; the others are copies under other ids
 _MIDNIGHT_MS = round(datetime(2026, 11, 22, tzinfo=UTC).timestamp() * 1000)
 
 
-def requests(count: int, seed: int = 1) -> Iterator[list[dict[str, Any]]]:
-    """The lines of `count` requests, each in order."""
-    random_ = random.Random(seed)
+def requests(count: int, seed: int = 1, *, of_version_1: float = 0.0) -> Iterator[list[dict[str, Any]]]:
+    """The lines of `count` requests, each in order; that share of them with facts of the first version."""
+    random_, versions = random.Random(seed), random.Random(seed)
     for _ in range(count):
-        yield _request(random_)
+        written = _request(random_)
+        is_old = versions.random() < of_version_1
+        yield written if is_old else [_as_written(line) for line in written]
 
 
 def _request(random_: random.Random) -> list[dict[str, Any]]:
@@ -62,20 +65,69 @@ def _request(random_: random.Random) -> list[dict[str, Any]]:
                 **common,
             )
         )
-        metrics = {
-            "Namespace": "Weir",
-            "Dimensions": [["service", "stage"]],
-            "Metrics": [{"Name": "ColdStart", "Unit": "Count"}],
-        }
-        written.append(
-            {"_aws": {"Timestamp": lines.NOON_MS, "CloudWatchMetrics": [metrics]}, "ColdStart": int(cold)}
-        )
     status = "timeout" if killed else "success"
-    done = {"durationMs": billed - 0.4, "producedBytes": 20_000}
-    written.append(lines.platform("runtimeDone", request_id, status=status, metrics=done))
+    if killed:  # what ends well is told at another level
+        done = {"durationMs": billed - 0.4, "producedBytes": 20_000}
+        written.append(lines.platform("runtimeDone", request_id, status=status, metrics=done))
     init = {"initDurationMs": 260.5} if cold else {}
     written.append(lines.report(request_id, billed, status=status, **init))
     return written
+
+
+def _as_written(line: dict[str, Any]) -> dict[str, Any]:
+    """A line as generate writes it: nothing twice, and a completion's metrics in its own line."""
+    if "fact" not in line:
+        return line
+    fact = {
+        **line["fact"],
+        "schema_version": SCHEMA_VERSION,
+        "attempt": None,
+        "on_violation": None,
+        "stream": None,
+    }
+    fact["cold_start"] = fact["cold_start"] or None
+    metrics: dict[str, Any] = {}
+    if line["message"] == "request.completed":
+        metrics = _METRICS | dict.fromkeys(_NAMES, 123.456)
+        unsaid = (
+            "usage",
+            "price_book_version",
+            "function",
+            "function_arn",
+            "region",
+            "memory_mb",
+            "architecture",
+        )
+        unsaid += (
+            "initialization_type",
+            "ephemeral_storage_mb",
+            "max_concurrency",
+            "front",
+            "tags",
+            "schema",
+        )
+        fact |= dict.fromkeys(unsaid)
+        fact["attempts"] = [{"usage": {**one["usage"], "total_tokens": None}} for one in fact["attempts"]]
+    return {**line, "fact": said(fact), **metrics}
+
+
+_NAMES = (
+    "ColdStart", "TimeToFirstToken", "TimeToLastToken", "InvocationLatency", "ValidationTime", "InputTokenCount",
+    "OutputTokenCount", "EstimatedCost", "Ok",
+)  # fmt: skip
+_DESCRIBED = {
+    "Namespace": "Weir",
+    "Dimensions": [["stage", "service"]],
+    "Metrics": [
+        {"Name": name, "Unit": "Milliseconds"} if name[:4] in ("Time", "Invo", "Vali") else {"Name": name}
+        for name in _NAMES
+    ],
+}
+_METRICS = {
+    "_aws": {"Timestamp": lines.NOON_MS, "CloudWatchMetrics": [_DESCRIBED]},
+    "stage": "weir",
+    "service": "generate",
+}
 
 
 _lines: list[tuple[str, list[str]]] = []

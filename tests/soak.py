@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.generate.door import BLOG_POST, Door, door, set_policy
+from tests.functional.generate.door import BLOG_POST, Door, door, facts, set_policy
 from tests.functional.generate.scripted import (
     DONE,
     END,
@@ -188,9 +188,8 @@ class Soak:
 
     def account(self, log: str) -> None:
         """Hold the facts against what was scripted."""
-        for line in log.splitlines():
-            fact = json.loads(line).get("fact") or {}
-            if fact.get("kind") != "request.completed":
+        for fact in facts(log):
+            if fact["kind"] != "request.completed":
                 continue
             name = fact["tags"]["name"]
             self.completions[name] += 1

@@ -16,6 +16,7 @@ from math import ceil, exp
 from pathlib import Path
 
 from weir.ledger.compact import UNIT_BYTES
+from weir.ledger.metering import firehose_bytes
 from weir.pricing.price_book import AwsItem, Price, PriceBook
 
 RATES = (0.1, 1, 10, 100, 1_000, 10_000)  # requests a second
@@ -24,12 +25,12 @@ LAMBDA_LIMIT_S, LAMBDA_DISK_MB = 900, 10_240
 _DAY_S = 86_400
 _MONTH_DAYS = 30
 _RUNS = 96
+_HOURLY = 48  # the count of completeness and the metering, each hour
 _GB = 1024**3
 _MB = 1024**2
 _FUNCTION_GB = 1_769 / 1_024  # one processor
 _LANDING_BYTES, _LANDING_S = 128 * _MB, 60
 _MARGIN_HOURS = 14  # of facts around a day, on both sides
-_FIREHOSE_STEP = 5 * 1_024
 _FIREHOSE_RECORDS_S = 5_000  # of one stream, until AWS is asked for more
 _READ = 0.3  # of a day's rows, by one drill-down
 
@@ -78,12 +79,14 @@ class Capacity:
         passes = runs / 2 + 2
         ingest_s = k["arm_factor"] * (landed * k["ingest_object_ms"] / 1e3 + requests * k["ingest_us"] / 1e6)
         around = _MARGIN_HOURS / 24 * k["neighbour_us"]
-        unit_s = k["arm_factor"] * passes * requests * (k["unit_us"] + around) / 1e6 + _RUNS * k["run_s"]
+        unit_s = k["arm_factor"] * passes * requests * (k["unit_us"] + around) / 1e6
+        unit_s += (_RUNS + _HOURLY) * k["run_s"]
         # Half of a day's units are there at noon; a run without news lists, and reads nothing.
         unit_runs = runs * (units + 1) / 2
         gets = landed + unit_runs * k["run_gets"] + k["looks_a_day"] * k["look_gets"] * units
-        written = landed + 24 + unit_runs * k["run_puts"]
-        puts = landed + written + _RUNS * k["run_lists"]
+        gets += _HOURLY * k["hourly_gets"]
+        written = landed + 24 + unit_runs * k["run_puts"] + _HOURLY * k["hourly_puts"]
+        puts = landed + written + (_RUNS + _HOURLY) * k["run_lists"]
         rows = requests * k["row_bytes"]
         athena = k["drill_downs_a_day"] * rows * _READ if units > 1 else 0.0
         kept = (
@@ -91,18 +94,20 @@ class Capacity:
             + requests * (k["gathered_bytes"] + k["row_bytes"])
             + units * min(requests / units * k["rollup_bytes"], k["rollup_max_bytes"])
         )
-        invoked = landed + _RUNS * units
+        invoked = landed + _RUNS * units + _HOURLY
         logs = requests * k["log_bytes"]
         own_logs = invoked * k["function_log_bytes"]
         usd = {
             "generate's log": self._logs_usd(logs),
-            "Firehose": requests * k["subscription_records"] * ceil(k["landed_bytes"] / 2 / _FIREHOSE_STEP)
-            * _FIREHOSE_STEP / _GB * k["firehose_usd_gb"],
+            "Firehose": self._tiered(
+                "firehose_ingestion",
+                requests * k["subscription_records"] * firehose_bytes(ceil(k["landed_bytes"] / 2)) / _GB,
+            ),
             "functions": self._functions_usd(ingest_s + unit_s, invoked),
             "their log": self._logs_usd(logs + own_logs) - self._logs_usd(logs),
             "S3 requests": gets * self._price("s3_get_request") + puts * self._price("s3_put_request"),
             "S3, 30 days": kept / _GB * self._price("s3_storage"),
-            "Athena": athena / 1e12 * k["athena_usd_tb"],
+            "Athena": athena / 1024**4 * self._price("athena_scan"),
         }  # fmt: skip
         objects = landed + written
         return Day(

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from infra.local.simulator import Simulator
+from tests.functional.generate.door import facts
 from tests.unit.cloudformation import ROOT
 
 DOCKERFILE = (ROOT / "infra/container/Dockerfile").read_text()
@@ -103,9 +104,7 @@ def completed(container: Container) -> dict[str, Any]:
     assert container.process.stdout is not None
     for line in container.process.stdout:
         if '"message":"request.completed"' in line:
-            fact = json.loads(line)["fact"]
-            assert isinstance(fact, dict)
-            return fact
+            return facts(line)[0]
     raise AssertionError("the process ended without the fact")
 
 

@@ -10,17 +10,11 @@ from infra.capacity.model import RATES, Capacity, constants
 from weir.pricing.price_book import PriceBook
 
 ROOT = Path(__file__).parents[2]
-LOG_BYTES = 2_100  # of a slim request's lines
 
 
 @pytest.fixture(scope="module")
 def model() -> Capacity:
     return Capacity(constants(), PriceBook.load())
-
-
-@pytest.fixture(scope="module")
-def slim() -> Capacity:
-    return Capacity({**constants(), "log_bytes": LOG_BYTES}, PriceBook.load())
 
 
 def test_the_readme_shows_the_tables_that_the_command_prints() -> None:
@@ -39,10 +33,8 @@ def test_every_constant_names_a_command_or_a_file_that_measures_it_or_says_that_
 
 
 @pytest.mark.parametrize(("rate", "percent"), [(1, 6.0), (100, 3.5), (10_000, 2.5)])
-def test_a_ledger_of_slim_lines_costs_a_small_share_of_what_it_meters(
-    rate: float, percent: float, slim: Capacity
-) -> None:
-    assert 100 * slim.day(rate).share <= percent
+def test_a_ledger_costs_a_small_share_of_what_it_meters(rate: float, percent: float, model: Capacity) -> None:
+    assert 100 * model.day(rate).share <= percent
 
 
 @pytest.mark.parametrize("rate", [1, 10, 100])

@@ -210,6 +210,7 @@ class RequestRecord:
             "attempt": self.attempts.index(attempt) + 1,
             "model": self.model if self.request else None,
             "route": told["model"],
+            "service_tier": usage.get("service_tier"),
             "structured_output": "native",
             **({"outcome": outcome, "model_returned": attempt.answering_model} if is_last else {}),
         }

@@ -5,8 +5,8 @@ before the upstream is called, so that a request which is killed can still be at
 only added, and a reader takes an absent one for unknown: facts stay in the bucket for ever.
 
 Each byte of a line is billed, so nothing is said twice. Version 1 said in the fact what its line says: kind, instant
-and request id. Since version 2 the line alone says these, an attempt's number is said from the second on, and what is
-not known is not there.
+and request id. Since version 2 the line alone says these, the function's name and Region are those in its ARN, an
+attempt's number is said from the second on, and what is not known is not there.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from weir.pricing.quantities import EventSource
 
 SCHEMA_VERSION = 2
 _LINES = ("kind", "at", "request_id")
+_NAME = 6  # where a function's ARN has its name
 
 _EVENT_SOURCES: frozenset[object] = frozenset(EventSource.__value__.__args__)
 
@@ -91,8 +92,20 @@ def fact(
 
 
 def said(fact: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fact is written: what its line says stays there, and what is unknown is left out."""
-    return {name: _known(value) for name, value in fact.items() if value is not None and name not in _LINES}
+    """What of a fact is written: what its line or another member says is left out, and what is unknown."""
+    elsewhere = named_by(fact.get("function_arn"))
+    return {
+        name: _known(value)
+        for name, value in fact.items()
+        if value is not None and name not in _LINES and value != elsewhere.get(name)
+    }
+
+
+def named_by(function_arn: object) -> dict[str, str]:
+    """The function's name and its Region, as its ARN has them; what is no such ARN names nothing."""
+    parts = function_arn.split(":") if isinstance(function_arn, str) else []
+    found = {"region": parts[3], "function": parts[6]} if len(parts) > _NAME else {}
+    return {name: value for name, value in found.items() if value}
 
 
 def _known(value: Any) -> Any:

@@ -52,6 +52,12 @@ CREATE OR REPLACE TEMP MACRO is_consistent(usage) AS
     -- Of a lower bound the total is not held to be the sum.
     AND (NOT is_complete(usage) OR coalesce(usage.total_tokens = usage.input_tokens + usage.output_tokens, true));
 
+-- What a function's ARN says for a fact.
+CREATE OR REPLACE TEMP MACRO in_arn(arn, part) AS
+    CASE WHEN len(string_split(arn, ':')) > 6 THEN nullif(split_part(arn, ':', part), '') END;
+CREATE OR REPLACE TEMP MACRO function_of(fact) AS coalesce(fact.function, in_arn(fact.function_arn, 7));
+CREATE OR REPLACE TEMP MACRO region_of(fact) AS coalesce(fact.region, in_arn(fact.function_arn, 4));
+
 -- A call that the provider never served bought nothing, which nobody had to count.
 CREATE OR REPLACE TEMP MACRO is_nothing_bought(usage) AS
     usage.source = 'none' AND usage.input_tokens = 0 AND usage.output_tokens = 0;

@@ -25,9 +25,9 @@ flat AS (
         report.metrics.durationMs AS duration_ms,
         -- Added to 0, as a sum over reports begins: there is no -0.0.
         coalesce(report.metrics.initDurationMs, 0) + 0 AS init_ms,
-        coalesce(completed.function, progress.function, started.function) AS function,
+        coalesce(function_of(completed), function_of(progress), function_of(started)) AS function,
         coalesce(completed.function_arn, progress.function_arn, started.function_arn) AS function_arn,
-        coalesce(completed.region, progress.region, started.region) AS region,
+        coalesce(region_of(completed), region_of(progress), region_of(started)) AS region,
         coalesce(completed.architecture, progress.architecture, started.architecture) AS architecture,
         coalesce(completed.initialization_type, progress.initialization_type, started.initialization_type) AS initialization_type,
         coalesce(completed.front, progress.front, started.front) AS front,

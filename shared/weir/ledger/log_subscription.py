@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weir.errors import DataError
+from weir.ledger.facts import named_by
 from weir.ledger.log_records import Poison, RawRecord
 
 MAX_BATCH_BYTES = 64 * 1024**2
@@ -251,6 +252,9 @@ def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) ->
         if version not in _SCHEMA_VERSIONS or isinstance(version, bool):
             raise PoisonError(f"{kind}: expected schema_version 1 or 2, got {str(version)[:40]!r}")
         said = body.get("kind", kind if version == 2 else None)
+        for name, value in named_by(body.get("function_arn")).items():
+            if body.get(name) is None:
+                body[name] = value
         if said != kind or members.get("requestId", request_id) != request_id:
             raise PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
     elif kind == "platform.report":

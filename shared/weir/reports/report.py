@@ -256,8 +256,9 @@ class LedgerReader:
         # A range's end is not in it; this instant is.
         zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
         month = self._month(end, zone)
-        query = queries.spending(month, zone, Unit.DAY)
-        with self.open_rows(*month.days) as opened:
+        # Of roll-ups where there are: the rows of a month may be more than a function can hold.
+        with self._open_sums(*month.days, month, "component", None) as opened:
+            query = queries.spending(month, zone, Unit.DAY, opened.source)
             days = self.ask(opened, {"days": query})["days"]
         return float(self._spent(end, zone, days)["percent"])
 

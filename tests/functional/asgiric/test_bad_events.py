@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.functional.asgiric.conftest import HERE, ROOT, RuntimeProcess, StartRuntime
 from tests.functional.asgiric.scripted_api import Script, ScriptedRuntimeApi
+from tests.functional.generate.door import facts
 from tests.functional.generate.scripted import HEAD, completion, provider, text
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -69,7 +70,7 @@ async def completed(process: RuntimeProcess, invocation: Script) -> dict[str, An
     """What the facts of an invocation that has been answered say together; one of them is its completion."""
     await process.record(message="request.completed", requestId=invocation.request_id)
     records = [record for record in process.records if record.get("requestId") == invocation.request_id]
-    said = [record["fact"] for record in records if "fact" in record]
+    said = facts("\n".join(map(json.dumps, records)))
     assert [fact["kind"] for fact in said].count("request.completed") == 1
     return {name: value for fact in said for name, value in fact.items()}
 

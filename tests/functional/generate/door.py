@@ -12,6 +12,7 @@ import pytest
 
 from functions.generate.app import App
 from weir.generate.openapi import EVENTS, BufferedError
+from weir.ledger.facts import named_by
 from weir.providers.sse import SSEDecoder
 
 BLOG_POST = {
@@ -205,6 +206,7 @@ def _whole(line: dict[str, Any], started: dict[str, dict[str, Any]]) -> dict[str
         **said,
         **line["fact"],
     }
+    fact = {**named_by(fact["function_arn"]), **fact}
     if fact["kind"] == "request.started":
         names = ("tenant", "tags", "schema", "cold_start", "function", "region")
         started[line["requestId"]] = {name: fact[name] for name in names if name in fact}

@@ -116,7 +116,7 @@ async def test_what_generate_writes_of_a_document_is_plain(
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "Write", "schema": "blog_post"}, event_source="function_url")
     logged = capsys.readouterr().out.splitlines()
-    request_id = next(json.loads(line)["fact"]["request_id"] for line in logged if '"fact":' in line)
+    request_id = next(json.loads(line)["requestId"] for line in logged if '"fact":' in line)
     platform = [
         lines.platform("start", request_id, version="1"),
         lines.report(request_id, initDurationMs=250.25),
