@@ -203,8 +203,9 @@ class RequestRecord:
         told = attempt.as_json()
         is_last = attempt is self.attempts[-1]
         usage = dict(told["usage"])
-        counts = (usage.get("input_tokens"), usage.get("output_tokens"))
-        if None not in counts and usage.get("total_tokens") == sum(counts):
+        total = (attempt.usage.input_tokens or 0) + (attempt.usage.output_tokens or 0)
+        is_known = attempt.usage.input_tokens is not None and attempt.usage.output_tokens is not None
+        if is_known and usage.get("total_tokens") == total:
             del usage["total_tokens"]
         elsewhere = {
             "attempt": self.attempts.index(attempt) + 1,

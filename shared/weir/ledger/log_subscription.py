@@ -251,11 +251,11 @@ def _check(kind: str, request_id: Any, body: Any, members: Mapping[str, Any]) ->
         version = body.get("schema_version")
         if version not in _SCHEMA_VERSIONS or isinstance(version, bool):
             raise PoisonError(f"{kind}: expected schema_version 1 or 2, got {str(version)[:40]!r}")
-        said = body.get("kind", kind if version == 2 else None)
-        for name, value in named_by(body.get("function_arn")).items():
+        is_kind = body.get("kind", kind if version > 1 else None) == kind
+        for name, named in named_by(body.get("function_arn")).items():
             if body.get(name) is None:
-                body[name] = value
-        if said != kind or members.get("requestId", request_id) != request_id:
+                body[name] = named
+        if not is_kind or members.get("requestId", request_id) != request_id:
             raise PoisonError(f"{kind}: line and fact contradict each other in kind or request id")
     elif kind == "platform.report":
         metrics = body.get("metrics")

@@ -257,7 +257,7 @@ class LedgerReader:
         zone, end = ZoneInfo("UTC"), self._now() + timedelta(microseconds=1)
         month = self._month(end, zone)
         # Of roll-ups where there are: the rows of a month may be more than a function can hold.
-        with self._open_sums(*month.days, month, "component", None) as opened:
+        with self.open_sums(*month.days, month, "component", None) as opened:
             query = queries.spending(month, zone, Unit.DAY, opened.source)
             days = self.ask(opened, {"days": query})["days"]
         return float(self._spent(end, zone, days)["percent"])
