@@ -66,7 +66,7 @@ def last_report_wins(patch: pytest.MonkeyPatch) -> None:
 def absent_is_nothing(patch: pytest.MonkeyPatch) -> None:
     original = joining.price_request
 
-    def priced(used: Any, book: Any) -> Any:
+    def priced(used: Any, book: Any, lines: Any = None) -> Any:
         return original(replace(used, streamed_bytes=used.streamed_bytes or 0), book)
 
     patch.setattr(joining, "price_request", priced)
@@ -75,7 +75,7 @@ def absent_is_nothing(patch: pytest.MonkeyPatch) -> None:
 def cancelled_is_free(patch: pytest.MonkeyPatch) -> None:
     original = joining.price_request
 
-    def priced(used: Any, book: Any) -> Any:
+    def priced(used: Any, book: Any, lines: Any = None) -> Any:
         cost = original(used, book)
         if used.tokens and used.wait_ms is not None:
             return cost
