@@ -157,8 +157,8 @@ class Simulation:
 
     async def request(self, number: int) -> None:
         chance = self.random
-        hot = chance.random() < HOT_SHARE
-        tenant = f"t{chance.randrange(HOT_TENANTS if hot else TENANTS)}"
+        hot = number >= TENANTS and chance.random() < HOT_SHARE  # first each tenant once
+        tenant = f"t{number if number < TENANTS else chance.randrange(HOT_TENANTS if hot else TENANTS)}"
         place = chance.randrange(4) + 4 * (hash_of(tenant) % 10) if hot else chance.randrange(ENVIRONMENTS)
         admission, name = self.environments[place], f"r{number}"
         reserved, cost = chance.randrange(100_000, 400_000), chance.randrange(10_000, 90_000)
