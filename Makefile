@@ -61,19 +61,21 @@ validate: $(SAM_ENV) ## The templates, by SAM's and CloudFormation's rules, in e
 # ---- Build and deploy it --------------------------------------------------------------------------------------
 
 # The stamp is removed first: artifacts of a build that broke off are never taken for whole ones.
-BUILT_STAMP := .aws-sam/.built-$(ARCHITECTURE)
+# MODELS=models.toml: the models' file goes into generate's artifact, under the name that the parameter Models gives.
+MODELS ?=
+BUILT_STAMP := .aws-sam/.built-$(ARCHITECTURE)$(if $(MODELS),-$(subst /,-,$(MODELS)))
 SOURCES := $(shell find functions shared infra/build infra/*.yaml template.yaml samconfig.toml -type f -not -path '*/__pycache__/*')
 
 schemas: $(ENV) ## How each model is asked for each schema, and what cannot be; MODELS=models.toml, KEYS=1 looks the keys up.
 	@PYTHONPATH=shared $(PY) -m infra.schemas $(if $(MODELS),--models $(MODELS)) $(if $(KEYS),--keys)
 
-build: $(BUILT_STAMP) ## Artifacts in .aws-sam/build, for this machine's architecture or ARCHITECTURE=arm64|x86_64.
+build: $(BUILT_STAMP) ## Artifacts in .aws-sam/build, for this machine's architecture or ARCHITECTURE=arm64|x86_64; MODELS=models.toml.
 
-$(BUILT_STAMP): $(ENV) $(SAM_ENV) $(CHART) $(SOURCES)
+$(BUILT_STAMP): $(ENV) $(SAM_ENV) $(CHART) $(SOURCES) $(MODELS)
 	@$(FIND_PYTHON) 3.13 >/dev/null
 	@rm -f .aws-sam/.built-*
 	@PYTHONPATH=shared $(PY) -m infra.schemas $(if $(MODELS),--models $(MODELS)) --stamp .aws-sam/schemas.json
-	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) \
+	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) MODELS=$(MODELS) \
 		$(SAM) build $(SETTINGS) --parameter-overrides Architecture=$(ARCHITECTURE)
 	BUILD_PYTHON="$$($(FIND_PYTHON) 3.13)" ARCHITECTURE=$(ARCHITECTURE) \
 		sh infra/build/assemble.sh runtime .aws-sam/runtime

@@ -18,7 +18,7 @@ from pathlib import Path
 from weir.errors import WeirError
 from weir.generate.checks import find, problems
 from weir.generate.documents import build_schema
-from weir.generate.settings import read_models, routes_from_environment
+from weir.generate.settings import models_digest, read_models, routes_from_environment
 from weir.providers.profiles import PROFILES
 from weir.providers.routes import Route, Routes, parse_routes
 from weir.providers.secret import Secret
@@ -49,14 +49,15 @@ def main(argv: list[str]) -> int:
         print(f"schemas: {problem}", file=sys.stderr)
     if given.stamp and not wrong:
         given.stamp.parent.mkdir(parents=True, exist_ok=True)
-        given.stamp.write_text(stamp())
+        given.stamp.write_text(stamp(given.models))
     return 1 if wrong else 0
 
 
-def stamp() -> str:
-    """What the build finds of the schemas, for a start that need not find it again."""
+def stamp(models: str | None = None) -> str:
+    """What the build finds of the schemas, and of the models' file, for a start that need not find it again."""
     found = {name: build_schema(name) for name in schema_names()}
-    return json.dumps({"digest": schemas_digest(), "schemas": found})
+    checked = models_digest(read_models(models)) if models else None
+    return json.dumps({"digest": schemas_digest(), "schemas": found, "models": checked})
 
 
 def chosen_routes(models: str | None, environment: Mapping[str, str]) -> list[Route]:

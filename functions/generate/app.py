@@ -39,7 +39,7 @@ from weir.generate.responses import (
     respond,
 )
 from weir.generate.service import Generate
-from weir.generate.settings import GenerateSettings
+from weir.generate.settings import GenerateSettings, models_checked_at_build
 from weir.generate.stopping import Stopping
 from weir.generate.telemetry import Telemetry
 from weir.ledger.facts import event_source_of
@@ -82,9 +82,8 @@ class App:
         await receive()
         settings = self._settings = GenerateSettings.from_environment(os.environ, os.uname().machine)
         routes = settings.routes
-        if checked_schemas() is None or any(
-            route.structured_output != "auto" for route in routes.routes.values()
-        ):
+        fixed = any(route.structured_output != "auto" for route in routes.routes.values())
+        if checked_schemas() is None or (fixed and not models_checked_at_build(os.environ)):
             from weir.generate.checks import check_start
 
             check_start(routes.routes)

@@ -106,6 +106,10 @@ def main(arguments: list[str] | None = None) -> None:
                         ignore=shutil.ignore_patterns(*NOT_CODE))  # fmt: skip
         if (asked.destination / "bootstrap").exists():  # which names the directory to OpenSSL
             write_certificates(asked.destination / "certifi/cacert.pem", asked.destination / "certificates")
+        if asked.source.name == "generate" and (models := os.environ.get("MODELS", "")):
+            # The parameter Models names it by the same path.
+            (asked.destination / models).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / models, asked.destination / models)
         compile_for(asked.destination, "/var/task")
     elif asked.kind == "layer":
         packages = asked.destination / "python"

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from weir.pricing.price_book import PriceBook
+from weir.providers.routes import Routes, RoutesError
 
 from .aws import Aws, AwsRefused, Output
 from .diff import changes, parameter_changes
+from .models import keys_of, models_path, routes_of, with_permissions
 from .revision import revision
 from .settings import ROOT, Settings, SettingsMistake, mistakes, template_parameters
 
@@ -50,12 +52,18 @@ def checked(stage: str, overrides: str) -> Settings:
     """The stage's settings, if nothing is missing. Raises CannotGoOn with everything that is, SettingsMistake."""
     settings = Settings.load(ROOT, stage, overrides)
     found = mistakes(settings, template_parameters(ROOT), PriceBook.load().regions)
+    routes: Routes | None = None
+    try:
+        routes = routes_of(ROOT, settings)
+    except RoutesError as error:
+        found.append(str(error))
+    aws = Aws(settings.region)
     # AWS is asked only about settings that can be right.
-    found = found or Aws(settings.region).missing(settings)
+    found = found or aws.missing(settings, keys_of(routes) if routes else ())
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise CannotGoOn(f"{stage}: nothing was created, because of\n{lines}")
-    return settings
+    return settings if routes is None else with_permissions(settings, routes, *aws.account())
 
 
 def deploy(settings: Settings) -> int:
@@ -98,7 +106,9 @@ def diff(settings: Settings) -> int:
 
 def build(settings: Settings) -> None:
     """`make build` for the processor that the stage says."""
-    if run(["make", "-C", ROOT, "build", f"ARCHITECTURE={settings.architecture}"]):
+    models = models_path(settings)
+    asked = [f"ARCHITECTURE={settings.architecture}", *([f"MODELS={models}"] if models else [])]
+    if run(["make", "-C", ROOT, "build", *asked]):
         raise CannotGoOn("the build failed, see above; nothing was created")
 
 

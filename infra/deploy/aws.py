@@ -1,6 +1,6 @@
 """What of a deployment only AWS knows: who asks, whether the key is there, what the stack says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Aws:
 
         return boto3.client(service, region_name=self.region)
 
-    def missing(self, settings: Settings) -> list[str]:
+    def missing(self, settings: Settings, model_keys: Sequence[str] = ()) -> list[str]:
         """What has to be there before a deployment begins, and is not: one line each."""
         try:
             self.client("sts").get_caller_identity()
@@ -46,11 +46,20 @@ class Aws:
                 f"`aws configure`, or AWS_PROFILE=..., then again"
             ]
         return [
-            *self._missing_key(settings.parameters["UpstreamKey"]),
+            *self._missing_key("UpstreamKey", settings.parameters["UpstreamKey"]),
+            *(line for key in model_keys for line in self._missing_key("Models", key)),
             *self._missing_prices(settings.parameters["PriceOverrides"]),
         ]
 
-    def _missing_key(self, key: str) -> list[str]:
+    def account(self) -> tuple[str, str]:
+        """The account's number, and the partition that it is in. Raises AwsRefused."""
+        try:
+            identity = self.client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError) as error:
+            raise AwsRefused(f"credentials: {error}") from error
+        return identity["Account"], identity["Arn"].split(":")[1]
+
+    def _missing_key(self, parameter: str, key: str) -> list[str]:
         store, _, name = key.partition(":")
         if not name:
             return []
@@ -67,7 +76,7 @@ class Aws:
                     else f"ssm put-parameter --type SecureString --name {name} --value file:///dev/stdin"
                 )
                 return [
-                    f"UpstreamKey: expected a secret at {key} in {self.region}, got none. "
+                    f"{parameter}: expected a secret at {key} in {self.region}, got none. "
                     f"`aws {command} --region {self.region}` takes it from standard input"
                 ]
             # Whoever deploys need not be allowed to look at it.

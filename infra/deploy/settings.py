@@ -176,7 +176,7 @@ def _mistaken_key(settings: Settings, value: str) -> Iterable[str]:
     host = urlsplit(settings.parameters["UpstreamBaseUrl"]).hostname
     if not value:
         # Whoever says UpstreamKey= means it.
-        if "UpstreamKey" not in settings.given:
+        if "UpstreamKey" not in settings.given and not settings.parameters["Models"]:
             yield (
                 f"UpstreamKey: expected secretsmanager:NAME or ssm:/NAME, got nothing: {host} would be called without "
                 f'a key. PARAMETERS="UpstreamKey=secretsmanager:weir/upstream" names one, "UpstreamKey=" wants none'

@@ -69,7 +69,7 @@ async def chosen_upstream(environment: Mapping[str, str]) -> AsyncIterator[Chose
             read.
     """
     base_url, model = environment.get("WEIR_UPSTREAM_BASE_URL"), environment.get("WEIR_UPSTREAM_MODEL")
-    overrides = _overrides(environment.get("WEIR_PRICE_OVERRIDES", ""))
+    overrides = price_overrides(environment.get("WEIR_PRICE_OVERRIDES", ""))
     if base_url:
         if not model:
             raise UpstreamSettingsError(
@@ -100,7 +100,7 @@ async def chosen_upstream(environment: Mapping[str, str]) -> AsyncIterator[Chose
         )
 
 
-def _overrides(given: str) -> str:
+def price_overrides(given: str) -> str:
     """Contract prices as inline JSON, from JSON or from a file: functions do not see this machine's files."""
     if not given or given.lstrip().startswith("{"):
         return given

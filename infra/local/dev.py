@@ -1,7 +1,8 @@
 """`python -m infra.local dev`: the stack, kept up until Ctrl-C, with lines to paste.
 
 The upstream is the simulator, or any OpenAI-compatible endpoint by WEIR_UPSTREAM_BASE_URL and WEIR_UPSTREAM_MODEL
-(and WEIR_UPSTREAM_KEY, the key itself: it is put into the local Secrets Manager, and goes nowhere else).
+(and WEIR_UPSTREAM_KEY, the key itself: it is put into the local Secrets Manager, and goes nowhere else), or what a
+models' file says, by WEIR_MODELS (a key that it calls secretsmanager:openai is WEIR_KEY_OPENAI).
 WEIR_PRICE_OVERRIDES is a contract's prices, as JSON or as the path of a file. CORS_ORIGINS=http://localhost:3000 lets
 pages of that origin call generate. What functions print is shown, and a change of the code is taken at once.
 AuthType AWS_IAM is not enforced: the local function URLs listen on loopback and need no signature.
@@ -16,9 +17,11 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from .aws_services import CREDENTIALS
-from .chosen_upstream import UpstreamSettingsError, chosen_upstream
+from .chosen_models import chosen_models
+from .chosen_upstream import UpstreamSettingsError, chosen_upstream, price_overrides
 from .endpoints.loopback import listening_socket
 from .execution.code import ROOT, CodeError
 from .logs.log_groups import LogEvent
@@ -72,19 +75,31 @@ async def _run(built: bool, ports: Mapping[str, int], environ: Mapping[str, str]
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(chosen_upstream(environ))
-        config = LocalAwsConfig(
-            upstream_base_url=upstream.base_url,
-            upstream_model=upstream.model,
-            upstream_key=upstream.key,
+        models = chosen_models(environ)
+        if models is None:
+            upstream = await stack.enter_async_context(chosen_upstream(environ))
+            name = upstream.name
+            config = LocalAwsConfig(
+                upstream_base_url=upstream.base_url,
+                upstream_model=upstream.model,
+                upstream_key=upstream.key,
+                parameters=upstream.parameters,
+            )
+        else:
+            prices = price_overrides(environ.get("WEIR_PRICE_OVERRIDES", ""))
+            parameters = {"Models": models.models, "PriceOverrides": prices}
+            config = LocalAwsConfig(secrets=models.secrets, parameters=parameters)
+            name = f"the models' file: {', '.join(models.names)}"
+        config = replace(
+            config,
             built=built,
-            parameters={**upstream.parameters, "CorsOrigins": environ.get("CORS_ORIGINS", "")},
+            parameters={**config.parameters, "CorsOrigins": environ.get("CORS_ORIGINS", "")},
             variables={"WEIR_LOG_ERROR_TEXT": "1"},  # on a laptop whose errors quote nobody else's text
             schedules=True,
             ports=ports,
         )
         aws = await stack.enter_async_context(LocalAws(config))
-        print("\n".join(describe(aws, upstream.name)), flush=True)
+        print("\n".join(describe(aws, name)), flush=True)
         if show:
             _show_logs(aws)
         watching = asyncio.create_task(_take_changes(aws)) if not built else None

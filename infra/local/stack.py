@@ -34,7 +34,8 @@ from .schedules import Ticking
 class LocalAwsConfig:
     """How the stack is to run; by default as template.yaml says, from the working tree.
 
-    `upstream_key` is put into Secrets Manager, and the template's UpstreamKey points there. `parameters` are values
+    `upstream_key` is put into Secrets Manager, and the template's UpstreamKey points there; `secrets` are put there by
+    their names. `parameters` are values
     of template parameters, and win. `functions` replaces the template: name to config, with `layer` as the folder
     of /opt/python. `ports` names fixed ports for "moto", "lambda", "logs" and functions' URLs; all others are any free
     one. `schedules` lets time start functions as the template says, for a stack that stays up.
@@ -43,6 +44,7 @@ class LocalAwsConfig:
     upstream_base_url: str = "http://127.0.0.1:9/v1"
     upstream_model: str = "sim-1"
     upstream_key: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
     built: bool = False
     region: str = "us-east-1"
     template: Path = ROOT / "template.yaml"
@@ -151,7 +153,9 @@ class LocalAws:
         template = None if config.functions is not None else self._template()
         functions = list(template.functions.values()) if template else list(config.functions or ())
         if config.services:
-            kept = {} if config.upstream_key is None else {self._key_secret: config.upstream_key}
+            kept = dict(config.secrets)
+            if config.upstream_key is not None:
+                kept[self._key_secret] = config.upstream_key
             await self.services.start(
                 buckets=template.buckets if template else (),
                 tables=template.tables if template else {},

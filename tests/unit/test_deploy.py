@@ -14,10 +14,12 @@ import pytest
 from infra.deploy.__main__ import deploy_options, farewell
 from infra.deploy.aws import Output
 from infra.deploy.diff import changes, parameter_changes
+from infra.deploy.models import keys_of, models_path, routes_of, with_permissions
 from infra.deploy.revision import revision
 from infra.deploy.settings import Settings, SettingsMistake, mistakes, template_parameters
 from tests.unit.cloudformation import ROOT, load, resources
 from weir.pricing.price_book import PriceBook
+from weir.providers.routes import RoutesError
 
 DECLARED = template_parameters(ROOT)
 REGIONS = PriceBook.load().regions
@@ -240,3 +242,50 @@ def test_the_operators_page_has_every_alarm_and_every_setting() -> None:
         r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page.split("### Settings")[1], re.M))
     )
     assert DECLARED.keys() <= set(settings)
+
+
+MODELS = """
+[models.fast]
+provider = "openai"
+model = "m"
+key = "secretsmanager:keys#openai"
+[models.careful]
+provider = "bedrock"
+region = "eu-central-1"
+model = "m"
+key = "role"
+[models.other]
+provider = "openai"
+model = "m"
+key = "ssm:/weir/other"
+"""
+
+
+def test_the_keys_of_a_models_file_and_no_others_may_be_read(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text(MODELS)
+    settings = Settings.load(ROOT, "dev", "Models=models.toml")
+    assert mistakes(settings, DECLARED, REGIONS) == []  # the one endpoint's key is nobody's
+    routes = routes_of(tmp_path, settings)
+    assert routes is not None and models_path(settings) == "models.toml"
+    assert keys_of(routes) == ["secretsmanager:keys", "ssm:/weir/other"]
+    given = with_permissions(settings, routes, "123456789012", "aws").parameters
+    assert given["ModelKeyArns"].split(",") == [
+        "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys-??????",
+        "arn:aws:ssm:eu-central-1:123456789012:parameter/weir/other",
+    ]
+    assert given["UpstreamKey"] == "role"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../models.toml", "a/../../models.toml", "a b.toml", "nowhere.toml"]
+)
+def test_a_models_file_that_no_build_could_copy_is_told(tmp_path: Path, path: str) -> None:
+    with pytest.raises(RoutesError, match="Models: expected|WEIR_MODELS: expected"):
+        routes_of(tmp_path, Settings.load(ROOT, "dev", f"Models='{path}'"))
+
+
+def test_models_as_json_need_no_file() -> None:
+    document = json.dumps({"models": {"fast": {"provider": "openai", "model": "m"}}})
+    settings = Settings.load(ROOT, "dev", f"Models='{document}'")
+    routes = routes_of(ROOT, settings)
+    assert routes is not None and keys_of(routes) == [] and models_path(settings) == ""

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
 from weir.providers.routes import CLOCKS, Routes, RoutesError, check_base_url, parse_routes, single_route
+from weir.schemas import checked_models
 
 
 class SettingsError(ConfigurationError):
@@ -100,6 +102,17 @@ def read_models(models: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise RoutesError(f"WEIR_MODELS: expected an object of models, got {type(content).__name__}")
     return content
+
+
+def models_digest(content: Mapping[str, Any]) -> str:
+    """A digest of a models' file, whatever its form."""
+    return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def models_checked_at_build(environment: Mapping[str, str]) -> bool:
+    """Whether the build has checked the schemas against these models, so that a start need not. Raises RoutesError."""
+    models, checked = environment.get("WEIR_MODELS", ""), checked_models()
+    return bool(models) and checked is not None and checked == models_digest(read_models(models))
 
 
 def _cache_s(text: str) -> int:

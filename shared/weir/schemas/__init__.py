@@ -100,9 +100,21 @@ def schemas_digest() -> str:
 @cache
 def checked_schemas() -> dict[str, Any] | None:
     """What the build worked out of each schema, if these are the schemas that it checked; else None."""
+    found: dict[str, Any] | None = _stamp().get("schemas")
+    return found
+
+
+def checked_models() -> str | None:
+    """The digest of the models' file that the build checked with these schemas; None where it checked none."""
+    found: str | None = _stamp().get("models")
+    return found
+
+
+@cache
+def _stamp() -> dict[str, Any]:
+    """What the build left, empty where that is of other schemas, or nothing."""
     try:
-        stamp = json.loads((Path(__file__).parent / "checked.json").read_bytes())
+        stamp: dict[str, Any] = json.loads((Path(__file__).parent / "checked.json").read_bytes())
     except FileNotFoundError:
-        return None
-    found: dict[str, Any] = stamp["schemas"]
-    return found if stamp["digest"] == schemas_digest() else None
+        return {}
+    return stamp if stamp["digest"] == schemas_digest() else {}

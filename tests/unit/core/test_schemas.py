@@ -1,14 +1,18 @@
 """Schemas: found by their file's name, and sent in the form that strict structured outputs accept."""
 
+import json
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, create_model
 
+from infra.schemas import stamp
 from tests.response_format import response_format
 from weir import schemas
+from weir.generate.settings import models_checked_at_build
 from weir.schemas import SchemaFileError, UnknownSchema, load_schema, schema_names
 
 
@@ -77,3 +81,19 @@ def test_a_file_without_its_class_says_what_it_holds(file_of: Any, classes: list
     expected = "schemas/faq_page.py: expected a Pydantic model FaqPage, in whatever capitals"
     with pytest.raises(SchemaFileError, match=f"^{expected}, {said}$"):
         load_schema("faq_page")
+
+
+def test_a_models_file_that_the_build_checked_is_not_checked_again_and_another_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "models.json"
+    path.write_text('{"models": {"fast": {"provider": "openai", "model": "m", "structured_output": "json"}}}')
+    made = json.loads(stamp(str(path)))
+    monkeypatch.setattr(schemas, "_stamp", lambda: made)
+    assert models_checked_at_build({"WEIR_MODELS": str(path)})
+    # What it says counts, not how: the parameter may be the JSON itself.
+    assert models_checked_at_build({"WEIR_MODELS": path.read_text()})
+    assert not models_checked_at_build({"WEIR_MODELS": path.read_text().replace("fast", "slow")})
+    assert not models_checked_at_build({})
+    monkeypatch.setattr(schemas, "_stamp", dict)
+    assert not models_checked_at_build({"WEIR_MODELS": str(path)})
