@@ -142,6 +142,7 @@ def _compact(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Me
     }
     budget = budget_from("WEIR_MONTHLY_BUDGET_USD", os.environ.get("WEIR_MONTHLY_BUDGET_USD", ""))
     reader = LedgerReader(_store(), _book(), _row_files(), _now, budget=budget)
+    metrics["RequestsWithoutPrice"] = ("Count", reader.requests_without_price())
     if (percent := reader.budget_used_percent()) is not None:
         metrics["BudgetUsedPercent"] = ("Percent", percent)
     corrections = [entry.as_json() for entry in corrected]

@@ -29,6 +29,7 @@ PARTS = (
     "ledger_day",
     "ledger_export",
     "ledger_report",
+    "ledger_whatif",
     "ledger_page",
 )
 

@@ -50,15 +50,15 @@ def run() -> list[Table]:
     return [Table("Exports", columns, rows, bounds, notes)]
 
 
-def month_of_rows(folder: Path, count: int, joined: int = JOINED) -> list[Path]:
-    """Day files of a month with `count` rows altogether, copies of `joined` made requests."""
+def month_of_rows(folder: Path, count: int, joined: int = JOINED, month: datetime = MONTH) -> list[Path]:
+    """Day files of 30 days with `count` rows altogether, copies of `joined` made requests."""
     folder.mkdir(parents=True)
     source = made_ledger(folder / "source", joined)
     each, files = count // DAYS + 1, []
     with open_ledger(source, writes=[folder]) as connection:
         connection.execute("CREATE TABLE joined AS SELECT *, row_number() OVER () - 1 AS place FROM ledger")
         for day in range(DAYS):
-            of_day = (MONTH + timedelta(days=day)).date()
+            of_day = (month + timedelta(days=day)).date()
             rows = min(each, count - day * each)
             own = {
                 "request_id": f"'{day:04d}' || lpad(CAST(copied.number AS varchar), 8, '0') || substr(request_id, 13)",

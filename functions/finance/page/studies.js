@@ -6,6 +6,7 @@ import { find, make } from "./dom.js";
 import { count } from "./format.js";
 import { latencyCost } from "./latency_cost.js";
 import { filterParameters } from "./state.js";
+import { unpricedQueue } from "./unpriced.js";
 import { suppositions, whatIf } from "./what_if.js";
 
 const PANELS = {
@@ -16,6 +17,7 @@ const PANELS = {
     show: comparison,
     more: () => [...new FormData(find("#comparison form"))].filter(([, value]) => value),
   },
+  unpriced: { path: "api/unpriced", show: unpricedQueue, more: () => [] },
   explained: { path: "api/charges", show: explained, more: () => [] },
 };
 const asked = new Map();

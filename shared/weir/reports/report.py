@@ -262,6 +262,15 @@ class LedgerReader:
             days = self.ask(opened, {"days": query})["days"]
         return float(self._spent(end, zone, days)["percent"])
 
+    def requests_without_price(self) -> int:
+        """Requests of the last day that lack a price; one that lacks two counts twice."""
+        now = self._now()
+        end = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+        last_day = Filters(start=end - timedelta(days=1), end=end)
+        with self.open_sums(*last_day.days, last_day, "component", None) as opened:
+            rows = self.ask(opened, {"reasons": queries.reasons(last_day, opened.source)})["reasons"]
+        return sum(int(row["requests"]) for row in rows if row["reason"].startswith("no_price:"))
+
     @contextmanager
     def open_rows(
         self, first: date, last: date, on_progress: Progress | None = None, *, corrections: bool = False

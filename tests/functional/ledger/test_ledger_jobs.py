@@ -39,11 +39,10 @@ def run(capsys: pytest.CaptureFixture[str], **event: Any) -> tuple[dict[str, Any
     return done, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def log(store: Store, request: str, at: datetime = lines.NOON) -> None:
+def log(store: Store, request: str, at: datetime = lines.NOON, **members: Any) -> None:
     at_ms = round(at.timestamp() * 1000)
-    events = [
-        lines.log_event(line, f"{request}-{n}", at_ms + n) for n, line in enumerate(lines.request(request))
-    ]
+    written = lines.request(request, **members)
+    events = [lines.log_event(line, f"{request}-{n}", at_ms + n) for n, line in enumerate(written)]
     ingest(lines.batch(events), store, "us-east-1")
 
 
@@ -64,11 +63,21 @@ def test_compaction_says_what_it_did_in_its_answer_its_log_and_its_metrics(
     assert all(metric["Name"] in line for metric in described["Metrics"])
     assert (line["DaysCompacted"], line["RowsCompacted"], line["CorrectionRows"]) == (2, 2, 0)
     assert line["PriceBookAgeDays"] >= 0
+    assert line["RequestsWithoutPrice"] == 0
     # Two requests of November, of about 0.00045 dollars each.
     assert 80 < line["BudgetUsedPercent"] < 100
     assert run(capsys, task="compact")[0]["days"] == []
     assert run(capsys, task="compact", days=40)[0]["days"] == ["2026-10-23"]
     assert run(capsys, task="compact", first="2026-11-20", last="2026-11-20")[0]["skipped"] == 1
+
+
+def test_requests_without_a_price_are_counted_for_the_alarm(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log(store, "priced")
+    for number, hours in enumerate((0, 3, 40)):
+        log(store, f"r{number}", lines.NOON - timedelta(hours=hours), model_returned="a-model-nobody-priced")
+    assert run(capsys, task="compact")[1]["RequestsWithoutPrice"] == 2  # not those of the day before
 
 
 def test_a_month_is_closed_and_its_late_facts_are_booked_by_the_next_compaction(

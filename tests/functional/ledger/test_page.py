@@ -719,7 +719,7 @@ def test_the_documentation_page_lists_every_operation(site: Site, page: Page) ->
 
 # ---- Beyond the report ---------------------------------------------------------------------------------------------
 
-STUDIES = ("latency-cost", "what-if", "comparison", "explained")
+STUDIES = ("latency-cost", "what-if", "comparison", "unpriced", "explained")
 
 
 def study(page: Page, url: str, name: str) -> None:
@@ -744,6 +744,7 @@ def test_a_panel_is_one_click_away_fits_and_has_what_the_api_says(
             "latency-cost": ("Waiting", "Tokens, beside them"),
             "what-if": ("First token 200 ms sooner", "recommended", "unknown"),
             "comparison": ("Volume", "Moved most, by model"),
+            "unpriced": ("no price for tokens of in-house-7b", "A price for it"),
             "explained": ("Lambda duration", "GB-second", "since"),
         }[name]
         assert all(words in said for words in expected), said
@@ -772,6 +773,21 @@ def test_a_panel_that_cannot_be_worked_out_says_why_and_is_asked_again(site: Sit
         assert "The ledger is away." in page.text("#what-if [role=alert]")
         page.click("#what-if [role=alert] button")
         page.until("document.querySelector('#what-if table')")
+
+
+def test_a_price_for_a_model_without_one_is_checked_and_taken_away_as_a_file(site: Site, page: Page) -> None:
+    study(page, f"{site.url}/?{RANGE}", "unpriced")
+    page.click("#unpriced tbody summary")
+    for name, amount in (("input", "2"), ("output", "4"), ("cached_input", "")):
+        page.evaluate(f"document.querySelector('#unpriced input[name={name}]').value = '{amount}'")
+    page.click("#unpriced form button")
+    page.until("document.querySelector('#unpriced form + p a')")
+    assert "39 requests of this range would cost $" in page.text("#unpriced form + p")
+    record = page.evaluate(
+        "fetch(document.querySelector('#unpriced form + p a').href).then((one) => one.json())"
+    )
+    assert record["models"][0]["records"] == [{"prices": {"input": "2", "output": "4"}}]
+    page.screenshot(SCREENSHOTS / "unpriced.png")
 
 
 def test_a_requests_charges_are_taken_apart_on_its_page(site: Site, page: Page) -> None:
