@@ -1,6 +1,6 @@
 // What is not priced, as a queue of work; and the record that would price a model, checked before it is taken away.
 import { ask } from "./api.js";
-import { find, make, table } from "./dom.js";
+import { make, table } from "./dom.js";
 import { count, exact, money, plural, reasons } from "./format.js";
 
 const FIELDS = { input: "Input", cached_input: "From a cache", output: "Output" };
@@ -73,6 +73,7 @@ export function unpricedQueue(body, found, { query }) {
       ];
     }),
   );
+  shown.classList.add("queue");
   body.replaceChildren(
     shown,
     make(
@@ -81,5 +82,4 @@ export function unpricedQueue(body, found, { query }) {
       "The nearest price is that of the listed model whose name is most like it. It says what is at stake, and is no price of theirs.",
     ),
   );
-  find("tbody", shown).classList.add("queue");
 }

@@ -750,6 +750,7 @@ def test_a_panel_is_one_click_away_fits_and_has_what_the_api_says(
         assert all(words in said for words in expected), said
         page.evaluate(f"document.querySelector('#{name}').scrollIntoView()")
         page.screenshot(SCREENSHOTS / f"{name}-{width}.png", whole=False)
+        assert_accessible(page)
         assert page.complaints() == []
 
 
