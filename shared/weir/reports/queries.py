@@ -34,6 +34,11 @@ SUMMED = (
     *COMPONENTS, *PHASES, "billed_ms", "gb_s", "streamed_bytes", "input_tokens", "cached_input_tokens",
     "output_tokens", "reasoning_tokens", "saved_tokens", "saved_total",
 )  # fmt: skip
+# What a period's change is split by: what is charged by tokens and by time, with their quantities.
+PERIOD_SUMS = (
+    *(name for name in COMPONENTS if name.endswith("_tokens")), "cost_lambda_duration", "billed_ms", "input_tokens",
+    "cached_input_tokens", "cache_write_tokens", "audio_input_tokens", "output_tokens", "audio_output_tokens",
+)  # fmt: skip
 _UTC = ZoneInfo("UTC")
 
 
@@ -263,7 +268,7 @@ def period(filters: Filters, by: str, source: Source = "rows") -> Query:
             **requested(filters),
             "dimension": "tag_name" if tag else f"{by}_name",
             "tag": tag,
-            "summed": (*COMPONENTS, *TOKENS, "billed_ms"),
+            "summed": PERIOD_SUMS,
         },
         source,
     )
