@@ -46,7 +46,7 @@ def _records(store: Store, request_id: str, at: datetime, folder: Path) -> list[
         if (s3_keys.hour_of(entry.key) or "")[:13] in hours
     }
     copies = [entry for hour, entry in store.gathered(day, day).items() if hour[:13] in hours]
-    if sum(entry.size for entry in (*wanted.values(), *copies)) > 2 * _MAX_BYTES:
+    if sum(entry.size for entry in (*wanted.values(), *copies)) > _MAX_BYTES:
         return []
     files = _fetched(store, {entry.key: entry for entry in copies}, folder)
     held = {name for file in files for name in gathered_names(file)}

@@ -106,6 +106,7 @@ def asked(number: int) -> Asked:
     )
 
 
+NOTHING = {**lines.usage(0, 0), "source": "none"}
 ASKED = [asked(number) for number in range(40)]
 BILLED = [one for one in ASKED if one.billed_ms is not None]
 
@@ -160,6 +161,12 @@ def client(moto_url: str) -> Iterator[TestClient]:
             for one in ASKED
             for part, line in enumerate(written(one))
         ]
+        # The day before: an answer given again, which bought nothing, streamed nothing and stopped nothing.
+        again = lines.request(
+            "again", attempts=[], usage=NOTHING, saved={"output_tokens": 300}, answered_from="cache"
+        )
+        at_ms = lines.NOON_MS - 86_400_000
+        events += [lines.log_event(line, f"again{part}", at_ms + part) for part, line in enumerate(again)]
         ingest(lines.batch(events), Store(bucket), "us-east-1")
         with TestClient(finance.create_app(NextDay())) as made:
             yield made
@@ -293,6 +300,16 @@ def test_what_is_not_known_of_some_requests_is_said_with_the_reason(
     assert said["memory"] == {"peak_memory_unknown": len(WITHOUT_PEAK), "billed_duration_unknown": 1}
     assert said["model"] == said["cache"] == {f"no_price:tokens:{NOBODYS}": 1}
     assert {found["status"] for name, found in scenarios.items() if said[name]} == {"partial", "unknown"}
+
+
+def test_an_answer_given_again_was_not_stopped_early_and_asked_nobody_twice(client: TestClient) -> None:
+    found = (
+        client.get("/api/whatif", params={"from": "2026-11-21", "to": "2026-11-22"}).raise_for_status().json()
+    )
+    scenarios = {one["name"]: one for one in found["scenarios"]}
+    assert found["requests"] == 1
+    for name in ("early_stop_off", "retries_off", "cache"):
+        assert (scenarios[name]["status"], scenarios[name]["difference"]) == ("known", "0"), scenarios[name]
 
 
 def test_what_has_no_price_is_unknown_and_never_nothing(scenarios: dict[str, dict[str, Any]]) -> None:
