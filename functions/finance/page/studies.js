@@ -9,13 +9,20 @@ import { filterParameters } from "./state.js";
 import { unpricedQueue } from "./unpriced.js";
 import { suppositions, whatIf } from "./what_if.js";
 
+/** What the comparison's form says, by the query's names. */
+function compared() {
+  const { tag, by, ...dates } = Object.fromEntries(new FormData(find("#comparison form")));
+  const said = { ...dates, by: tag ? `tag:${tag}` : by };
+  return Object.entries(said).filter(([, value]) => value);
+}
+
 const PANELS = {
   "latency-cost": { path: "api/latency", show: latencyCost, more: () => [] },
   "what-if": { path: "api/whatif", show: whatIf, more: suppositions },
   comparison: {
     path: "api/compare",
     show: comparison,
-    more: () => [...new FormData(find("#comparison form"))].filter(([, value]) => value),
+    more: compared,
   },
   unpriced: { path: "api/unpriced", show: unpricedQueue, more: () => [] },
   explained: { path: "api/charges", show: explained, more: () => [] },

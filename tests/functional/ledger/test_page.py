@@ -765,6 +765,17 @@ def test_a_panel_leads_from_its_groups_to_their_requests(site: Site, page: Page)
     assert page.evaluate("new URLSearchParams(location.search).get('tenant')") == "acme"
 
 
+def test_periods_are_compared_by_a_tag_and_with_other_days(site: Site, page: Page) -> None:
+    study(page, f"{site.url}/?{RANGE}", "comparison")
+    for name, value in (("tag", "feature"), ("before_from", "2026-11-20"), ("before_to", "2026-11-21")):
+        page.evaluate(f"document.querySelector('#comparison [name={name}]').value = '{value}'")
+    page.click("#comparison form button")
+    page.until(
+        "document.querySelector('#comparison .study-body').innerText.includes('Moved most, by tag feature')"
+    )
+    assert "20 Nov 2026, 00:00 to 21 Nov 2026, 00:00" in page.text("#comparison .study-body")
+
+
 def test_a_panel_that_cannot_be_worked_out_says_why_and_is_asked_again(site: Site, browser: Browser) -> None:
     with browser.page() as page:  # the console complains of the 503, as it should
         page.open(f"{site.url}/?{RANGE}", READY)
