@@ -9,6 +9,7 @@
     {"task": "close", "month": "2026-10"}                    the month's immutable snapshot
     {"task": "refresh_prices"}                               AWS's prices of this Region, from its own list
     {"task": "meter", "hours": 3}                            counts what the ledger's own functions took, as rows
+    {"task": "settle_budgets"}                               settles what killed requests hold of tenants' budgets
 
 Every task may be repeated: Lambda delivers an asynchronous event at least once. WEIR_LEDGER_TASKS names those that this
 function does: whoever may start an export may not close a month.
@@ -17,12 +18,16 @@ function does: whoever may start an export may not close a month.
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
+from weir.access.settlement import settle_all
+from weir.access.tenant_item import LEASE
 from weir.embedded_metrics import embedded_metrics, stage_of
 from weir.errors import CallerError
 from weir.ledger.close import close, closed_months, correct
@@ -260,6 +265,29 @@ def _meter(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metr
     return metered.as_json(), {"MeteringRows": ("Count", metered.rows)}
 
 
+def _settle_budgets(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], Metrics]:
+    table = os.environ.get("WEIR_ACCESS_TABLE", "")
+    if not table:
+        return {"settled": 0}, {}
+    import boto3  # heavy, and of stacks with an access table alone
+
+    client, reader = boto3.client("dynamodb"), LedgerReader(_store(), _book(), _row_files(), _now)
+
+    def cost_of(name: str, begun: datetime) -> Decimal | None:
+        if name.startswith(LEASE):
+            return reader.of_lease(name, begun)
+        found = reader.one(name)
+        return None if found is None else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
+
+    def update(request: Mapping[str, Any]) -> None:
+        with suppress(client.exceptions.ConditionalCheckFailedException):  # its process was quicker
+            client.update_item(TableName=table, **request)
+
+    pages = client.get_paginator("scan").paginate(TableName=table)
+    settled = settle_all((item for page in pages for item in page["Items"]), cost_of, update, _now())
+    return {"settled": settled}, {"HoldsSettled": ("Count", settled)}
+
+
 _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metrics]]] = {
     "compact": _compact,
     "compact_unit": _compact_unit,
@@ -268,6 +296,7 @@ _TASKS: dict[str, Callable[[Mapping[str, Any], Path], tuple[dict[str, Any], Metr
     "close": _close,
     "refresh_prices": _refresh_prices,
     "meter": _meter,
+    "settle_budgets": _settle_budgets,
 }
 
 

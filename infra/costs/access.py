@@ -6,7 +6,7 @@ by the ledger's rows (`settle`), as often as one likes.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
@@ -20,8 +20,8 @@ from rich.table import Table
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key
 from weir.access.identity import tenant_name
-from weir.access.settlement import settlements
-from weir.access.tenant_item import LEASE, NANO, TenantLimits, Usage, settle
+from weir.access.settlement import settle_all
+from weir.access.tenant_item import LEASE, NANO, TenantLimits
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
 
@@ -84,7 +84,6 @@ def limits(ledger: Ledger, given: argparse.Namespace) -> int:
 def settle_holds(ledger: Ledger, given: argparse.Namespace) -> int:
     """Settle what killed requests left set aside, by the cost of their rows."""
     table, now = AccessItems(ledger, given.table), datetime.now(UTC)
-    count = 0
     with TemporaryDirectory(prefix="costs-") as folder:
         files = RowFiles(ledger.store, ledger.book, Path(folder), lambda: now)
         reader = LedgerReader(ledger.store, ledger.book, files, lambda: now)
@@ -97,11 +96,7 @@ def settle_holds(ledger: Ledger, given: argparse.Namespace) -> int:
                 None if found is None else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
             )
 
-        for item in table.usage():
-            tenant = item["pk"]["S"].removeprefix("TENANT#")
-            for hold in settlements(Usage.read(item), cost_of, now):
-                table.update(settle(tenant, hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0))
-                count += 1
+        count = settle_all(table.all(), cost_of, table.update, now)
     print(f"{count} settled")
     return 0
 
@@ -143,7 +138,7 @@ class AccessItems:
         """Write an item over the one that is there."""
         self._client.put_item(TableName=self._table, Item=item)
 
-    def update(self, request: dict[str, Any]) -> None:
+    def update(self, request: Mapping[str, Any]) -> None:
         """Change an item, unless somebody else did."""
         try:
             self._client.update_item(TableName=self._table, **request)
@@ -165,17 +160,10 @@ class AccessItems:
 
     def of_kind(self, kind: str) -> Iterator[dict[str, Any]]:
         """Items of one kind, in the table's order."""
-        return (item for item in self._items() if item["sk"].get("S") == kind)
+        return (item for item in self.all() if item["sk"].get("S") == kind)
 
-    def usage(self) -> Iterator[dict[str, Any]]:
-        """Items of tenants' months that hold something."""
-        return (
-            item
-            for item in self._items()
-            if item["sk"].get("S", "").startswith("USAGE#") and item.get("holds", {}).get("M")
-        )
-
-    def _items(self) -> Iterator[dict[str, Any]]:
+    def all(self) -> Iterator[dict[str, Any]]:
+        """All items."""
         for page in self._client.get_paginator("scan").paginate(TableName=self._table):
             yield from page["Items"]
 

@@ -49,7 +49,8 @@ BY_AWS["s3:GetObject rollups/v1/*"] = "reports over compacted days"
 # Only with EnableAccessTable, which the laptop leaves off; tests/functional/access shows what is asked for.
 BY_AWS |= {
     "dynamodb:GetItem": "generate, with EnableAccessTable",
-    "dynamodb:UpdateItem": "generate, with EnableAccessTable",
+    "dynamodb:UpdateItem": "generate and the ledger jobs, with EnableAccessTable",
+    "dynamodb:Scan": "the ledger jobs, with EnableAccessTable",
     # Only with UpstreamKey=role; tests of the providers sign and mint as botocore does.
     "bedrock:InvokeModel": "generate, with UpstreamKey=role",
     "bedrock:InvokeModelWithResponseStream": "generate, with UpstreamKey=role",

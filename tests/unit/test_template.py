@@ -268,6 +268,8 @@ def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None
             *(f"{name}LogGroup.Arn" for name in ("Ledger", "LedgerJobs", "Export", "Finance")),
         },
         "cloudwatch:GetMetricData": {"*"},
+        "dynamodb:Scan": {"AccessTable.Arn"},
+        "dynamodb:UpdateItem": {"AccessTable.Arn"},
         "lambda:InvokeFunction": {
             "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-LedgerJobsFunction-*"
         },

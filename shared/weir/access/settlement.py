@@ -4,12 +4,13 @@ A function settles what it reserved. One that was killed, or timed out, cannot. 
 is settled by the row's cost; a hold of a request that the ledger never heard of is let go after a day.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
-from weir.access.tenant_item import LEASE, NANO, Usage, request_of
+from weir.access.tenant_item import LEASE, NANO, Usage, request_of, settle
 
 ABANDONED_AFTER = timedelta(minutes=20)  # no function runs longer than fifteen
 LEASE_ABANDONED_AFTER = timedelta(hours=1)  # every row of its requests is in the ledger by then
@@ -43,3 +44,21 @@ def settlements(
             continue
         spent = int(((cost or Decimal(0)) * NANO).to_integral_value(ROUND_CEILING))
         yield Settlement(hold, at, reserved, spent)
+
+
+def settle_all(
+    items: Iterable[Mapping[str, Any]],
+    cost_of: Callable[[str, datetime], Decimal | None],
+    update: Callable[[Mapping[str, Any]], None],
+    now: datetime,
+) -> int:
+    """Settle what can be settled of all tenants' months among a table's items; returns how many holds that were."""
+    count = 0
+    for item in items:
+        kind, _, tenant = str(item["pk"].get("S", "")).partition("#")
+        if kind != "TENANT" or not item.get("holds"):
+            continue
+        for hold in settlements(Usage.read(item), cost_of, now):
+            update(settle(tenant, hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0))
+            count += 1
+    return count

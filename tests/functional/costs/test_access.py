@@ -3,15 +3,18 @@
 import math
 import os
 import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
+from functions.ledger_jobs import app as jobs
 from infra.costs.__main__ import main
 from tests import log_lines as lines
 from tests.buckets import prepare_bucket
@@ -37,6 +40,31 @@ def table(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
     return client
+
+
+@pytest.fixture(params=["command line", "hourly task"])
+def settle(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Iterator[Callable[[], int]]:
+    """Settle what is held, in either way; returns how many holds that were."""
+
+    def by_command() -> int:
+        assert main(["settle"]) == 0
+        return int(capsys.readouterr().out.removesuffix(" settled\n"))
+
+    def by_task() -> int:
+        return int(jobs.handler({"task": "settle_budgets"}, SimpleNamespace(aws_request_id="j"))["settled"])
+
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "settle_budgets")
+    monkeypatch.setattr(jobs, "gettempdir", lambda: str(tmp_path))
+    for cached in (jobs._store, jobs._current_book):
+        cached.cache_clear()
+    yield by_command if request.param == "command line" else by_task
+    for cached in (jobs._store, jobs._current_book):
+        cached.cache_clear()
 
 
 def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(
@@ -105,9 +133,7 @@ def test_limits_are_set_and_shown(table: Any, capsys: pytest.CaptureFixture[str]
     assert re.search(r"acme", capsys.readouterr().out)
 
 
-def test_what_a_killed_request_held_is_settled_by_its_row(
-    table: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_killed_request_held_is_settled_by_its_row(table: Any, settle: Callable[[], int]) -> None:
     at = datetime.now(UTC) - timedelta(hours=1)
     events = [
         lines.log_event(line, f"r1-{n}", round(at.timestamp() * 1000) + n)
@@ -115,16 +141,14 @@ def test_what_a_killed_request_held_is_settled_by_its_row(
     ]
     ingest(lines.batch(events), Store(os.environ["WEIR_LEDGER_BUCKET"], boto3.client("s3")), "us-east-1")
     table.update_item(TableName="access", **begin("acme", hold_of("r1", at), 5_000_000, at))
-    assert main(["settle"]) == 0
-    assert capsys.readouterr().out == "1 settled\n"
+    assert settle() == 1
     after = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
     assert after.holds == {} and 0 < after.month < 5_000_000
-    assert main(["settle"]) == 0
-    assert capsys.readouterr().out == "0 settled\n"
+    assert settle() == 0
 
 
 def test_what_a_killed_process_had_leased_is_settled_by_all_rows_that_name_the_lease(
-    table: Any, capsys: pytest.CaptureFixture[str]
+    table: Any, settle: Callable[[], int]
 ) -> None:
     at = datetime.now(UTC) - timedelta(hours=2)
     store = Store(os.environ["WEIR_LEDGER_BUCKET"], boto3.client("s3"))
@@ -140,8 +164,7 @@ def test_what_a_killed_process_had_leased_is_settled_by_all_rows_that_name_the_l
     table.update_item(TableName="access", **reserve("acme", hold, 5_000_000, limits, at, held=5_000_000))
     before = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
     assert before.holds[hold][0] == before.month == 10_000_000
-    assert main(["settle"]) == 0
-    assert capsys.readouterr().out == "1 settled\n"
+    assert settle() == 1
     after = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
     with TemporaryDirectory() as folder:
         now = datetime.now(UTC)
@@ -151,3 +174,11 @@ def test_what_a_killed_process_had_leased_is_settled_by_all_rows_that_name_the_l
         assert reader.of_lease("lease-nobody", at) is None
     assert after.holds == {}
     assert after.month == math.ceil(sum(rows) * 10**9) > 0
+
+
+def test_a_stack_without_an_access_table_has_nothing_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_LEDGER_TASKS", "settle_budgets")
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", "none")
+    monkeypatch.delenv("WEIR_ACCESS_TABLE", raising=False)
+    done = jobs._settle_budgets({}, Path())
+    assert done == ({"settled": 0}, {})
