@@ -66,6 +66,31 @@ function memory(functions) {
   );
 }
 
+/** Every size of a function: does it fit, how much of a processor it has, what it adds to validation. */
+function sizes({ function: name, sizes: all }) {
+  const known = (value, text) => (value === null ? "unknown" : text(value));
+  return make(
+    "details",
+    {},
+    make("summary", {}, `Every size of ${name}`),
+    table(
+      `Every size of ${name}`,
+      [
+        { name: "MB", number: true },
+        { name: "Fits the peak" },
+        { name: "Processors", number: true },
+        { name: "Longer pauses, p95", number: true },
+      ],
+      all.map((one) => [
+        count(one.memory_mb),
+        known(one.fits, (fits) => (fits ? "yes" : "no")),
+        one.cpu_share.toFixed(2),
+        known(one.added_pause_ms, (ms) => `${ms > 0 ? "+" : ""}${ms.toFixed(1).replace("-", "−")} ms`),
+      ]),
+    ),
+  );
+}
+
 function fill(select, values) {
   if (select.options.length > 1) return;
   select.append(...values.map((value) => make("option", { value }, value)));
@@ -102,6 +127,7 @@ export function whatIf(body, found) {
     shown,
     make("h3", {}, "Memory, by the peaks and pauses of your own requests"),
     memory(found.memory),
+    ...found.memory.map(sizes),
     make(
       "p",
       { class: "hint" },
