@@ -8,7 +8,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -215,7 +214,7 @@ class App:
                     response = self._chat_refusal(send, headers, request_id)
                     names, caller = await self._generate.models_of(invocation)
                     sent_bytes = await self._models(names, send, headers())
-                    self._generate.record_without_model(replace(invocation, caller=caller), sent_bytes)
+                    self._generate.record_without_model(invocation._replace(caller=caller), sent_bytes)
                     return
                 case "/openapi.json", "GET" | "HEAD":
                     self._generate.record_without_model(invocation, await self._describe(send, headers()))
@@ -225,7 +224,7 @@ class App:
                     wanted = path.removeprefix(_ONE).removeprefix("chatcmpl-")
                     caller = await self._generate.stop(wanted, invocation)
                     await respond(send, 204, headers(), b"")
-                    self._generate.record_without_model(replace(invocation, caller=caller), 0)
+                    self._generate.record_without_model(invocation._replace(caller=caller), 0)
                     return
                 case _, "OPTIONS" if cors and (path in _METHODS or path.startswith(_ONE)):
                     await respond(send, 204, headers(), b"")
@@ -329,7 +328,7 @@ class App:
         from weir.generate.repeats import check_key
 
         check_key(key)
-        return replace(invocation, once=OnceKey(key, sha256(path.encode() + b"\0" + body).hexdigest()))
+        return invocation._replace(once=OnceKey(key, sha256(path.encode() + b"\0" + body).hexdigest()))
 
     def _chat(
         self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]

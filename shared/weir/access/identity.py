@@ -13,8 +13,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 type Means = Literal["key", "claims", "iam"]
 
@@ -22,8 +21,7 @@ MAX_TENANT_CHARS = 64
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._:/@+=,-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Somebody who is known; `tenant` is whom the request is booked on, `principal` who asked on their behalf."""
 
     tenant: str

@@ -26,7 +26,7 @@ class LateImports:
         self._prices()
 
     def begin(self, schema: Callable[[], Any] | None) -> None:
-        """Import in a thread, if that was not done: what validates, `schema`'s model among it, and then prices."""
+        """Import in a thread, if that was not done: what validates, with `schema`'s model, then prices and metrics."""
         if self._importing is None and not self.ready:
             self._importing = asyncio.get_running_loop().create_future()
             self._loading = asyncio.create_task(self._load(schema, self._importing))
@@ -51,9 +51,11 @@ class LateImports:
         await asyncio.to_thread(self._prices)
 
     def _prices(self) -> None:
+        import aws_lambda_powertools.metrics
+
         import weir.pricing.cost
 
-        assert weir.pricing.cost, "imported for the final event"
+        assert weir.pricing.cost and aws_lambda_powertools.metrics, "imported for the final event"
         try:
             self._price_book()
         except Exception:

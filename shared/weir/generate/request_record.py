@@ -6,9 +6,8 @@ final event, the log line and the metrics cannot disagree.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from weir.access.identity import Caller
 from weir.generate.attempt import Attempt
@@ -26,16 +25,14 @@ if TYPE_CHECKING:
     from weir.pricing.price_book import PriceBook
 
 
-@dataclass(frozen=True, slots=True)
-class OnceKey:
+class OnceKey(NamedTuple):
     """A caller's `Idempotency-Key`, and the hash of what came under it: its path and body."""
 
     key: str
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """What the platform says of one request.
 
     `started_ns` is the monotonic clock's; `init_ms` is this process's own start, None where the environment was
@@ -58,8 +55,7 @@ class Invocation:
     trace: "Trace | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """An answer that was given again: nothing was bought. `request_id` is who bought it, the rest what that took."""
 
     answered_from: Literal["cache", "idempotency_key"]

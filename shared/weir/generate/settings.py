@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
@@ -17,8 +16,7 @@ class SettingsError(ConfigurationError):
     """A setting is missing or wrong; the message names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateSettings:
+class GenerateSettings(NamedTuple):
     """The settings of the generate function: the models that may be asked, and how long to wait for them.
 
     The models are those of the file that WEIR_MODELS names (or holds, as JSON); without one, two settings are one

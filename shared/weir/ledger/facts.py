@@ -10,9 +10,8 @@ attempt's number is said from the second on, and what is not known is not there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from weir.pricing.quantities import EventSource
 
@@ -25,8 +24,7 @@ _EVENT_SOURCES: frozenset[object] = frozenset(EventSource.__value__.__args__)
 type Kind = Literal["request.started", "request.progress", "request.completed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """The Lambda function that runs, as far as its environment tells; sizes in MB.
 
     `max_concurrency` is how many requests share one environment, on managed instances; elsewhere 1.
@@ -110,7 +108,7 @@ def named_by(function_arn: object) -> dict[str, str]:
 
 def _known(value: Any) -> Any:
     """An object without the members that are null: who reads a fact takes an absent one for unknown."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _known(member) for name, member in value.items() if member is not None}
     return [_known(member) for member in value] if isinstance(value, list) else value
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -186,9 +186,9 @@ def test_two_looks_fit_into_the_time_in_which_a_stop_takes_effect() -> None:
 
 def test_a_tenants_keys_and_roles_stop_for_each_other_and_users_of_an_authorizer_do_not() -> None:
     key = Caller("acme", "key:a", "key", "a")
-    assert owner_of(key) == owner_of(replace(key, principal="key:b", key_id="b"))
+    assert owner_of(key) == owner_of(key._replace(principal="key:b", key_id="b"))
     user = Caller("acme", "sub:ana", "claims")
     assert (
-        len({owner_of(user), owner_of(replace(user, principal="sub:bob")), owner_of(key), owner_of(None)})
+        len({owner_of(user), owner_of(user._replace(principal="sub:bob")), owner_of(key), owner_of(None)})
         == 4
     )
