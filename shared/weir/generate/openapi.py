@@ -236,11 +236,15 @@ EVENTS: dict[str, type[BaseModel]] = {
 
 _PROBLEMS = {
     400: "The body is not JSON, or the provider found the request wrong",
+    401: "Nobody is known, where callers have to be",
+    403: "The tenant may not ask this model",
     405: "The method is not allowed",
+    409: "The first request under the Idempotency-Key still runs",
+    410: "An answer under the Idempotency-Key is no longer what its schema asks for",
     413: f"The body is over {MAX_BODY_BYTES} bytes",
     415: "The body is not application/json",
     422: "A field is wrong; `errors` names it",
-    429: "The provider limits the rate",
+    429: "The provider limits the rate, or the tenant has no room left: rate, tokens, requests at once, budget",
     500: "An error of our own",
     502: "The provider failed",
     503: "The quota is used up, or the request was stopped",
@@ -274,6 +278,14 @@ def openapi_document() -> dict[str, Any]:
                 "post": {
                     "operationId": "generate",
                     "summary": "Generate a document or text",
+                    "parameters": [
+                        {
+                            "name": "Idempotency-Key",
+                            "in": "header",
+                            "description": "One purchase under a key, and its answer again for 24 hours.",
+                            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                        }
+                    ],
                     "requestBody": {
                         "required": True,
                         "content": {"application/json": {"schema": ref(GenerationRequest)}},
@@ -296,6 +308,32 @@ def openapi_document() -> dict[str, Any]:
                         **{
                             str(code): {"description": text, "content": problem}
                             for code, text in _PROBLEMS.items()
+                        },
+                    },
+                }
+            },
+            "/v1/generations/{id}": {
+                "delete": {
+                    "operationId": "stop",
+                    "summary": "Stop a generation of the same caller's that runs",
+                    "parameters": [
+                        {
+                            "name": "id",
+                            "in": "path",
+                            "required": True,
+                            "description": "Its x-request-id.",
+                            "schema": {"type": "string"},
+                        }
+                    ],
+                    "responses": {
+                        "204": {"description": "It is stopped; its stream ends in outcome `stopped`"},
+                        **{
+                            str(code): {"description": text, "content": problem}
+                            for code, text in (
+                                (401, "Nobody is known"),
+                                (404, "None of this caller's runs under the id"),
+                                (503, "Nobody can say"),
+                            )
                         },
                     },
                 }
