@@ -20,6 +20,7 @@ import pytest
 
 from infra.local.simulator import Simulator
 from infra.local.stack import LocalAws, LocalAwsConfig
+from tests.functional.generate.door import facts
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key
 from weir.access.tenant_item import TenantLimits
@@ -53,9 +54,9 @@ class Stack:
 
     def requests_of(self, tenant: str | None) -> list[dict[str, Any]]:
         """The completion lines of a tenant; None is who was not known."""
-        lines = (event.record or {} for event in self.aws.log_events("GenerateFunction"))
-        facts = [line["fact"] for line in lines if "fact" in line]
-        return [fact for fact in facts if fact["kind"] == "request.completed" and fact["tenant"] == tenant]
+        records = [event.record for event in self.aws.log_events("GenerateFunction") if event.record]
+        found = facts("\n".join(map(json.dumps, records)))
+        return [fact for fact in found if fact["kind"] == "request.completed" and fact["tenant"] == tenant]
 
 
 @asynccontextmanager

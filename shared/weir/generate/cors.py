@@ -9,6 +9,22 @@ from collections.abc import Sequence
 
 from weir.pricing.quantities import EventSource
 
+_OURS = ("content-type", "accept", "authorization", "idempotency-key", "traceparent")
+# What OpenAI's SDK says of itself in a browser.
+_OF_SDKS = tuple(
+    f"x-stainless-{name}"
+    for name in (
+        "arch",
+        "lang",
+        "os",
+        "package-version",
+        "retry-count",
+        "runtime",
+        "runtime-version",
+        "timeout",
+    )
+)
+
 
 def cors_headers(
     origin: str | None, allowed: Sequence[str], event_source: EventSource | None
@@ -19,7 +35,7 @@ def cors_headers(
     return [
         ("access-control-allow-origin", origin),
         ("access-control-allow-methods", "POST, GET, DELETE"),
-        ("access-control-allow-headers", "content-type, accept, authorization, idempotency-key"),
+        ("access-control-allow-headers", ", ".join((*_OURS, *_OF_SDKS))),
         ("access-control-expose-headers", "x-request-id, server-timing"),
         ("access-control-max-age", "600"),
         ("vary", "origin"),
