@@ -125,6 +125,8 @@ class Comparison:
         self._chance.shuffle(order)
         for number, one in enumerate(order, 1):
             asked = min(callers, one.variant.callers or callers)
+            if (size.name, asked) in one.loads:
+                continue  # of a load with more callers than it is given
             load = await self._many(one, size, asked)
             if not one.lost():
                 one.loads[size.name, asked] = load

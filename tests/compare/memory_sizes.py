@@ -134,6 +134,7 @@ async def _at(
             assert cold.as_expected and cold.first_s and cold.last_s, cold.said
             colds.append(cold.first_s * 1e3)
             dones.append(cold.last_s * 1e3)
+            running.ask("reports")  # answered when nothing runs any more: what follows is a warm request
             if number == ROUNDS - 1 and not boosted:
                 warm.append(await ask(running.port, BLOG, SMALL, 0, 120))
             inits += running.ask("drop")

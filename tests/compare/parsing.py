@@ -14,7 +14,7 @@ from pydantic_streaming import StreamedValidator
 from tests.compare.documents import SIZES, compose
 from weir.schemas.blog_post import BlogPost
 
-ROUNDS = 5
+ROUNDS = 3
 TICK_S = 0.0005
 PIECE_CHARS = 64
 

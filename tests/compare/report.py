@@ -149,6 +149,17 @@ def bounds(rows: Sequence[Row], prices: Prices) -> Iterator[Bound]:
     yield Bound(name, float(mine.function / theirs.function), DOLLARS_BOUND)
 
 
+def judged(rows: Sequence[Row], prices: Prices) -> tuple[str, bool]:
+    """The bounds in words, and whether all hold; what cannot be looked at does not."""
+    try:
+        found = list(bounds(rows, prices))
+    except BoundUnknown as error:
+        return f"## Bounds\n\n- NOT HELD: {error}\n", False
+    return "\n".join(["## Bounds", "", *(f"- {bound}" for bound in found)]) + "\n", all(
+        bound.met for bound in found
+    )
+
+
 def points(rows: Sequence[Row]) -> list[Point]:
     """What the picture shows: each variant at its largest load."""
     found = []

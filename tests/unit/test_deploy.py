@@ -45,7 +45,7 @@ def test_the_stages_need_a_key_and_nothing_else(stage: str) -> None:
         ("upstreammodel=x", "did you mean 'UpstreamModel'?"),
         ("Architecture=arm", "Architecture: expected one of arm64, x86_64, got 'arm': did you mean 'arm64'?"),
         ("EnableRestApi=True", "EnableRestApi: expected one of true, false, got 'True': did you mean 'true'?"),
-        ("GenerateMemoryMegabytes=64", "GenerateMemoryMegabytes: expected a number from 256 to 10240, got 64"),
+        ("GenerateMemoryMegabytes=64", "GenerateMemoryMegabytes: expected a number from 128 to 10240, got 64"),
         ("CostAlarmUsd=cheap", "CostAlarmUsd: expected a number, got 'cheap'"),
         ("UpstreamBaseUrl=api.openai.com", "UpstreamBaseUrl: expected what matches"),
         (

@@ -8,7 +8,7 @@ from tests.compare.behind import FIGURES, not_best
 from tests.compare.claims import Parsing, Verdict, verdicts
 from tests.compare.documents import SMALL
 from tests.compare.figures import Row
-from tests.compare.report import BoundUnknown, bounds, notes, points, table, words
+from tests.compare.report import BoundUnknown, bounds, judged, notes, points, table, words
 from tests.compare.variants import (
     CAREFUL,
     CONTAINER,
@@ -108,6 +108,9 @@ def test_bounds_are_judged_from_rows_and_unknown_without_them() -> None:
     assert dollars.met and dollars.measured == 1.0 and "128 MB" in dollars.name
     late = [row(CONTAINER, validated_p50_ms=1_000.0), *early[1:]]
     assert not next(bounds(late, PRICES)).met
+    assert judged(early, PRICES)[1] and not judged(late, PRICES)[1]
+    text, held = judged(early[1:], PRICES)
+    assert not held and f"NOT HELD: bounds: expected the row '{CONTAINER}'" in text
     for missing in (CONTAINER, STEP_4, ON_DEMAND, MANGUM):
         with pytest.raises(BoundUnknown, match=missing):
             list(bounds([one for one in early if one.name != missing], PRICES))
