@@ -27,7 +27,6 @@ from .closing import doubts
 from .filters import filters_of, span_of
 from .ledger import Ledger, UsageError
 from .progress import progress
-from .stack_prices import check_book
 from .tables import show_report, show_reprice
 
 DISAGREES = 1  # exit code: what was compared does not agree
@@ -93,8 +92,6 @@ def reprice(ledger: Ledger, given: argparse.Namespace) -> int:
     if given.corrections and not given.apply:
         raise UsageError("--corrections: expected --apply beside it, got it alone")
     first, last = span_of(given, now()).days
-    if given.apply:
-        check_book(ledger.store, ledger.book, now())
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         found = price_again(
             ledger.store, ledger.book, first, last, now(), Path(folder), tell,

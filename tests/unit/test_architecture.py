@@ -38,7 +38,7 @@ ADAPTERS = {
     "weir.providers.role_credentials",
     "weir.ledger.duck", "weir.ledger.fast_join", "weir.ledger.log_groups", "weir.ledger.rollups", "weir.ledger.store", "weir.ledger.compact",
     "weir.ledger.close", "weir.ledger.reprice", "weir.ledger.fact_files", "weir.ledger.row_hash", "weir.ledger.ingest",
-    "weir.ledger.completeness", "weir.ledger.one_request", "weir.ledger.meter",
+    "weir.ledger.completeness", "weir.ledger.one_request", "weir.ledger.meter", "weir.ledger.kept_books",
     "weir.reports.athena", "weir.reports.engine", "weir.reports.export", "weir.reports.export_files",
     "weir.reports.export_jobs", "weir.reports.parquet_cache", "weir.reports.report", "weir.reports.studies", "weir.reports.web",
     "weir.reports.statements",  # the files of SQL

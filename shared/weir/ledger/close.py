@@ -44,6 +44,7 @@ from weir.ledger.duck import (
     write_rows,
 )
 from weir.ledger.facts import format_timestamp
+from weir.ledger.kept_books import book_of
 from weir.ledger.row_hash import HASH, STATES, TOTALS, add_totals, describe_rows, rows_hash
 from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
@@ -274,6 +275,8 @@ def _differences(
     """Write what one unit is now, less what is booked of it."""
     with TemporaryDirectory(dir=path.parent) as name:
         work = Path(name)
+        if not prices:  # what came late costs what it would have cost then
+            book = book_of(store, _booked_with(document, unit), book)
         fresh = build_unit(store, book, unit, work / "fresh.parquet", objects=objects).path
         booked = list(earlier)
         for member in _members(document):
@@ -294,6 +297,15 @@ def _differences(
         )
         with connect(threads=1, spill=work) as connection:
             write_query(connection, path, sql, {})
+
+
+def _booked_with(document: Mapping[str, Any], unit: Unit) -> str | None:
+    """The version of the one book that made a unit's rows; None where there are several, or it is not known."""
+    for member in _members(document):
+        if member["rows_key"] == unit.key:
+            books = member.get("states", {}).get("books", ())
+            return str(books[0]) if len(books) == 1 else None
+    return None
 
 
 def closed_months(store: Store, first: date, last: date) -> list[str]:

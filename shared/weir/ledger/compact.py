@@ -4,7 +4,8 @@ The unit of work is a shard of a day: a run of the hashes of its requests. Nearl
 too big for one is cut into more, which may run side by side, and the rows do not depend on how many. A unit is joined
 from the facts of its day and `s3_keys.MARGIN` around it. What a day's rows were made of is kept beside them as a
 fingerprint of the names of the facts' objects; a day whose fingerprint still holds is left alone. The days of a closed
-month are never written again: what came late becomes corrections (close.py).
+month are never written again: what came late becomes corrections (close.py). A day keeps the price book with which it
+was first made (kept_books.py).
 
 An hour's facts come in as many objects as landed in it. So that a day can be joined again and again, an hour with
 many is gathered into one object, which is a copy and says whose facts it holds.
@@ -21,6 +22,7 @@ from weir.ledger import s3_keys
 from weir.ledger.duck import write_rows
 from weir.ledger.fact_files import gather, gathered_names, is_readable, reports_by_hour, write_facts
 from weir.ledger.fast_join import join_unit
+from weir.ledger.kept_books import book_of, keep_book, version_of
 from weir.ledger.rollups import roll_up
 from weir.ledger.row_hash import describe_rows
 from weir.ledger.store import Store, Stored
@@ -275,6 +277,8 @@ def _compact_unit(
     known = store.metadata(unit.key)
     if not is_stale(facts.objects, known):
         return False
+    book = book_of(store, _made_with(store, unit, known), book)
+    keep_book(store, book)
     built = _join(facts, book, unit, folder / f"{unit.day}-{unit.shard}.parquet")
     beside = built.object_metadata()
     # Asked again, because a month may be closed, and another run may end, while this one joins.
@@ -291,6 +295,14 @@ def _compact_unit(
     done.rows += built.rows
     built.path.unlink()
     return True
+
+
+def _made_with(store: Store, unit: Unit, known: Mapping[str, str] | None) -> str | None:
+    """The version of the book that made the day's rows, also where it is cut anew."""
+    if known is None and unit.shards > 1:
+        of_day = current_rows(store.row_objects(unit.day, unit.day)).get(unit.day, ())
+        known = store.metadata(of_day[0].key) if of_day else None
+    return version_of(known)
 
 
 def _empty_other_cuts(store: Store, day: date, shards: int, folder: Path) -> None:

@@ -26,6 +26,7 @@ from weir.ledger.compact import (
 )
 from weir.ledger.corrections import amounts, differences_sql, shard_condition
 from weir.ledger.duck import connect, parquet
+from weir.ledger.kept_books import keep_book
 from weir.ledger.store import Store, Stored
 from weir.pricing.money import plain
 from weir.pricing.price_book import PriceBook
@@ -158,6 +159,8 @@ def _compare(
         done.requests += same
         beside = store.metadata(entry.key) or {}
         done.elsewhere += max(built.rows, int(beside.get("rows", 0))) - same
+        if apply:
+            keep_book(store, book)
         if (
             apply
             and not frozen

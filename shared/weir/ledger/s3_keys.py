@@ -15,6 +15,7 @@
     closed/v1/<YYYY-MM>/correction-<n>.parquet                   each month's corrections, numbered
     exports/v1/<job>/..., status.json                            answers that are files
     completeness/v1/dt=<UTC day>.json                            reports counted in the log against rows
+    prices/v1/books/<version>.json.gz                            the price books that made the rows
     prices/v1/aws/<Region>.json                                  AWS's prices, as they were refreshed
 
 The first layout kept facts as `facts/v1/kind=<kind>/dt=<UTC day>/<sha256>.ndjson.gz`; they are read as before.
@@ -127,6 +128,11 @@ def metering_rows_key(day: date) -> str:
 def metering_key(day: date) -> str:
     """What its functions took on a day."""
     return f"{METERING_DAYS}{day.isoformat()}.json"
+
+
+def book_key(version: str) -> str:
+    """One price book that made rows."""
+    return f"prices/v1/books/{version}.json.gz"
 
 
 def is_metering(key: str) -> bool:

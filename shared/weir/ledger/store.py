@@ -196,6 +196,16 @@ class Store:
         """Replace them. Raises StoreError."""
         self.write_json(s3_keys.price_list_key(region), document)
 
+    def write_once(self, key: str, content: bytes) -> bool:
+        """Write an object; False if it was there. Raises StoreError."""
+        return self._put(key, content, {}, True, None)
+
+    def read_bytes(self, key: str) -> bytes | None:
+        """An object's bytes; None if it is not there. Raises StoreError."""
+        with _answers():
+            answer = self._found(self.client.get_object, Bucket=self.bucket, Key=key)
+            return None if answer is None else bytes(answer["Body"].read())
+
     # Exports
 
     def put_export_status(self, job: str, document: Mapping[str, Any]) -> None:

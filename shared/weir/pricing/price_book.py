@@ -14,6 +14,7 @@ holds a month's sum. Token tiers are set by the request's own input: past the th
 pays the lower tier) every token of the request pays the higher price.
 """
 
+import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,6 +108,7 @@ class PriceBook:
         later.
         """
         self._folder = folder
+        self._over = {"overrides": overrides, "fresher": fresher}
         index = read_document("index.json", _read(folder / "index.json"))
         self._checked = {
             str(name): day_of(f"index.json {name}", day) for name, day in dict(index.get("files", {})).items()
@@ -138,6 +140,25 @@ class PriceBook:
     ) -> Self:
         """The book of this package, with a contract's `overrides` on top. Raises PriceBookError."""
         return cls(folder or _FOLDER, overrides, fresher)
+
+    def packed(self) -> bytes:
+        """All of it in one file, from which `unpacked` makes the same book."""
+        names = ("index.json", *self._checked)
+        files = {name: _read(self._folder / name).decode() for name in names}
+        return gzip.compress(json.dumps({"files": files, **self._over}).encode(), mtime=0)
+
+    @classmethod
+    def unpacked(cls, content: bytes, folder: Path) -> Self:
+        """The book that was packed; its files are written to `folder`. Raises PriceBookError."""
+        try:
+            packed = json.loads(gzip.decompress(content))
+            for name, text in packed["files"].items():
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise PriceBookError(f"kept price book: expected a packed one, got {error}") from error
+        return cls(folder, packed["overrides"], packed["fresher"])
 
     def check(self) -> None:
         """Read every file that the index names. Raises PriceBookError for the first that cannot be trusted."""

@@ -27,6 +27,7 @@ from weir.ledger.compact import (
     no_progress,
 )
 from weir.ledger.duck import key_values
+from weir.ledger.kept_books import book_of, version_of
 from weir.ledger.rollups import roll_up
 from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
@@ -110,7 +111,7 @@ class RowFiles:
                 as_of = min(as_of, *(entry.modified for entry in known))
                 continue
             tell(f"join {day}", number, steps)
-            opened.files.append(self._joined(day, objects))
+            opened.files.append(self._joined(day, objects, known))
         if not fetch:
             opened.stored, wanted = wanted, []
         with ThreadPoolExecutor(_READERS) as pool:
@@ -196,15 +197,17 @@ class RowFiles:
                 stale[day] = (objects, known)
         return stale
 
-    def _joined(self, day: date, objects: Sequence[Stored]) -> Path:
+    def _joined(self, day: date, objects: Sequence[Stored], known: Sequence[Stored]) -> Path:
+        made_with = version_of(self._store.metadata(known[0].key)) if known else None
+        book = book_of(self._store, made_with, self._book)
         # The prices are part of the name: a process that has been deployed anew must not find the old join.
-        state = s3_keys.fingerprint([fingerprint_of(objects), self._book.version])
+        state = s3_keys.fingerprint([fingerprint_of(objects), book.version])
         path = self._cache / f"dt={day}" / f"joined-{state[:32]}.parquet"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             part = path.with_name(f"{path.name}.{uuid4().hex}.part")
             try:
-                build_unit(self._store, self._book, Unit(day), part, objects=objects)
+                build_unit(self._store, book, Unit(day), part, objects=objects)
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)

@@ -361,17 +361,45 @@ def test_new_prices_reach_a_closed_month_as_corrections_and_only_if_asked(
     closed(store, tmp_path)
     assert correct(store, DEARER, MONTH, AFTER, tmp_path).number is None
     log(store, "unbilled")
-    # Late facts are priced with the book of today; requests that have none keep the prices they were booked with.
+    # Late facts are priced with the book of their day, like all that is booked there.
     correct(store, DEARER, MONTH, AFTER, tmp_path)
     assert rows(store, tmp_path, "SELECT DISTINCT request_id FROM ledger WHERE entry <> 'request'") == [
         ("unbilled",)
     ]
     shown = reprice(store, DEARER, FIRST, LAST, AFTER, tmp_path, apply=True)
-    assert (shown.changed, shown.total.difference, shown.written) == (1, Decimal("0.001"), [])
+    assert (shown.changed, shown.total.difference, shown.written) == (2, Decimal("0.002"), [])
     asked = reprice(store, DEARER, FIRST, LAST, AFTER, tmp_path, closed_too=True)
-    assert [(entry.number, entry.rows) for entry in asked.corrected] == [(2, 1)]
+    assert [(entry.number, entry.rows) for entry in asked.corrected] == [(2, 2)]
     assert reprice(store, DEARER, FIRST, LAST, AFTER, tmp_path, closed_too=True).changed == 0
     assert verify(store, MONTH, tmp_path).problems == []
+
+
+def test_a_day_keeps_the_prices_that_it_was_first_made_with_until_somebody_asks_for_others(
+    store: Store, tmp_path: Path
+) -> None:
+    def seen(book: PriceBook) -> list[tuple[Any, ...]]:
+        opened = RowFiles(store, book, tmp_path / "cache", lambda: lines.NOON + ONE).files(DAY, DAY)
+        with open_ledger(opened.files) as connection:
+            return connection.execute(
+                "SELECT price_book_version, count(*), sum(cost_lambda_request) FROM ledger GROUP BY 1"
+            ).fetchall()
+
+    log(store, "r1")
+    compact(store, BOOK, DAY, DAY, tmp_path)
+    [(_, _, one)] = seen(BOOK)
+    log(store, "r2")
+    # What comes after other prices were deployed, seen before and after it is compacted.
+    assert seen(DEARER) == [(BOOK.version, 2, 2 * one)]
+    compact(store, DEARER, DAY, DAY, tmp_path)
+    assert seen(DEARER) == [(BOOK.version, 2, 2 * one)]
+    reprice(store, DEARER, DAY, DAY, AFTER, tmp_path, apply=True)
+    log(store, "r3")
+    compact(store, BOOK, DAY, DAY, tmp_path)
+    assert [row[:2] for row in seen(BOOK)] == [(DEARER.version, 3)]
+    # A day that is made for the first time has the prices of today.
+    log(store, "r4", after=ONE)
+    compact(store, DEARER, DAY + ONE, DAY + ONE, tmp_path)
+    assert (store.metadata(s3_keys.rows_key(DAY + ONE)) or {})["price-book"] == DEARER.version
 
 
 def test_the_closing_document_is_written_last(store: Store, tmp_path: Path) -> None:
