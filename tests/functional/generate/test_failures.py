@@ -80,7 +80,7 @@ SECRET = "sk-very-secret"
         (status(400, {"error": {"message": "too long", "code": "context_length_exceeded"}}), 400, "upstream_error",
          "too long"),
         (status(401, {"error": {"message": f"Incorrect API key {SECRET}"}}), 502, "upstream_error", "refused"),
-        (status(429, {"error": {"message": "slow down"}}, "retry-after: 7"), 429, "rate_limited", "slow down"),
+        (status(429, {"error": {"message": "slow down"}}, "retry-after: 1"), 429, "rate_limited", "slow down"),
         (status(429, {"error": {"code": "insufficient_quota"}}), 503, "rate_limited", "429"),
         (status(301, {}, "location: http://127.0.0.1:1/"), 502, "upstream_error", "301"),
         ([b"HTTP/1.1 200 OK\r\ncontent-length: nonsense\r\n\r\n"], 502, "upstream_error", "provider"),
@@ -103,7 +103,7 @@ async def test_a_provider_that_fails_before_its_headers_gives_a_status(
     assert completed["timing"]["wait_ms"] > 0 and float(completed["cost"]["total"]) > 0
     assert SECRET not in answer.body.decode() + output
     if code == 429:
-        assert answer.headers["retry-after"] == "7"
+        assert answer.headers["retry-after"] == "1"
 
 
 async def test_a_provider_that_is_down_is_an_upstream_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,11 +493,11 @@ async def test_what_a_provider_may_have_worked_on_is_on_the_bill_before_it_is_as
 
 
 async def test_a_stalled_refusal_keeps_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = b"HTTP/1.1 429 X\r\ncontent-length: 99\r\nretry-after: 3\r\n\r\n{"
+    head = b"HTTP/1.1 429 X\r\ncontent-length: 99\r\nretry-after: 1\r\n\r\n{"
     monkeypatch.setattr("weir.providers.upstream._ERROR_BODY_S", 0.1)
     async with provider([head, "stall"]) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "x"})
-    assert answer.status == 429 and answer.headers["retry-after"] == "3"
+    assert answer.status == 429 and answer.headers["retry-after"] == "1"
 
 
 async def test_a_model_that_never_ends_is_stopped(
