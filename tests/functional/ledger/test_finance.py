@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode, urljoin
 from urllib.request import urlopen
@@ -22,7 +23,7 @@ from functions.finance import app as finance
 from functions.ledger import app as ledger
 from functions.ledger_jobs import app as jobs
 from tests import log_lines as lines
-from tests.buckets import landed
+from tests.buckets import landed, prepare_bucket
 from weir.outcomes import Outcome
 from weir.reports.web import PageFiles
 
@@ -36,8 +37,7 @@ class At(finance.Services):
         return lines.NOON + timedelta(hours=1)
 
 
-@pytest.fixture
-def client(bucket: str, context: Any) -> Iterator[TestClient]:
+def write_requests(context: Any) -> None:
     ledger._store.cache_clear()
     finance._store.cache_clear()
     written = [
@@ -49,8 +49,29 @@ def client(bucket: str, context: Any) -> Iterator[TestClient]:
         lines.completed("r4", outcome="invalid_output"),
     ]
     ledger.handler(landed(lines.batch(lines.log_events(written))), context)
+
+
+@pytest.fixture
+def client(bucket: str, context: Any) -> Iterator[TestClient]:
+    write_requests(context)
     with TestClient(finance.create_app(At())) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def read_ledger(moto_url: str) -> Iterator[tuple[str, TestClient]]:
+    """The same requests, for tests that only read."""
+    with pytest.MonkeyPatch.context() as patch:
+        bucket = prepare_bucket(moto_url, patch)
+        write_requests(SimpleNamespace(aws_request_id="7f0c1c4e"))
+        with TestClient(finance.create_app(At())) as made:
+            yield bucket, made
+
+
+@pytest.fixture
+def reading(read_ledger: tuple[str, TestClient], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setenv("WEIR_LEDGER_BUCKET", read_ledger[0])
+    return read_ledger[1]
 
 
 def ids(client: TestClient, **query: Any) -> list[str]:
@@ -59,8 +80,8 @@ def ids(client: TestClient, **query: Any) -> list[str]:
     return [row["request_id"] for row in answer.json()["rows"]]
 
 
-def test_rows_come_newest_first_with_money_as_text(client: TestClient) -> None:
-    answer = client.get("/api/requests").json()
+def test_rows_come_newest_first_with_money_as_text(reading: TestClient) -> None:
+    answer = reading.get("/api/requests").json()
     assert [row["request_id"] for row in answer["rows"]] == ["r4", "r3", "r2", "r1"]
     whole = answer["rows"][-1]["cost"]
     assert Decimal(whole["total"]) == sum(Decimal(part) for part in whole["components"].values() if part)
@@ -69,18 +90,18 @@ def test_rows_come_newest_first_with_money_as_text(client: TestClient) -> None:
     assert answer["unreadable_objects"] == 0
 
 
-def test_filters_by_outcome_model_tag_and_time_find_their_rows(client: TestClient) -> None:
-    assert ids(client, outcome="killed") == ["r3"]
-    assert ids(client, model="gpt-4o") == ["r2"]
-    assert ids(client, model="gpt-4o-2024-11-20") == ["r2"]
-    assert ids(client, tag="team=shop") == ["r2"]
-    assert ids(client, tag=["team", "team=search"]) == ["r4", "r3", "r1"]
-    assert ids(client, tag="nobody") == []
-    assert ids(client, **{"from": "2026-11-22", "to": "2026-11-23"}) == ["r4", "r3", "r2", "r1"]
-    assert ids(client, **{"from": "2026-11-22T13:00:00.011+01:00", "to": "2026-11-22T12:00:00.012Z"}) == [
+def test_filters_by_outcome_model_tag_and_time_find_their_rows(reading: TestClient) -> None:
+    assert ids(reading, outcome="killed") == ["r3"]
+    assert ids(reading, model="gpt-4o") == ["r2"]
+    assert ids(reading, model="gpt-4o-2024-11-20") == ["r2"]
+    assert ids(reading, tag="team=shop") == ["r2"]
+    assert ids(reading, tag=["team", "team=search"]) == ["r4", "r3", "r1"]
+    assert ids(reading, tag="nobody") == []
+    assert ids(reading, **{"from": "2026-11-22", "to": "2026-11-23"}) == ["r4", "r3", "r2", "r1"]
+    assert ids(reading, **{"from": "2026-11-22T13:00:00.011+01:00", "to": "2026-11-22T12:00:00.012Z"}) == [
         "r4"
     ]
-    assert ids(client, **{"from": "2026-11-23", "to": "2026-11-24"}) == []
+    assert ids(reading, **{"from": "2026-11-23", "to": "2026-11-24"}) == []
 
 
 def test_pages_join_up_and_new_rows_do_not_shift_them(client: TestClient, context: Any) -> None:
@@ -104,8 +125,8 @@ def test_a_late_half_completes_its_row_at_the_next_look(client: TestClient, cont
     assert (row["join_status"], row["billed_ms"]) == ("complete", 500)
 
 
-def test_the_report_says_what_is_known_and_what_is_not(client: TestClient) -> None:
-    report = client.get("/api/report").json()
+def test_the_report_says_what_is_known_and_what_is_not(reading: TestClient) -> None:
+    report = reading.get("/api/report").json()
     totals = report["totals"]
     assert totals["requests"] == 4
     assert {group["name"]: group["requests"] for group in report["breakdowns"]["outcome"]} == {
@@ -116,7 +137,7 @@ def test_the_report_says_what_is_known_and_what_is_not(client: TestClient) -> No
     assert totals["unpriced"]["reasons"]["billed_duration_unknown"] == 1
     counted = {name: report["completeness"][name] for name in ("complete", "bill_only", "usage_only")}
     assert counted == {"complete": 2, "bill_only": 1, "usage_only": 1}
-    killed = client.get("/api/report", params={"outcome": "killed"}).json()["totals"]
+    killed = reading.get("/api/report", params={"outcome": "killed"}).json()["totals"]
     assert (killed["requests"], killed["tokens"]["output"]) == (1, None)
 
 
@@ -176,9 +197,9 @@ def test_what_was_set_aside_is_counted(client: TestClient, context: Any) -> None
     ],
 )
 def test_a_parameter_that_is_wrong_is_named_in_a_problem_document(
-    client: TestClient, query: str, field: str
+    reading: TestClient, query: str, field: str
 ) -> None:
-    answer = client.get(f"/api/requests?{query}")
+    answer = reading.get(f"/api/requests?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert [error["pointer"].split("/")[1] for error in answer.json()["errors"]] == [field]
@@ -195,10 +216,10 @@ def test_a_parameter_that_is_wrong_is_named_in_a_problem_document(
     ],
 )
 def test_a_mistyped_parameter_is_refused_with_the_nearest_right_name(
-    client: TestClient, query: str, meant: str
+    reading: TestClient, query: str, meant: str
 ) -> None:
     for path in ("/api/requests", "/api/requests/r1", "/api/report"):
-        answer = client.get(f"{path}?{query}")
+        answer = reading.get(f"{path}?{query}")
         if meant.startswith("one") and path != "/api/requests":
             continue
         if answer.status_code == 422:
@@ -207,12 +228,12 @@ def test_a_mistyped_parameter_is_refused_with_the_nearest_right_name(
         assert answer.status_code == 422
 
 
-def test_an_unknown_request_and_an_unknown_path_are_not_found(client: TestClient) -> None:
+def test_an_unknown_request_and_an_unknown_path_are_not_found(reading: TestClient) -> None:
     for path in ("/api/requests/nobody", "/nowhere", "/page/app.py", "/page/..%2fapp.py", "/api/summary"):
-        answer = client.get(path)
+        answer = reading.get(path)
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
         assert answer.headers["content-type"] == "application/problem+json"
-    assert client.post("/api/report").status_code == 405
+    assert reading.post("/api/report").status_code == 405
 
 
 def test_a_ledger_that_cannot_be_read_is_a_503_that_says_why(client: TestClient, bucket: str) -> None:
@@ -224,15 +245,15 @@ def test_a_ledger_that_cannot_be_read_is_a_503_that_says_why(client: TestClient,
     assert (answer.status_code, answer.json()["detail"]) == (503, "S3 answered NoSuchBucket")
 
 
-def test_the_outcome_filter_knows_every_outcome(client: TestClient) -> None:
-    listed = set(client.get("/openapi.json").json()["components"]["schemas"]["OutcomeFilter"]["enum"])
+def test_the_outcome_filter_knows_every_outcome(reading: TestClient) -> None:
+    listed = set(reading.get("/openapi.json").json()["components"]["schemas"]["OutcomeFilter"]["enum"])
     assert listed == {outcome.value for outcome in Outcome} | {"unknown"}
     page = "".join(path.read_text() for path in (*finance.PAGE.glob("*.js"), *finance.PAGE.glob("*.html")))
     assert [name for name in listed if f'"{name}"' not in page] == []
 
 
-def test_every_member_and_every_parameter_of_the_api_is_described(client: TestClient) -> None:
-    document = client.get("/openapi.json").json()
+def test_every_member_and_every_parameter_of_the_api_is_described(reading: TestClient) -> None:
+    document = reading.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
 
     def described(member: dict[str, Any]) -> bool:
@@ -255,8 +276,8 @@ def test_every_member_and_every_parameter_of_the_api_is_described(client: TestCl
     assert missing == []
 
 
-def test_the_openapi_document_is_valid(client: TestClient) -> None:
-    document = client.get("/openapi.json").json()
+def test_the_openapi_document_is_valid(reading: TestClient) -> None:
+    document = reading.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     validate(document)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
@@ -283,9 +304,9 @@ class References(HTMLParser):
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/requests/r1"])
 def test_a_page_loads_only_what_the_function_serves_under_a_strict_policy(
-    client: TestClient, path: str
+    reading: TestClient, path: str
 ) -> None:
-    answer = client.get(path)
+    answer = reading.get(path)
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
@@ -294,17 +315,17 @@ def test_a_page_loads_only_what_the_function_serves_under_a_strict_policy(
     assert page.inline == []
     for reference in page.loaded:
         if not reference.startswith(("#", "data:")):
-            assert client.get(urljoin(path, reference)).status_code == 200, reference
+            assert reading.get(urljoin(path, reference)).status_code == 200, reference
 
 
-def test_only_the_files_of_the_page_may_be_kept_and_only_after_asking(client: TestClient) -> None:
-    script = client.get("/page/dashboard.js")
+def test_only_the_files_of_the_page_may_be_kept_and_only_after_asking(reading: TestClient) -> None:
+    script = reading.get("/page/dashboard.js")
     assert script.headers["cache-control"] == "no-cache"
-    again = client.get("/page/dashboard.js", headers={"if-none-match": script.headers["etag"]})
+    again = reading.get("/page/dashboard.js", headers={"if-none-match": script.headers["etag"]})
     assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
     for path in ("/", "/api/report", "/api/requests/nobody"):
-        assert client.get(path).headers["cache-control"] == "no-store"
-        assert "default-src 'none'" in client.get(path).headers["content-security-policy"]
+        assert reading.get(path).headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in reading.get(path).headers["content-security-policy"]
 
 
 def test_a_file_that_changed_is_sent_again_whatever_its_date_and_size(tmp_path: Path) -> None:
