@@ -16,6 +16,7 @@ from infra.local.endpoints.http_server import HttpServer
 from tests.price_offers import LAMBDA, dimension, offer
 from weir.ledger.store import Store
 from weir.pricing.aws_offers import PriceListError
+from weir.pricing.aws_price_list import USAGE_TYPES
 from weir.pricing.price_book import PriceBook
 
 REGION = "eu-west-1"
@@ -27,9 +28,7 @@ class PriceList:
     """A server of offers, as AWS's: by service and Region."""
 
     def __init__(self) -> None:
-        self.offers = {"AWSLambda": copy.deepcopy(LAMBDA)}
-        for code in ("AmazonApiGateway", "AmazonCloudWatch", "AmazonS3"):
-            self.offers[code] = offer(code)
+        self.offers = {code: offer(code) for code in USAGE_TYPES} | {"AWSLambda": copy.deepcopy(LAMBDA)}
         self.publish("2027-01-10", "0.0000003000")
 
     def publish(self, day: str, usd: str) -> None:
