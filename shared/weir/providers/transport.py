@@ -60,7 +60,10 @@ class StreamTransport(httpx.AsyncBaseTransport):
         """
         timeout = request.extensions.get("timeout", {})
         origin = _origin(request.url)
-        connection = None if request.extensions.get("fresh") else self._take_idle(origin)
+        connection = self._take_idle(origin)
+        if connection is not None and request.extensions.get("fresh"):
+            connection.close()  # its place is the new one's, or each retry would leave one more connection idle
+            connection = None
         # Named as by httpx's own engine: whoever listens knows that the connection is new, and the request written.
         trace = request.extensions.get("trace")
         if connection is None:
@@ -90,18 +93,24 @@ class StreamTransport(httpx.AsyncBaseTransport):
         self._idle.clear()
 
     def keep(self, origin: _Origin, connection: "_Connection") -> None:
-        """Take a connection back for another request."""
+        """Take a connection back for another request; those that were not needed for long are closed."""
         connection.idle_since = self._clock()
-        self._idle.setdefault(origin, []).append(connection)
+        connections = self._idle.setdefault(origin, [])
+        while connections and not self._is_usable(connections[0]):
+            connections.pop(0).close()
+        connections.append(connection)
 
     def _take_idle(self, origin: _Origin) -> "_Connection | None":
         connections = self._idle.get(origin, [])
         while connections:
             connection = connections.pop()
-            if connection.is_quiet and abs(self._clock() - connection.idle_since) < IDLE_S:
+            if connection.is_quiet and self._is_usable(connection):
                 return connection
             connection.close()
         return None
+
+    def _is_usable(self, connection: "_Connection") -> bool:
+        return connection.is_open and abs(self._clock() - connection.idle_since) < IDLE_S
 
     async def _connect(self, origin: _Origin, timeout_s: float | None) -> "_Connection":
         scheme, host, port = origin

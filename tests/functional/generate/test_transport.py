@@ -204,6 +204,31 @@ async def test_a_connection_idle_for_too_long_by_the_wall_clock_is_not_used() ->
         assert upstream.connections == 2
 
 
+async def test_fresh_connections_take_the_place_of_idle_ones_and_do_not_add_up() -> None:
+    async with provider([PLAIN]) as upstream, client() as made, asyncio.timeout(5):
+        for _ in range(20):
+            await made.post(upstream.base_url, json={}, extensions={"fresh": True})
+        while upstream.connections - upstream.ended > 1:  # noqa: ASYNC110 - an end sets no event
+            await asyncio.sleep(0.01)
+        assert upstream.connections == 20
+
+
+async def test_idle_connections_that_a_peak_left_are_closed_when_they_are_not_needed_for_long() -> None:
+    now_s = 1_000_000.0
+    transport = StreamTransport(clock=lambda: now_s)
+    async with provider([PLAIN]) as upstream, client(transport) as made, asyncio.timeout(5):
+        await asyncio.gather(*(post(made, upstream) for _ in range(8)))
+        opened = upstream.connections
+        assert opened > 1
+        now_s += IDLE_S - 1
+        await post(made, upstream)  # the last one that was kept is the first to be taken
+        now_s += 2
+        await post(made, upstream)
+        while upstream.connections - upstream.ended > 1:  # noqa: ASYNC110 - an end sets no event
+            await asyncio.sleep(0.01)
+        assert upstream.connections == opened
+
+
 async def test_a_reader_that_does_not_read_holds_the_provider_back() -> None:
     part, sent = framed(b"x" * 65_536), 0
 
