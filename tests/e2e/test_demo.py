@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from infra.local.simulator import Simulator
 from infra.local.terminal.live_view import width
 
 ROOT = Path(__file__).parents[2]
-MAX_DURATION_S = 60.0
+MAX_DURATION_S = 150.0  # against a demo that hangs; on a machine that is busy with other tests
 # Adopts every orphan of the demo, so that whatever it leaves running is found: prctl(PR_SET_CHILD_SUBREAPER).
 SUPERVISOR = """
 import ctypes, os, signal, subprocess, sys, time
@@ -100,8 +101,11 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
     figures = lines[lines.index("The ledger's own figures, of all of them") :]
     assert re.match(r"  USD by component +11 requests", figures[1])
     together = re.search(r"^  together (\S+) USD$", done.stdout, re.MULTILINE)
-    total = next(line.split()[-1] for line in figures if line.startswith("  total"))
-    assert together and f"{float(total):.7f}" == together[1]
+    amounts = {
+        line.split()[0]: Decimal(line.split()[-1]) for line in figures if re.match(r"  \w+ +\d\.\d+$", line)
+    }
+    # What the ledger took itself is no request's.
+    assert together and f"{amounts['total'] - amounts.get('metering', 0):.7f}" == together[1]
     assert "  completeness: of 11 reports in Lambda's log 11 are booked" in figures
     assert "  compacted to Parquet: 1 day, 11 rows" in figures
     what_if = lines[lines.index("What if, in USD") + 1 :][:3]
