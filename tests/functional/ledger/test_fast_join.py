@@ -44,7 +44,7 @@ def written(*requests: list[dict[str, object]]) -> list[list[str]]:
 @pytest.mark.parametrize("seed", [1, 5])
 def test_rows_of_usual_broken_and_doubled_requests_are_the_joins_own(seed: int, tmp_path: Path) -> None:
     unit = one_case(seed, tmp_path, 500)
-    assert unit.plain > unit.rows / 2, "expected a case that tries the SQL"
+    assert unit.plain > 0.4 * unit.rows, "expected a case that tries the SQL"
 
 
 def test_a_unit_taken_in_sub_shards_and_slices_has_the_same_rows(
