@@ -8,14 +8,13 @@ function's copy of the file has in its place.
 import json
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weir.generate.settings import read_models
-from weir.providers.routes import RoutesError, parse_routes
-
 from .chosen_upstream import UpstreamSettingsError
+from .execution.code import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,11 @@ def chosen_models(environment: Mapping[str, str]) -> ChosenModels | None:
     given = environment.get("WEIR_MODELS", "")
     if not given:
         return None
+    # The local AWS needs nothing of the functions' code, which lies below `shared`: only who has such a file does.
+    sys.path.insert(0, str(ROOT / "shared"))
+    from weir.generate.settings import read_models
+    from weir.providers.routes import RoutesError, parse_routes
+
     try:
         content = dict(read_models(given))
         routes = parse_routes(content)
