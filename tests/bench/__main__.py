@@ -23,6 +23,7 @@ PARTS = (
     "memory",
     "validation",
     "loop_gap",
+    "hostile",
     "access",
     "ledger_ingest",
     "ledger_units",
