@@ -27,7 +27,7 @@ _ERROR_BODY_S = 2.0
 _DRAIN_S = 0.1
 _DEAD_S = 0.25
 # What is read at once may hold hundreds of events: other streams have their turn between two such pieces.
-_PIECE_BYTES = 16_384
+_PIECE_BYTES = 8_192
 _MASK = b"[key]"
 
 

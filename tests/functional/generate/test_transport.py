@@ -427,7 +427,7 @@ async def test_between_the_pieces_of_much_that_came_at_once_others_have_their_tu
         received.append(piece)
         turns.append("piece")
     beside.cancel()
-    assert b"".join(received) == b"head" + large + b"tail" and max(map(len, received)) <= 16_384
+    assert b"".join(received) == b"head" + large + b"tail" and max(map(len, received)) <= 8_192
     inside = turns[turns.index("piece", turns.index("piece") + 1) :]
     assert all("neighbour" in inside[at : at + 2] for at in range(len(received) - 3))
 
