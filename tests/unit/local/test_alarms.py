@@ -129,6 +129,7 @@ FAULTS: dict[str, Callable[[Generate], list[Sample]]] = {
     "LogsDropped": lambda _: list(dropped()),
     "CompactionStalled": lambda _: [],
     "PriceBookOld": lambda _: of_function("ledger-jobs", PriceBookAgeDays=181),
+    "WithoutPrice": lambda _: of_function("ledger-jobs", RequestsWithoutPrice=1),
     "Budget70": lambda _: of_function("ledger-jobs", BudgetUsedPercent=70),
     "Budget90": lambda _: of_function("ledger-jobs", BudgetUsedPercent=91),
     "Budget100": lambda _: of_function("ledger-jobs", BudgetUsedPercent=130),
@@ -152,7 +153,12 @@ def healthy(generate: Generate) -> list[Sample]:
         *of_lambda("Duration", "GenerateFunctionName", 1000),
         *of_function("ledger", RecordsStored=7, RecordsSetAside=0),
         *of_function(
-            "ledger-jobs", CompletenessPercent=100, DaysCompacted=0, PriceBookAgeDays=3, BudgetUsedPercent=12
+            "ledger-jobs",
+            CompletenessPercent=100,
+            DaysCompacted=0,
+            PriceBookAgeDays=3,
+            RequestsWithoutPrice=0,
+            BudgetUsedPercent=12,
         ),
     ]
 
