@@ -129,6 +129,15 @@ class App:
             policy=Policy(clocks),
             **(self._with_table(settings, price_book) if settings.access_table else {}),
         )
+        preparing = None
+        if self._generate.gate is not None:
+
+            def load_prices() -> None:
+                if stored_prices is None:  # those are read while the process starts
+                    first = routes.routes[routes.default]
+                    price_book().token_prices(model=first.price_key or first.model, at=datetime.now(UTC))
+
+            preparing = asyncio.create_task(self._generate.gate.prepare(load_prices))
         import_protocol(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
         if stored_prices is not None:
@@ -143,7 +152,8 @@ class App:
         await receive()
         if validator_process.cache_info().currsize:
             await validator_process().aclose()
-        if self._generate.gate is not None:
+        if self._generate.gate is not None and preparing is not None:
+            await asyncio.wait({preparing})  # so that its connection is closed with the others
             await self._generate.gate.aclose()
         await upstream.close()
         if self._access_client is not None:

@@ -71,6 +71,10 @@ class Admission:
         )
         return own or usual or TenantLimits()
 
+    async def prepare(self) -> None:
+        """Connect to the table, by what nearly every request will ask it. Raises AccessStoreError."""
+        await self._read("LIMITS", "default", _limits)
+
     def lease(self, tenant: str, limits: TenantLimits) -> Lease | None:
         """The slice of its budget that a tenant's request is to draw on, if it comes often; `end` ends its part."""
         return self._leases.begin(tenant, limits, self._utc_now())

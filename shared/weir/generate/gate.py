@@ -5,7 +5,9 @@ or an authorizer, which the event vouches for, by a direct invocation, which IAM
 What is set aside is the most that the request can cost: its input by a low ratio of characters, its output to the cap.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +49,15 @@ class Gate:
     def __init__(self, admission: Admission, price_book: Callable[[], "PriceBook | None"]) -> None:
         self._admission = admission
         self._price_book = price_book
+        self._loading: asyncio.Future[object] | None = None
+
+    async def prepare(self, load_prices: Callable[[], object]) -> None:
+        """Begin what the first request needs: prices, loaded in a thread while the table is waited for, and the table's
+        connection. What fails here is tried again by the request."""
+        self._loading = asyncio.ensure_future(asyncio.to_thread(load_prices))
+        self._loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        with suppress(AccessStoreError):
+            await self._admission.prepare()
 
     async def admit(
         self, vouched: Caller | None, source: EventSource | None, authorization: str | None
@@ -94,11 +105,12 @@ class Gate:
     ) -> None:
         """Set the most that a request can cost aside.
 
-        Raises Problem: 403 for a model that the tenant may not ask, 429 where a limit has no room, with the reason.
+        Raises Problem: 429 where a limit has no room, with the reason.
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
-        self.allow(admitted, route)
         if limits.counted or max_cost is not None:
+            if self._loading is not None and not self._loading.done():
+                await asyncio.wait({self._loading})
             most = self._most(route, input_chars, cap, at)
             if max_cost is not None and most > max_cost:
                 detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"

@@ -223,6 +223,8 @@ class Run:
         generate, admitted = self.generate, self.admitted
         if generate.gate is None or admitted is None:
             return
+        generate.gate.allow(admitted, route)
+        generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
         cap = generate.routes.cap_for(route, request.schema_name, request.max_output_tokens)
         chars = sum(len(turn.text) for turn in request.messages)
         if request.passed:
@@ -232,10 +234,18 @@ class Run:
         cap = self.capped(cap)
         if request.schema_name is not None and request.on_violation == "retry":
             chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
-        await generate.gate.reserve(
+        reserving = asyncio.ensure_future(generate.gate.reserve(
             admitted, self.record.invocation.request_id, route, chars, cap,
             Decimal(request.max_cost) if request.max_cost else None, generate.utc_now(),
-        )  # fmt: skip
+        ))  # fmt: skip
+        try:
+            await asyncio.sleep(
+                0
+            )  # the table is asked; meanwhile the document's schema is worked out, if it was not
+            if request.schema_name is not None:
+                generate.documents.request(request.schema_name, route)
+        finally:
+            await reserving  # also where that failed: what is set aside has to be known, to be settled
 
     def capped(self, cap: int) -> int:
         """The most output tokens that the caller's tenant may buy at once."""

@@ -44,6 +44,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._idle: dict[_Origin, list[_Connection]] = {}
+        self._opening: dict[_Origin, asyncio.Task[None]] = {}
         self._tls: asyncio.Future[ssl.SSLContext] | None = None
 
     def prepare_tls(self) -> asyncio.Future[ssl.SSLContext]:
@@ -51,6 +52,21 @@ class StreamTransport(httpx.AsyncBaseTransport):
         if self._tls is None:
             self._tls = asyncio.get_running_loop().run_in_executor(None, _tls_context)
         return self._tls
+
+    def open_ahead(self, url: httpx.URL, timeout_s: float | None) -> None:
+        """Begin a connection for a request that is still to be decided, if none is idle; whoever sends waits for it."""
+        origin = _origin(url)
+        if origin in self._opening:
+            return
+        if (idle := self._take_idle(origin)) is not None:
+            self._idle[origin].append(idle)
+            return
+        opening = self._opening[origin] = asyncio.create_task(self._open_idle(origin, timeout_s))
+        opening.add_done_callback(lambda _: self._opening.pop(origin, None))
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever waits is told
+
+    async def _open_idle(self, origin: _Origin, timeout_s: float | None) -> None:
+        self.keep(origin, await self._connect(origin, timeout_s))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and wait for the response's headers; cancelling closes the connection.
@@ -60,15 +76,17 @@ class StreamTransport(httpx.AsyncBaseTransport):
         """
         timeout = request.extensions.get("timeout", {})
         origin = _origin(request.url)
+        if (opening := self._opening.get(origin)) is not None:
+            await asyncio.shield(opening)
         connection = self._take_idle(origin)
         if connection is not None and request.extensions.get("fresh"):
             connection.close()  # its place is the new one's, or each retry would leave one more connection idle
             connection = None
         # Named as by httpx's own engine: whoever listens knows that the connection is new, and the request written.
         trace = request.extensions.get("trace")
+        if trace is not None and (connection is None or connection.is_new):
+            await trace("connection.connect_tcp.started", {})
         if connection is None:
-            if trace is not None:
-                await trace("connection.connect_tcp.started", {})
             connection = await self._connect(origin, timeout.get("connect"))
         try:
             await connection.send(request, timeout.get("write"))
@@ -86,7 +104,11 @@ class StreamTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close what is idle; a response that is still read closes its own."""
+        """Close what is idle, and what is opening; a response that is still read closes its own."""
+        if opening := set(self._opening.values()):
+            for each in opening:
+                each.cancel()
+            await asyncio.wait(opening)
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
@@ -139,6 +161,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self.idle_since = 0.0
+        self.is_new = True  # no request was sent on it
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
@@ -165,6 +188,7 @@ class _Connection(asyncio.BufferedProtocol):
     async def send(self, request: httpx.Request, timeout_s: float | None) -> None:
         """Write a whole request; waits while the peer does not take it."""
         assert isinstance(request.stream, httpx.AsyncByteStream)
+        self.is_new = False
         try:
             data = self._http.send(
                 h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)

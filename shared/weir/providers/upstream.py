@@ -20,6 +20,7 @@ from weir.providers.call import ProviderRequest
 from weir.providers.events import Failed
 from weir.providers.routes import Route
 from weir.providers.secret import Secret
+from weir.providers.transport import StreamTransport
 
 WRITE_S = 10.0
 _ERROR_BODY_BYTES = 65_536
@@ -144,6 +145,7 @@ class Upstream:
         self._keys: dict[str, Secret] = {}
         self._known_keys: set[str] = set()
         # Reading has no timeout here: pings would reset it. The service times tokens instead.
+        self._transport = transport
         self._timeout = {"connect": connect_s, "write": WRITE_S, "pool": connect_s, "read": None}
         self._client = httpx.AsyncClient(
             follow_redirects=False,  # a redirect to another host must not carry the key along
@@ -164,6 +166,11 @@ class Upstream:
             await self._key(route).get()
         except Problem:
             pass
+
+    def open_ahead(self, route: Route) -> None:
+        """Begin a connection beside what decides whether a request may be sent; it carries nothing by itself."""
+        if isinstance(self._transport, StreamTransport):  # httpx's own engine connects when it sends
+            self._transport.open_ahead(_parsed(route.base_url), self._timeout["connect"])
 
     async def close(self) -> None:
         """Close all connections."""

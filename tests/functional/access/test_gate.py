@@ -1,5 +1,6 @@
 """Who gets in to generate, and what they may spend: OpenAI's SDK with an own key, a real table, a provider of bytes."""
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
@@ -153,6 +155,49 @@ async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
         assert caught.value.code == code and "expected" in str(caught.value)
         assert caught.value.response.headers["x-should-retry"] == "false"
         assert not asked.requests
+
+
+class SlowWrites(httpx.AsyncBaseTransport):
+    """A table whose writes wait until a test lets them be answered."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.headers["x-amz-target"].endswith("UpdateItem"):
+            self.asked.set()
+            await self.go_on.wait()
+        return await self._inner.handle_async_request(request)
+
+
+@pytest.mark.parametrize(("budget", "status"), [(NANO, 200), (1, 429)])
+async def test_the_provider_is_connected_to_while_the_budget_is_asked_and_sent_nothing_before_its_answer(
+    budget: int, status: int, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=budget))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        access = opened.app._access_client
+        assert access is not None, "there is a table"
+        access._transport = slow = SlowWrites(access._transport)
+        asking = asyncio.create_task(opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers))
+        async with asyncio.timeout(5):
+            await slow.asked.wait()
+            await asked.connected.wait()
+        assert not asked.requests
+        slow.go_on.set()
+        assert (await asking).status == status
+        assert (asked.connections, len(asked.requests)) == (1, 1 if status == 200 else 0)
+
+
+async def test_who_is_not_known_has_no_connection_opened(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sdk(monkeypatch) as (client, asked):
+        with pytest.raises(openai.AuthenticationError):
+            await ask(client)
+        assert not asked.connections
 
 
 async def test_the_models_are_told_to_who_is_known_and_are_those_that_their_tenant_may_ask(

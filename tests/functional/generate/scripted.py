@@ -68,6 +68,7 @@ class Provider:
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
     connections: int = 0
     ended: int = 0
 
@@ -81,6 +82,7 @@ async def provider(*scripts: Sequence[Step]) -> AsyncIterator[Provider]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         state.connections += 1
+        state.connected.set()
         clients.add(writer)
         try:
             while True:

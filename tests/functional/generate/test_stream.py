@@ -19,8 +19,8 @@ def pieces(document: str, size: int) -> list[str]:
 async def test_text_leaves_before_it_is_validated_and_a_backlog_of_it_in_one_send(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The provider writes all at once, so that all of it waits when it is read."""
-    script = [b"".join(step for step in completion(*pieces(DOCUMENT, 4)) if isinstance(step, bytes))]
+    """The provider writes all at once, no more than is taken as one piece, so that all of it waits when it is read."""
+    script = [b"".join(step for step in completion(*pieces(DOCUMENT, 16)) if isinstance(step, bytes))]
     async with provider(script) as upstream, door(upstream.base_url, monkeypatch) as app:
         answer = await app.request({"prompt": "Write", "schema": "blog_post"})
     kinds = [

@@ -213,6 +213,53 @@ async def test_fresh_connections_take_the_place_of_idle_ones_and_do_not_add_up()
         assert upstream.connections == 20
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_connection_opened_ahead_carries_nothing_and_is_the_next_requests(waits: bool) -> None:
+    transport, seen = StreamTransport(), []
+
+    async def trace(event: str, info: object) -> None:
+        seen.append(event)
+
+    async with provider([PLAIN]) as upstream, client(transport) as made:
+        for _ in range(2):  # once is enough
+            transport.open_ahead(httpx.URL(upstream.base_url), 5)
+        if waits:
+            await asyncio.wait_for(upstream.connected.wait(), 5)
+            transport.open_ahead(httpx.URL(upstream.base_url), 5)
+        assert not upstream.requests
+        for _ in range(2):
+            await made.post(upstream.base_url, json={}, extensions={"trace": trace})
+            transport.open_ahead(httpx.URL(upstream.base_url), 5)
+        assert (len(upstream.requests), upstream.connections) == (2, 1)
+    assert seen.count("connection.connect_tcp.started") == 1  # a failure on it is no idle connection's
+
+
+async def test_a_connection_ahead_that_fails_is_told_to_who_waits_and_tried_again_by_who_comes_later() -> (
+    None
+):
+    async with provider([PLAIN]) as upstream:
+        url = httpx.URL(upstream.base_url)
+    transport = StreamTransport()  # and nobody listens there any more
+    async with client(transport) as made:
+        transport.open_ahead(url, 5)
+        for _ in range(2):
+            with pytest.raises(httpx.ConnectError):
+                await made.post(url, json={})
+
+
+async def test_whoever_gives_up_waiting_for_a_connection_ahead_leaves_it_to_the_next() -> None:
+    transport = StreamTransport()
+    async with provider([PLAIN]) as upstream, client(transport) as made:
+        transport.open_ahead(httpx.URL(upstream.base_url), 5)
+        given_up = asyncio.create_task(post(made, upstream))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        assert (await post(made, upstream)).content == b"hello"
+        assert len(upstream.requests) == upstream.connections == 1
+
+
 async def test_idle_connections_that_a_peak_left_are_closed_when_they_are_not_needed_for_long() -> None:
     now_s = 1_000_000.0
     transport = StreamTransport(clock=lambda: now_s)
