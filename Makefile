@@ -130,7 +130,10 @@ test-llama-cpp: $(ENV) ## generate against llama-cpp-python's server, compiled h
 
 SDK_ENVS := .venv-sdks .venv-openai-1 .venv-openai-2 .venv-litellm
 
-test-sdks: $(ENV) $(SDK_ENVS:=/.installed) .node-sdks/.installed ## OpenAI's SDKs of three major versions, LangChain, instructor, Pydantic AI, LiteLLM, openai-node and the AI SDK against the local stack.
+.PHONY: sdk-environments
+sdk-environments: $(SDK_ENVS:=/.installed) .node-sdks/.installed
+
+test-sdks: $(ENV) sdk-environments ## OpenAI's SDKs of three major versions, LangChain, instructor, Pydantic AI, LiteLLM, openai-node and the AI SDK against the local stack.
 	$(PY) -m pytest tests/e2e/test_sdks.py tests/functional/generate/test_traces.py $(ARGS)
 
 test-oldest-pydantic: .venv-oldest-pydantic/.installed ## Streamed validation on the oldest Pydantic that it supports.
