@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 # Not before the provider is asked: frameworks, AWS's SDK, what validates and prices, the OpenAPI models, httpx's own
 # engine and its loops.
@@ -15,9 +17,24 @@ AFTER_THE_REQUEST = {
     "weir.generate.openapi", "weir.ledger.store", "weir.schemas.blog_post", "jsonschema", "yaml",
 }  # fmt: skip
 
+READ_GENERATION = """
+from weir.generate.accept import parse_request
+parse_request(b'{"prompt":"hi","schema":"blog_post","temperature":0.5}', "application/json")
+"""
+READ_CHAT = """
+from weir.generate.chat_api import parse_chat_request
+parse_chat_request(
+    b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,"max_tokens":9,'
+    b'"response_format":{"type":"json_schema","json_schema":{"name":"blog_post"}}}', "application/json"
+)
+"""
 
-def test_importing_generate_brings_nothing_that_asking_the_provider_does_not_need() -> None:
-    code = "import sys, app; print('\\n'.join(sys.modules))"
+
+@pytest.mark.parametrize(
+    "reading", ["", READ_GENERATION, READ_CHAT], ids=["none", "generation", "chat completion"]
+)
+def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_not_need(reading: str) -> None:
+    code = f"import sys, app\n{reading}\nprint('\\n'.join(sys.modules))"
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'functions/generate'}"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

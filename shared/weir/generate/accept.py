@@ -15,6 +15,7 @@ from weir.providers.call import Message, TextPart
 from weir.schemas import schema_names
 
 _TAG = re.compile(r"[A-Za-z0-9._:/@-]{1,64}")
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")  # escapes of surrogates, which may be halves of pairs
 _ROLES = frozenset({"system", "developer", "user", "assistant"})
 _EVENTS = frozenset({"delta", "value", "result"})
 
@@ -27,6 +28,11 @@ def parse_request(body: bytes, content_type: str) -> GenerationParams:
             wrong field, with `errors: [{pointer, detail}]`.
     """
     check_body(body, content_type)
+    return read_request(body)
+
+
+def read_request(body: bytes) -> GenerationParams:
+    """Read a body that has been checked. Raises Problem."""
     params = accept(body)
     if params is None:
         from weir.generate.requests import parse_body
@@ -35,8 +41,24 @@ def parse_request(body: bytes, content_type: str) -> GenerationParams:
     return params
 
 
+def read_json(body: bytes) -> Any:
+    """The value of a body that has been checked; Pydantic's parser says what is wrong with one. Raises Problem."""
+    try:
+        if not _HALVES.search(body):
+            return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_doubt)
+    except (_Doubtful, ValueError, RecursionError):
+        pass
+    from weir.generate.requests import parse_json
+
+    return parse_json(body)
+
+
 class _Doubtful(Exception):
     pass
+
+
+def _doubt(_: str) -> None:
+    raise _Doubtful
 
 
 def accept(body: bytes) -> GenerationParams | None:

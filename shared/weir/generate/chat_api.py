@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from weir.generate import events
+from weir.generate.accept import read_json, read_request
+from weir.generate.body import check_body
 from weir.generate.chat_tools import Function, ToolsRefused, take_tools, told, without_tools
 from weir.generate.params import GenerationParams
-from weir.generate.requests import parse_body, parse_json
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -54,7 +55,8 @@ class ChatRequest:
 
 def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     """Read a body. Raises Problem, with the member's name in `errors`."""
-    given = parse_json(body, content_type)
+    check_body(body, content_type)
+    given = read_json(body)
     if not isinstance(given, dict):
         raise _refuse("", f"expected an object, got {type(given).__name__}")
     members = {key: value for key, value in given.items() if value is not None and key not in _IGNORED}
@@ -107,7 +109,7 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         )
     asked["include"] = ["delta"]
     include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-    request = parse_body(json.dumps(asked).encode())._replace(passed=passed)
+    request = read_request(json.dumps(asked).encode())._replace(passed=passed)
     return ChatRequest(request, streams, include_usage, tool)
 
 
@@ -208,9 +210,9 @@ class ChatWire:
         """A piece of the answer's text, or of the arguments that it is."""
         if self._tool is not None:
             return self._chunk(
-                b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % events.dumps(text)
+                b'{"tool_calls":[{"index":0,"function":{"arguments":%b}}]}' % events.string(text)
             )
-        return self._chunk(b'{"content":%b}' % events.dumps(text))
+        return self._chunk(b'{"content":%b}' % events.string(text))
 
     def tool_call(self, attempt: int, call: ToolCall) -> bytes:
         """A piece of a call, as it was passed on."""

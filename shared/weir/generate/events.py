@@ -6,6 +6,7 @@ validator, and is joined and not parsed again. Every stream ends with exactly on
 
 import json
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 from typing import Any, Protocol
 
 from weir.outcomes import Outcome
@@ -45,6 +46,11 @@ def dumps(value: Any) -> bytes:
     return _on_one_line(_encode(value).encode("utf-8", "backslashreplace"))
 
 
+def string(text: str) -> bytes:
+    """`dumps` of text: each delta is one, and no encoder looks first what it is."""
+    return _on_one_line(encode_basestring(text).encode("utf-8", "backslashreplace"))
+
+
 def _on_one_line(json_bytes: bytes) -> bytes:
     if not json_bytes.isascii():
         for character, escape in _LINE_ENDS:
@@ -54,7 +60,7 @@ def _on_one_line(json_bytes: bytes) -> bytes:
 
 def delta(attempt: int, text: str) -> bytes:
     """Text of the model, the moment it came."""
-    return b'event: delta\ndata: {"attempt":%d,"text":%b}\n\n' % (attempt, dumps(text))
+    return b'event: delta\ndata: {"attempt":%d,"text":%b}\n\n' % (attempt, string(text))
 
 
 def tool_call(attempt: int, call: ToolCall) -> bytes:
@@ -66,7 +72,7 @@ def value(attempt: int, path: str, json_bytes: bytes) -> bytes:
     """A completed, validated part of the document; `path` is a JSON Pointer into the result."""
     return b'event: value\ndata: {"attempt":%d,"path":%b,"value":%b}\n\n' % (
         attempt,
-        dumps(path),
+        string(path),
         _on_one_line(json_bytes),
     )
 

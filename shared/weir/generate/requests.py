@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, from_json
 
-from weir.generate.body import check_body, invalid_fields
+from weir.generate.body import invalid_fields
 from weir.generate.params import GenerationParams
 from weir.outcomes import Outcome
 from weir.problems import Problem
@@ -171,9 +171,8 @@ class GenerationRequest(BaseModel):
 _WORDED = {"prompt", "messages", "stop", "include"}
 
 
-def parse_json(body: bytes, content_type: str) -> Any:
+def parse_json(body: bytes) -> Any:
     """The value of a body that has been checked. Raises Problem."""
-    check_body(body, content_type)
     try:
         return from_json(body)
     except ValueError as error:

@@ -321,7 +321,8 @@ class Run:
         summary = record.summary(
             at, self.generate.monotonic_ns(), self.loop_gap.as_json(), self._price_book()
         )
-        await asyncio.gather(self._settle(summary), self._keep(verdict, summary))
+        if self.admitted is not None:
+            await asyncio.gather(self._settle(summary), self._keep(verdict, summary))
         result = Result(
             last.number if last else 1,
             verdict,

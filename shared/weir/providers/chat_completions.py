@@ -100,7 +100,9 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
         if index != self._index:
             return
         delta, message = choice.get("delta"), choice.get("message")
-        if isinstance(delta, dict) and any(delta.get(name) for name in delta if name != "role"):
+        if isinstance(delta, dict) and (
+            delta.get("content") or any(delta.get(name) for name in delta if name != "role")
+        ):
             self._has_deltas = True
             self._message(delta)
         elif isinstance(delta, str):

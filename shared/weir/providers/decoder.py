@@ -163,6 +163,12 @@ class AnswerDecoder:
 
     def _serves(self, model: object = None, tier: object = None, region: object = None) -> None:
         known = self._served
+        if (
+            (not model or model == known.model)
+            and (not tier or tier == known.tier)
+            and (not region or region == known.region)
+        ):
+            return  # most chunks say what the first one said
         named = [
             _whole(name[:size]) if isinstance(name, str) and name else before
             for name, before, size in (
@@ -281,7 +287,8 @@ def looks_like_error(document: Mapping[str, Any]) -> bool:
     base = document.get("base_resp")
     if isinstance(base, Mapping) and base.get("status_code") not in (0, None):
         return True
-    if any(document.get(name) for name in ("choices", "candidates", "output", "content")):
+    get = document.get
+    if get("choices") or get("candidates") or get("output") or get("content"):
         return False
     if document.get("status") == "error" or document.get("success") is False:
         return True

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weir.generate.accept import accept
+from weir.generate.accept import accept, read_json
 from weir.generate.params import GenerationParams
-from weir.generate.requests import GenerationRequest, parse_body
+from weir.generate.requests import GenerationRequest, parse_body, parse_json
 from weir.problems import Problem
 
 TEXTS = st.one_of(
@@ -66,6 +66,25 @@ def test_what_is_accepted_is_what_the_model_reads(members: dict[str, Any], also:
 @given(st.binary(max_size=40) | st.text(max_size=20).map(lambda text: f'{{"prompt":"{text}"}}'.encode()))
 def test_bytes_that_may_be_no_json_are_taken_for_nothing_that_the_model_refuses(body: bytes) -> None:
     agrees(body)
+
+
+def read(body: bytes, reader: Any) -> str:
+    try:
+        return repr(reader(body))
+    except Problem as problem:
+        return problem.detail
+
+
+@given(
+    ANYTHING.map(json.dumps).map(str.encode)
+    | st.binary(max_size=40)
+    | st.sampled_from(
+        [b'{"a":1,"a":2}', b"[1e400]", b"[NaN]", b'["\\ud83d\\ude00"]', b'["\\ud83d"]', b"\xef\xbb\xbf[]"]
+    )
+    | st.text(max_size=20).map(lambda text: f'["{text}"]'.encode())
+)
+def test_a_value_read_without_pydantic_is_the_one_that_its_parser_reads(body: bytes) -> None:
+    assert read(body, read_json) == read(body, parse_json)
 
 
 @pytest.mark.parametrize(
