@@ -14,6 +14,7 @@ import select
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextvars import Context, copy_context
 from typing import Any, cast
 
 import h11
@@ -165,7 +166,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-        self._received: asyncio.Future[None] | None = None
+        self._received: _Arrival | None = None
         self._writable: asyncio.Future[None] | None = None
         self._held: object = h11.NEED_DATA  # an event that came with the bytes before it
         self._waiting_bytes = 0
@@ -257,7 +258,7 @@ class _Connection(asyncio.BufferedProtocol):
             if event is not h11.NEED_DATA:
                 return event
             self._resume()
-            self._received = asyncio.get_running_loop().create_future()
+            self._received = _Arrival()
             try:
                 if timeout_s is None:
                     await self._received
@@ -282,8 +283,8 @@ class _Connection(asyncio.BufferedProtocol):
             return failure
 
     def _resume(self) -> None:
-        self._waiting_bytes = 0
-        if self._transport is not None and self.is_open:
+        was_paused, self._waiting_bytes = self._waiting_bytes > _HIGH_WATER_BYTES, 0
+        if was_paused and self._transport is not None and self.is_open:
             self._transport.resume_reading()
 
     async def _write(self, data: bytes) -> None:
@@ -336,8 +337,42 @@ class _Connection(asyncio.BufferedProtocol):
             self._wake()
 
     def _wake(self) -> None:
-        if self._received is not None and not self._received.done():
-            self._received.set_result(None)
+        if self._received is not None:
+            self._received.arrive()
+
+
+class _Arrival(asyncio.Future[None]):
+    """A future whose one waiter goes on where the bytes came, and not a turn of the loop later.
+
+    A turn is a system call, and code that is not in the processor's caches at a model's pace.
+    """
+
+    _waiter: tuple[Callable[[Any], object], Context | None] | None = None
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        self._waiter = fn, context
+
+    def arrive(self) -> None:
+        """Something has come; called by the event loop, and from within a task takes a turn of it."""
+        if self.done():
+            return
+        if self._waiter is None or asyncio.current_task() is not None:
+            self._in_turn()
+            self.set_result(None)
+            return
+        go_on, context = self._waiter
+        self.set_result(None)
+        (context or copy_context()).run(go_on, self)
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._in_turn()
+        return super().cancel(msg)
+
+    def _in_turn(self) -> None:
+        if self._waiter is not None and not self.done():
+            waiter, context = self._waiter
+            self._waiter = None
+            super().add_done_callback(waiter, context=context)
 
 
 class _Body(httpx.AsyncByteStream):

@@ -21,7 +21,7 @@ from tests.functional.generate.scripted import (
     status,
     text,
 )  # fmt: skip
-from weir.providers.transport import IDLE_S, StreamTransport, make_transport
+from weir.providers.transport import IDLE_S, StreamTransport, _Arrival, make_transport
 from weir.providers.upstream import UpstreamResponse
 
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -485,3 +485,42 @@ async def test_what_is_put_back_comes_before_what_was_not_given_out_yet() -> Non
     first = await anext(response)
     response.put_back([first])
     assert b"".join([piece async for piece in response]) == large + b"d"
+
+
+async def test_whoever_waits_goes_on_where_bytes_come_and_a_task_that_brings_them_is_not_interrupted() -> (
+    None
+):
+    gone_on: list[str] = []
+
+    async def wait(arrival: _Arrival, name: str) -> None:
+        await arrival
+        gone_on.append(name)
+
+    def come(arrival: _Arrival) -> None:
+        arrival.arrive()
+        gone_on.append("came")
+
+    for name, bring in (
+        ("by the loop", asyncio.get_running_loop().call_soon),
+        ("by a task", lambda f, *a: f(*a)),
+    ):
+        arrival = _Arrival()
+        waiting = asyncio.create_task(wait(arrival, name))
+        await asyncio.sleep(0)
+        bring(come, arrival)
+        await waiting
+    assert gone_on == ["by the loop", "came", "came", "by a task"]
+
+
+async def test_whoever_is_cancelled_while_nothing_comes_does_not_wait_on() -> None:
+    arrival = _Arrival()
+
+    async def wait() -> None:
+        await arrival
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    arrival.arrive()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
