@@ -8,9 +8,10 @@ from tests.compare.claims import Parsing, first_validated_ratio, verdicts
 from tests.compare.documents import SMALL, Size
 from tests.compare.figures import ARCHITECTURE, COLD_SHARE, MODEL, REGION, Load, Prices, Row, dollars_of
 from tests.compare.picture import Point
-from tests.compare.variants import CONTAINER, MANGUM, ON_DEMAND, STEP_4
+from tests.compare.variants import CAREFUL, CONTAINER, MANGUM, ON_DEMAND, STEP_4
 
 VALIDATED_BOUND, DOLLARS_BOUND = 0.15, 1.05
+KNEE_BOUND = 1 / 1.3  # ours is to be 1.3 times careful's
 COLUMNS = (
     "variant", "callers", "TTFT p50 / p99 ms", "first valid ms", "last byte p50 / p99 s", "req/s", "stall ms",
     "CPU ms/1k tok", "peak MB", "size MB", "INIT ms", "GB-s", "Lambda $", "tokens $ (no stop)", "knee tok/s/core",
@@ -134,7 +135,7 @@ def words(rows: Sequence[Row], parsing: Parsing | None) -> str:
 def bounds(rows: Sequence[Row], prices: Prices) -> Iterator[Bound]:
     """What has to hold. Raises BoundUnknown where a row that it needs is missing."""
     by_name: Mapping[str, Row] = {row.name: row for row in rows}
-    for name in (CONTAINER, STEP_4, ON_DEMAND, MANGUM):
+    for name in (CONTAINER, STEP_4, ON_DEMAND, MANGUM, CAREFUL):
         if name not in by_name or by_name[name].missing:
             raise BoundUnknown(f"bounds: expected the row {name!r}, which is not measured")
     ratio = first_validated_ratio(by_name)
@@ -147,6 +148,11 @@ def bounds(rows: Sequence[Row], prices: Prices) -> Iterator[Bound]:
         raise BoundUnknown(f"bounds: expected the dollars of {ON_DEMAND!r} and {MANGUM!r}")
     name = f"dollars per 1,000 requests, Lambda, ours / Mangum buffered at the same size ({ours.sufficient_mb} MB)"
     yield Bound(name, float(mine.function / theirs.function), DOLLARS_BOUND)
+    knees = [by_name[name].knee for name in (CAREFUL, CONTAINER)]
+    careful, own = (knee.tokens_per_core if knee and knee.reached else None for knee in knees)
+    if not careful or not own:
+        raise BoundUnknown(f"bounds: expected knees of {CAREFUL!r} and {CONTAINER!r} that were reached")
+    yield Bound("knee, tokens/s/core, careful / ours", careful / own, KNEE_BOUND)
 
 
 def judged(rows: Sequence[Row], prices: Prices) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ import pytest
 from tests.compare.behind import FIGURES, not_best
 from tests.compare.claims import Parsing, Verdict, verdicts
 from tests.compare.documents import SMALL
-from tests.compare.figures import Row
+from tests.compare.figures import Knee, Row
 from tests.compare.report import BoundUnknown, bounds, judged, notes, points, table, words
 from tests.compare.variants import (
     CAREFUL,
@@ -102,23 +102,28 @@ def test_a_variant_that_is_missing_or_crashed_or_failed_is_a_row_that_says_so() 
 
 
 def test_bounds_are_judged_from_rows_and_unknown_without_them() -> None:
-    early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND), row(MANGUM)]
-    validated, dollars = bounds(early, PRICES)
+    slow = replace(row(CAREFUL), knee=Knee(6_000, 6_000, True))
+    early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND), row(MANGUM), slow]
+    validated, dollars, knee = bounds(early, PRICES)
     assert validated.met and validated.measured == pytest.approx(0.07)
     assert dollars.met and dollars.measured == 1.0 and "128 MB" in dollars.name
+    assert knee.met and knee.measured == 0.5 and not list(bounds([*early[:-1], row(CAREFUL)], PRICES))[2].met
     late = [row(CONTAINER, validated_p50_ms=1_000.0), *early[1:]]
     assert not next(bounds(late, PRICES)).met
     assert judged(early, PRICES)[1] and not judged(late, PRICES)[1]
     text, held = judged(early[1:], PRICES)
     assert not held and f"NOT HELD: bounds: expected the row '{CONTAINER}'" in text
-    for missing in (CONTAINER, STEP_4, ON_DEMAND, MANGUM):
+    for unknown in (None, Knee(6_000, 6_000, False)):
+        with pytest.raises(BoundUnknown, match="knees"):
+            list(bounds([*early[:-1], replace(slow, knee=unknown)], PRICES))
+    for missing in (CONTAINER, STEP_4, ON_DEMAND, MANGUM, CAREFUL):
         with pytest.raises(BoundUnknown, match=missing):
             list(bounds([one for one in early if one.name != missing], PRICES))
 
 
 def test_dollars_are_held_at_one_size_whatever_each_row_needs() -> None:
-    early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND)]
-    _, dollars = bounds([*early, replace(row(MANGUM), sufficient_mb=512)], PRICES)
+    early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND), row(CAREFUL)]
+    _, dollars, _ = bounds([*early, replace(row(MANGUM), sufficient_mb=512)], PRICES)
     assert dollars.measured == 1.0
 
 
