@@ -4,7 +4,8 @@ Decided here: the states of a response and what ends it. The specification is
 https://asgi.readthedocs.io/en/latest/specs/www.html, version 2.4: once the caller's side is closed, `send`
 raises OSError and `receive` gives `http.disconnect`. One deviation: the head goes out with
 `http.response.start`, not with the first body part, since on Lambda a caller's time to first byte, and the
-gateway's idle timer, hang on it.
+gateway's idle timer, hang on it. A large body part leaves in pieces: at the deadline a reader who is behind gets the
+failure after what already left, not after the whole part.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ class UnexpectedMessage(ApplicationError):
     """The application sent a message that ASGI does not allow at this point (the application's fault)."""
 
 
+# As much as a peer may be behind: a part up to this size is written whole, whatever happens to its sender.
+PIECE_BYTES = 65_536
+
+
 class State(enum.Enum):
     """How far a response is."""
 
@@ -40,6 +45,8 @@ class State(enum.Enum):
     WAITING = enum.auto()
     # status and headers are out: a failure can only be told in trailers
     STREAMING = enum.auto()
+    # a large part has not left whole; where its `send` was cut off, the body has a hole: only a failure can follow
+    MIDWAY = enum.auto()
     # the last byte is out: what the application still does is background work
     COMPLETE = enum.auto()
     # nobody takes the response any more: refused, cut off, or given up at the deadline
@@ -78,14 +85,15 @@ class Cycle:
         """Forward a message at once; waits while the caller's side is behind.
 
         Raises UnexpectedMessage out of order, OSError when nobody takes the response any more. Cancelled
-        while it waits, it has written the message.
+        while it waits, it has written the message, if that has at most PIECE_BYTES; of a larger one the rest is
+        dropped, and each later `send` raises OSError.
         """
         assert self._writer is not None, "a cycle is connected before the application runs"
         kind = message["type"]
         if self.state is State.STREAMING and kind == "http.response.body":
             data = message.get("body", b"")
             if data and not self._is_head:
-                await self._writer.body(data if type(data) is bytes else bytes(data))
+                await self._send_part(self._writer, data if type(data) is bytes else bytes(data))
             if not message.get("more_body", False):
                 self.state = State.COMPLETE
                 self._disconnected.set()
@@ -96,6 +104,18 @@ class Cycle:
             await self._writer.start(message["status"], headers)
         elif self.state is State.CLOSED:
             raise ConnectionLost("nobody takes this response any more")
+        elif self.state is State.MIDWAY:
+            raise ConnectionLost("a part of this response has not been sent whole: nothing can follow it")
         else:
             due = {State.WAITING: "http.response.start", State.STREAMING: "http.response.body"}
             raise UnexpectedMessage(f"expected {due.get(self.state, 'no more messages')}, got {kind}")
+
+    async def _send_part(self, writer: ResponseWriter, data: bytes) -> None:
+        if len(data) > PIECE_BYTES:
+            last = (len(data) - 1) // PIECE_BYTES * PIECE_BYTES
+            self.state = State.MIDWAY
+            for begin in range(0, last, PIECE_BYTES):
+                await writer.body(data[begin : begin + PIECE_BYTES])
+            self.state = State.STREAMING
+            data = data[last:]
+        await writer.body(data)

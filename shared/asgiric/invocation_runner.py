@@ -2,7 +2,8 @@
 
 Decided here: when the task is cancelled, and what is answered for it. At `margin` before the deadline, or at
 SIGTERM, `context.cancelled_by` is set and the task is cancelled once; it may still send its last words. Is it
-not done by the end of a grace, the response is ended in its place, with error trailers. Every timer is set
+not done by the end of a grace, or was it cancelled in the middle of a large part, the response is ended in its place,
+with error trailers. Every timer is set
 from Lambda's wall-clock deadline and looks at that clock again when it fires, and none outlives the
 invocation: a freeze can neither trigger one late nor move a deadline.
 """
@@ -35,6 +36,7 @@ ANSWER_MS = 300
 SHUTDOWN_GRACE_MS = 200
 # A task that was cancelled for the second time gets so long to notice.
 _LAST_CHANCE_S = 0.05
+_UNFINISHED = (State.WAITING, State.STREAMING, State.MIDWAY)
 
 
 class StuckApplication(ApplicationError):
@@ -145,7 +147,7 @@ class InvocationRunner:
         failure = self._failure(cycle)
         if failure is not None:
             write_failure("the application failed", failure, self._invocation.request_id)
-            if cycle.state in (State.WAITING, State.STREAMING):
+            if cycle.state in _UNFINISHED:
                 cycle.close()
                 try:
                     await writer.fail(failure)
@@ -156,7 +158,9 @@ class InvocationRunner:
 
     def _failure(self, cycle: Cycle) -> Failure | None:
         assert self._task is not None and self._context is not None, "an answer follows a run"
-        if not self._task.done() or self._task.cancelled():
+        # Last words that found no place behind half a part are no failure of their own.
+        cut_off = cycle.state is State.MIDWAY and self._context.cancelled_by is not None
+        if not self._task.done() or self._task.cancelled() or cut_off:
             if cycle.state is State.COMPLETE and self._task.done():
                 return None  # background work, cancelled as announced
             reason = {"deadline": "DeadlineExceeded", "shutdown": "Shutdown", None: "Cancelled"}
@@ -168,7 +172,7 @@ class InvocationRunner:
         error = self._task.exception()
         if error is not None:
             return Failure.of_exception(error)
-        if cycle.state in (State.WAITING, State.STREAMING):
+        if cycle.state in _UNFINISHED:
             due = "http.response.start" if cycle.state is State.WAITING else "the last http.response.body"
             return Failure.of_function("IncompleteResponse", f"the application returned without {due}")
         return None

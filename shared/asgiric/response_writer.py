@@ -1,8 +1,9 @@
 """The way of one response to its caller: streamed as it comes, or whole at its end.
 
 Decided here: nothing is ever held back on the streamed way. The prelude goes out on its own the moment the
-application starts the response, each body part becomes one chunk, and `body` returns only when the peer is
-not behind. The application's failure becomes `/error` while nothing was sent, error trailers afterwards.
+application starts the response, each body part becomes one chunk (a large one several), and `body` returns
+only when the peer is not behind. The application's failure becomes `/error` while nothing was sent, error
+trailers afterwards.
 """
 
 from __future__ import annotations

@@ -78,6 +78,15 @@ def test_every_alias_stands_on_a_version_that_the_revision_names() -> None:
         assert resources[version]["DeletionPolicy"] == "Delete"
 
 
+def test_a_function_that_starts_from_a_snapshot_has_no_disk_of_which_none_could_be_taken() -> None:
+    functions = of("AWS::Lambda::Function", ("EnableSnapStart", "true"))
+    snapped = [name for name, one in functions.items() if "SnapStart" in one["Properties"]]
+    assert snapped
+    for name in snapped:
+        # Lambda refuses more than 512 MB with SnapStart; a restore's charge counts memory alone for that reason.
+        assert functions[name]["Properties"].get("EphemeralStorage", {"Size": 512})["Size"] <= 512, name
+
+
 def test_the_rest_api_is_deployed_again_and_has_one_stage() -> None:
     options = ("EnableRestApi", "true")
     names = [set(of("AWS::ApiGateway::Deployment", options)) for _ in range(2)]

@@ -128,6 +128,10 @@ def ephemeral_storage_charge(usage: UsageQuantities, prices: Prices) -> Decimal 
 
 
 def restore_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:
+    """By memory alone: Lambda takes no snapshot of a function with more disk than the free 512 MB.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html, "Supported features and limitations".
+    """
     restores = usage.restores
     if restores is None:
         if usage.initialization_type in (None, "snap-start"):

@@ -207,6 +207,21 @@ async def huge(scope: Any, receive: Any, send: Any) -> None:
 
 
 @no_lifespan
+async def in_one_part(scope: Any, receive: Any, send: Any) -> None:
+    """64 MB in one part that is also the last; what happens to it is printed, and the end is asked for again."""
+    await send(start())
+    print(json.dumps({"sending": "begins"}))
+    try:
+        await send(part(b"x" * 64_000_000, more=False))
+    except asyncio.CancelledError:
+        for last_words in (b"cancelled", b""):
+            try:
+                await send(part(last_words, more=False))
+            except OSError as error:
+                print(json.dumps({"last_words": str(error)}))
+
+
+@no_lifespan
 async def leaves(scope: Any, receive: Any, send: Any) -> None:
     """Ends the process in the middle of an answer."""
     await send(start())

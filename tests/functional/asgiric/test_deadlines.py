@@ -1,7 +1,10 @@
 """The two ways in which time runs out: the function's timeout and SIGTERM."""
 
+import asyncio
 import signal
 import time
+
+import pytest
 
 from tests.functional.asgiric.conftest import StartRuntime
 from tests.functional.asgiric.scripted_api import ScriptedRuntimeApi
@@ -65,6 +68,28 @@ async def test_an_application_deaf_to_cancellation_is_answered_for_and_ends_the_
     assert at(invocation.deadline_ms, time.monotonic()) > 0
     assert await process.exit_status() == 1
     assert "ignored two cancellations" in process.records[-1]["message"]
+
+
+@pytest.mark.parametrize("ended_by", ["deadline", "shutdown"])
+async def test_the_rest_of_one_large_part_is_dropped_and_a_late_reader_sees_trailers_and_no_normal_end(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime, ended_by: str
+):
+    process = await start_runtime("in_one_part", ASGIRIC_DEADLINE_MARGIN_MS="900")
+    timeout_s = 30.0 if ended_by == "shutdown" else 1.2
+    invocation = api.invoke({}, timeout_s=timeout_s, reading=asyncio.Event())
+    if ended_by == "shutdown":
+        await process.record(
+            sending="begins"
+        )  # in one go, until the part is stuck: no signal comes before that
+        process.signal(signal.SIGTERM)
+    await process.record(last_words="a part of this response has not been sent whole: nothing can follow it")
+    invocation.reading.set()
+    call = await invocation.answer()
+    kind = "DeadlineExceeded" if ended_by == "deadline" else "Shutdown"
+    assert call.trailers["lambda-runtime-function-error-type"] == f"Function.{kind}"
+    assert call.error["errorType"] == f"Function.{kind}"
+    assert 0 < len(call.body) < 32_000_000, "what the kernel had taken, not the part"
+    assert b"cancelled" not in call.body
 
 
 async def test_an_application_that_never_waits_cannot_starve_its_deadline(

@@ -15,6 +15,7 @@ from infra.local.endpoints.own_pages import refusal
 from infra.local.sam.function import Cors, FunctionUrl
 from infra.local.stack import LocalAws, LocalAwsConfig
 from tests.browser import Browser, find_chromium
+from tests.unit.cloudformation import ROOT
 
 from .conftest import PROXY, Start
 
@@ -156,6 +157,8 @@ async def test_an_attack_page_in_a_real_browser_reads_nothing_and_starts_nothing
             tab.evaluate(ATTACK.replace("TARGETS", repr(targets)))
             tab.until("window.seen !== undefined")
             from_its_site = tab.evaluate("window.seen")
+            tab.evaluate("document.body.innerText = location + ' saw ' + JSON.stringify(seen, null, 1)")
+            tab.screenshot(ROOT / ".artifacts" / "screenshots" / "attack.png")
             rebound = {}
             for name, url in endpoints(aws).items():
                 tab.open(url.replace("127.0.0.1", "rebound.example"))
