@@ -36,6 +36,11 @@ _SUPPOSED: dict[str, tuple[Any, str]] = {
     "to_region": (str, "the Region in which the functions run instead"),
 }
 
+_WHICH_DAYS = (
+    "As WEIR_PRICE_OVERRIDES it prices the days that begin after. Days that have their prices, today among them, keep"
+    " them until `costs reprice --apply` gives them these."
+)
+
 
 def now() -> datetime:
     """The time, UTC."""
@@ -104,6 +109,7 @@ def unpriced(ledger: Ledger, given: argparse.Namespace) -> int:
         prices = {"input": given.input, "cached_input": given.cached_input, "output": given.output}
         found = studies.override(asked, given.override, prices, tell)
     print(f"{found['requests']} requests of the range would cost {found['adds']} USD more", file=sys.stderr)
+    print(_WHICH_DAYS, file=sys.stderr)
     _show(found["override"], True, None)
     return 0
 

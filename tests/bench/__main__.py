@@ -28,6 +28,7 @@ PARTS = (
     "ledger_ingest",
     "ledger_units",
     "ledger_day",
+    "ledger_month",
     "ledger_export",
     "ledger_report",
     "ledger_whatif",

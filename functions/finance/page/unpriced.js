@@ -33,7 +33,8 @@ function checked(item, query) {
       said.replaceChildren(
         `Good. ${plural(found.requests, "request")} of this range would cost ${money(found.adds)} more. `,
         make("a", { href: `api/unpriced/override?${wanted}` }, "The record"),
-        " goes into PriceOverrides; costs reprice then shows all that it changes.",
+        " goes into PriceOverrides, for the days that begin after. Those that have their prices, today among them, " +
+          "keep them until costs reprice --apply gives them these; without --apply it shows what would change.",
       );
     } catch (error) {
       said.replaceChildren(make("span", { class: "not-ok" }, error.message));

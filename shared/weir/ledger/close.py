@@ -23,6 +23,7 @@ from typing import Any
 from weir.errors import CallerError
 from weir.ledger import s3_keys
 from weir.ledger.compact import (
+    UNIT_BYTES,
     Progress,
     Unit,
     build_unit,
@@ -51,7 +52,9 @@ from weir.pricing.price_book import PriceBook
 
 _SETTLED = timedelta(days=1)  # after a month, until it can be closed: a request may run over midnight
 _WORKERS = 16
-MAX_UNITS = 16  # corrected in one run: the next one goes on
+# Corrected in one run, and the next one goes on: of units, and of their facts' bytes, about five minutes.
+MAX_UNITS = 16
+_RUN_BYTES = 3 * UNIT_BYTES // 2
 
 # A unit of a closed month, as its document has it.
 type Member = Mapping[str, Any]
@@ -198,7 +201,8 @@ def correct(
 ) -> Corrected:
     """Book what has come to a closed month since: requests whose facts are others now; with `prices`, all of them.
 
-    At most `MAX_UNITS` units at a time. Raises CloseError where the month is open; MonthError; StoreError.
+    At most `MAX_UNITS` units at a time, fewer where they are big: as many as fit one function. Raises CloseError
+    where the month is open; MonthError; StoreError.
     """
     first, last = s3_keys.month_days(month)
     document = _document(store, month)
@@ -211,7 +215,6 @@ def correct(
         objects = {day: facts_around(facts, day) for day in s3_keys.days(first, last)}
         units = _units(document, objects)
         stale = [unit for unit in units if is_stale(objects[unit.day], state.get(_unit_name(unit)))]
-        changed = stale
         if prices:
             changed = [
                 unit
@@ -219,7 +222,7 @@ def correct(
                 if objects[unit.day] and not facts_expired(objects[unit.day], state.get(_unit_name(unit), {}))
             ]
         else:
-            changed = changed[:MAX_UNITS]
+            changed = _of_one_run(stale, objects)
         if not changed:
             return Corrected(month)
         parts = []
@@ -259,6 +262,18 @@ def correct(
             store.upload(_copy_name(month, number, now.date(), path), path, beside, once=True)
         days = sorted({unit.day for unit in changed})
         return Corrected(month, number, tuple(days), rows)
+
+
+def _of_one_run(stale: Sequence[Unit], objects: Mapping[date, Sequence[Stored]]) -> list[Unit]:
+    """The first of the units, at least one, as many as one function joins in its time."""
+    taken: list[Unit] = []
+    size = 0.0
+    for unit in stale[:MAX_UNITS]:
+        size += sum(entry.size for entry in objects[unit.day]) / unit.shards
+        if taken and size > _RUN_BYTES:
+            break
+        taken.append(unit)
+    return taken
 
 
 def _differences(

@@ -341,7 +341,8 @@ def test_what_is_not_priced_is_listed_and_a_record_for_it_is_what_overrides_take
     prices = ("--input", "2", "--output", "4")
     code, out, err = costs("unpriced", *SPAN, "--override", "in-house-7b", *prices)
     # 1,000 tokens in, 500 out.
-    assert (code, err) == (0, "1 requests of the range would cost 0.004 USD more\n")
+    assert code == 0 and err.startswith("1 requests of the range would cost 0.004 USD more\n")
+    assert "today among them, keep them until `costs reprice --apply`" in err
     (tmp_path / "overrides.json").write_text(out)
     code, out, err = costs("reprice", *SPAN, "--price-overrides", str(tmp_path / "overrides.json"), "--json")
     assert (code, err) == (0, "")

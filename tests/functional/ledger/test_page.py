@@ -794,7 +794,8 @@ def test_a_price_for_a_model_without_one_is_checked_and_taken_away_as_a_file(sit
         page.evaluate(f"document.querySelector('#unpriced input[name={name}]').value = '{amount}'")
     page.click("#unpriced form button")
     page.until("document.querySelector('#unpriced form + p a')")
-    assert "39 requests of this range would cost $" in page.text("#unpriced form + p")
+    said = page.text("#unpriced form + p")
+    assert "39 requests of this range would cost $" in said and "until costs reprice --apply" in said
     record = page.evaluate(
         "fetch(document.querySelector('#unpriced form + p a').href).then((one) => one.json())"
     )
