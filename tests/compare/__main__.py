@@ -59,6 +59,7 @@ async def measure(variants: Sequence[Variant], loads: Sequence[tuple[Size, int]]
                 for size, callers in loads:
                     await compared.many_callers(size, callers)
                 await compared.knees()
+                await compared.bursts()
                 await compared.cold_starts()
                 prices = prices_of(PriceBook.load())
                 return [priced(row, prices) for row in compared.rows()], compared.late_ms

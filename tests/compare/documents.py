@@ -37,6 +37,7 @@ class Size:
 
 SMALL = Size("post-2k", "2.7 KB", 4, 120.0)
 FAST = Size("post-2k-fast", "2.7 KB", 4, 4_000.0)  # for starts, where only the beginning is looked at
+BURST = Size("post-40k-burst", "40 KB", 89, 1e6)  # as fast as it is read: what a token costs
 SIZES = (SMALL, Size("post-40k", "40 KB", 89, 1_200.0), Size("post-400k", "400 KB", 897, 1_200.0, 32))
 
 
@@ -76,7 +77,7 @@ def compose(size: Size, *, wrong: bool) -> str:
     return render(composer.compose(), schema, composer, "wrong_type" if wrong else None).text
 
 
-def documents(sizes: tuple[Size, ...] = (FAST, *SIZES)) -> dict[str, Document]:
+def documents(sizes: tuple[Size, ...] = (FAST, BURST, *SIZES)) -> dict[str, Document]:
     """All of them by the model's name."""
     return {
         size.name + (WRONG if is_wrong else ""): _document(size, compose(size, wrong=is_wrong))

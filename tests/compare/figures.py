@@ -99,6 +99,7 @@ class Row:
     duration: Duration | None = None
     bought: Bought | None = None
     knee: Knee | None = None
+    burst_us: float | None = None  # processor time of a token that comes as fast as it is read
     many_in_one: int = 1
     dollars: Dollars | None = None
 

@@ -11,20 +11,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from tests.compare.callers import Answer, ask
-from tests.compare.documents import FAST, SMALL, WRONG, Size
+from tests.compare.documents import BURST, FAST, SMALL, WRONG, Size
 from tests.compare.figures import Load, Row, load_of
 from tests.compare.knee import knee_of
 from tests.compare.measured import Measured, row_of
 from tests.compare.provider import Provider
 from tests.compare.running import Missing, Running, RunningFunction
 from tests.compare.starting import Surroundings
-from tests.compare.variants import Variant
+from tests.compare.variants import CAREFUL, CONTAINER, Variant
 
 type Say = Callable[[str], None]
 ONE_CALLER_ROUNDS = (0, 5, 1)  # the numbers of right, wrong and right documents
 STAGGER_S = 0.12
 ARRIVE_S = 1.0  # over which many callers come
 COLD_ROUNDS = 3
+BURST_ROUNDS = 4
 
 
 class Comparison:
@@ -171,6 +172,22 @@ class Comparison:
                 self.late_ms = max(self.late_ms, late_ms)
                 reached = "" if one.knee.reached else ", not reached"
                 self._say(f"knee: {one.variant.name}: {one.knee.tokens_per_core:,.0f} tokens/s/core{reached}")
+
+    async def bursts(self) -> None:
+        """Documents that come as fast as they are read, by ours and the careful one in turn: a token's processor time."""
+        for number in range(BURST_ROUNDS):
+            self._say(f"as fast as it is read, {number + 1}/{BURST_ROUNDS}")
+            for one in self.standing():
+                running = one.running
+                if one.variant.name not in (CAREFUL, CONTAINER) or running is None:
+                    continue
+                sent, before = await self.provider.stats(), running.cpu_by_pid()
+                answer = await ask(running.port, one.variant.dialect, BURST, 0, 60)
+                after, now = running.cpu_by_pid(), await self.provider.stats()
+                tokens = now["tokens"].get(BURST.name, 0.0) - sent["tokens"].get(BURST.name, 0.0)
+                if answer.as_expected and tokens:
+                    cpu_s = sum(after.values()) - sum(before.get(pid, 0.0) for pid in after)
+                    one.burst_us.append(cpu_s / tokens * 1e6)
 
     async def cold_starts(self) -> None:
         """INIT of the functions: new environments, in turn."""

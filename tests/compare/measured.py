@@ -27,6 +27,7 @@ class Measured:
     init_ms: list[float] = field(default_factory=list)
     tokens: dict[str, list[float]] = field(default_factory=dict)  # sent of each model's documents
     knee: Knee | None = None
+    burst_us: list[float] = field(default_factory=list)  # of a token that comes as fast as it is read
 
     def lost(self) -> bool:
         """Whether it can no longer be measured: it never started, or has ended by itself since."""
@@ -66,6 +67,7 @@ def row_of(one: Measured) -> Row:
         duration=duration,
         bought=Bought(bought[0][-1], bought[1][-1], _tokens(True)) if bought[0] and bought[1] else None,
         knee=one.knee,
+        burst_us=statistics.median(one.burst_us) if one.burst_us else None,
         many_in_one=variant.many_in_one,
     )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.execution.code import ROOT
-from tests.compare.documents import FAST, SIZES, WRONG, response_format_json
+from tests.compare.documents import BURST, FAST, SIZES, WRONG, response_format_json
 from tests.compare.running import Missing, Running, RunningFunction
 
 PEERS = Path(__file__).parent / "peers"
@@ -98,7 +98,7 @@ def litellm(here: Surroundings) -> Running:
     python = here.installed(".venv-litellm/bin/python", "make .venv-litellm/.installed")
     listed = [
         {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_key": "x", "api_base": here.upstream}}
-        for size in (FAST, *SIZES)
+        for size in (FAST, BURST, *SIZES)
         for name in (size.name, size.name + WRONG)
     ]  # fmt: skip
     configuration = here.folder / "litellm.json"

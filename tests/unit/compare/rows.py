@@ -26,6 +26,7 @@ def row(name: str, *, missing: str = "", **changed: Any) -> Row:
         duration=Duration(6.0, 3.0),
         bought=Bought(680, 347, 677),
         knee=Knee(10_000, 12_000, True),
+        burst_us=20.0,
     )
 
 

@@ -102,9 +102,10 @@ def test_a_variant_that_is_missing_or_crashed_or_failed_is_a_row_that_says_so() 
 
 
 def test_bounds_are_judged_from_rows_and_unknown_without_them() -> None:
-    slow = replace(row(CAREFUL), knee=Knee(6_000, 6_000, True))
+    slow = replace(row(CAREFUL), knee=Knee(6_000, 6_000, True), burst_us=40.0)
     early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND), row(MANGUM), slow]
-    validated, dollars, knee = bounds(early, PRICES)
+    validated, dollars, knee, burst = bounds(early, PRICES)
+    assert burst.met and burst.measured == 0.5
     assert validated.met and validated.measured == pytest.approx(0.07)
     assert dollars.met and dollars.measured == 1.0 and "128 MB" in dollars.name
     assert knee.met and knee.measured == 0.5 and not list(bounds([*early[:-1], row(CAREFUL)], PRICES))[2].met
@@ -123,7 +124,7 @@ def test_bounds_are_judged_from_rows_and_unknown_without_them() -> None:
 
 def test_dollars_are_held_at_one_size_whatever_each_row_needs() -> None:
     early = [row(CONTAINER, validated_p50_ms=420.0), row(STEP_4), row(ON_DEMAND), row(CAREFUL)]
-    _, dollars, _ = bounds([*early, replace(row(MANGUM), sufficient_mb=512)], PRICES)
+    _, dollars, *_ = bounds([*early, replace(row(MANGUM), sufficient_mb=512)], PRICES)
     assert dollars.measured == 1.0
 
 
