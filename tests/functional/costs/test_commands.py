@@ -53,6 +53,15 @@ def test_an_empty_ledger_is_a_report_too(empty: str, costs: Costs) -> None:
     assert "0 requests, 0.000000 USD" in out
 
 
+def test_a_report_by_a_tag_has_its_values_as_a_table(bucket: str, costs: Costs) -> None:
+    book(bucket, "r9", tags={"flag": "beta"})
+    assert "\nby tag flag\n" not in costs("report", *SPAN)[1]
+    code, out, err = costs("report", *SPAN, "--by", "tag:flag")
+    assert (code, err) == (0, "")
+    [line] = [line for line in out.split("\nby tag flag\n")[1].splitlines() if "beta" in line]
+    assert "1" in line.split()
+
+
 def test_its_json_is_what_the_api_gives_and_filters_have_the_apis_names(bucket: str, costs: Costs) -> None:
     whole = report(costs)
     assert whole["totals"]["requests"] == 4  # type: ignore[index]
