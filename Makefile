@@ -54,7 +54,7 @@ lint: $(ENV) ## ruff and mypy.
 validate: $(SAM_ENV) ## The templates, by SAM's and CloudFormation's rules, in every combination of options.
 	$(SAM) validate $(SETTINGS)
 	for name in ledger observability reports; do \
-		$(SAM) validate $(SETTINGS) --template infra/$$name.yaml || exit 1; \
+		$(SAM) validate $(SETTINGS:samconfig%=../samconfig%) --template infra/$$name.yaml || exit 1; \
 	done
 	.venv-sam/bin/python infra/build/translate.py template.yaml
 

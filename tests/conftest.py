@@ -1,5 +1,6 @@
 """Coroutine tests run on asyncio, through the pytest plugin that anyio (httpx's own dependency) brings."""
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 # Tests run side by side on few processors: how long an example takes is no property of what it tests.
 settings.register_profile("side by side", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("side by side")
+
+# `make test` tells every make below it that it is a child: one that a test runs is somebody's first.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture
