@@ -20,6 +20,8 @@ from typing import Any, cast
 import h11
 import httpx
 
+from weir.providers.chunked import ChunkedBody
+
 IDLE_S = 15.0
 _READ_BYTES = 65_536
 _HIGH_WATER_BYTES = 65_536
@@ -165,7 +167,10 @@ class _Connection(asyncio.BufferedProtocol):
         self.is_new = True  # no request was sent on it
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        self._http = _http()
+        self._chunked: ChunkedBody | None = None  # reads the body in h11's place, where it comes in chunks
+        self._came: list[bytes] = []  # of such a body
+        self._is_kept = True  # by the peer, behind such a body
         self._received: _Arrival | None = None
         self._writable: asyncio.Future[None] | None = None
         self._held: object = h11.NEED_DATA  # an event that came with the bytes before it
@@ -210,9 +215,16 @@ class _Connection(asyncio.BufferedProtocol):
         while True:
             event = await self._receive(timeout_s)
             if isinstance(event, h11.Response):
+                self._read_chunks(event)
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 raise httpx.RemoteProtocolError("the peer closed the connection without a response")
+
+    def _read_chunks(self, head: h11.Response) -> None:
+        if (b"transfer-encoding", b"chunked") in head.headers and head.status_code not in (204, 304):
+            self._chunked, self._came = ChunkedBody(), [self._http.trailing_data[0]]
+            closes = any(name == b"connection" and b"close" in value.lower() for name, value in head.headers)
+            self._is_kept = head.http_version == b"1.1" and not closes
 
     async def receive_data(self, timeout_s: float | None) -> bytes | None:
         """Wait for more of the body; None at its end.
@@ -220,12 +232,24 @@ class _Connection(asyncio.BufferedProtocol):
         All that has come is one part: at a model's pace that is what one write of its brought, and whoever is behind
         catches up in one step.
         """
+        if (chunked := self._chunked) is not None:
+            while True:
+                if self._came:
+                    came, self._came = self._came, []
+                    if data := chunked.feed(came[0] if len(came) == 1 else b"".join(came)):
+                        return data
+                if chunked.ended:
+                    return None
+                if chunked.error is not None:
+                    raise httpx.RemoteProtocolError(chunked.error)
+                if self._lost is not None:
+                    raise self._failure("the peer closed the connection before the end of a chunked body")
+                await self._wait(timeout_s)
         event = await self._receive(timeout_s)
         if not isinstance(event, h11.Data):
             return None
         parts = [event.data]
-        # h11 is asked again where bytes wait, beyond the line end that each chunk has.
-        while len(self._http.trailing_data[0]) > len(b"\r\n"):
+        while self._http.trailing_data[0]:
             if not isinstance(event := self._next(), h11.Data):
                 self._held = event
                 break
@@ -234,12 +258,18 @@ class _Connection(asyncio.BufferedProtocol):
 
     def begin_next(self) -> bool:
         """Make ready for another request, if both sides are done with this one and leave the connection open."""
-        if not self.is_open or not (self._http.our_state is self._http.their_state is h11.DONE):
+        if not self.is_open or self._http.our_state is not h11.DONE:
             return False
-        if self._http.trailing_data[0]:
-            return False  # bytes that nobody asked for
+        if (chunked := self._chunked) is not None:
+            # Behind the end may stand bytes that nobody asked for.
+            if not (chunked.ended and self._is_kept) or chunked.rest or self._came:
+                return False
+            self._http, self._chunked = _http(), None
+        else:
+            if self._http.their_state is not h11.DONE or self._http.trailing_data[0]:
+                return False
+            self._http.start_next_cycle()
         self._held = h11.NEED_DATA  # an end that nobody waited for is of this exchange
-        self._http.start_next_cycle()
         self._resume()
         return True
 
@@ -257,30 +287,37 @@ class _Connection(asyncio.BufferedProtocol):
                 raise event
             if event is not h11.NEED_DATA:
                 return event
-            self._resume()
-            self._received = _Arrival()
-            try:
-                if timeout_s is None:
+            await self._wait(timeout_s)
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        """Until something more has come, or the connection's end."""
+        self._resume()
+        self._received = _Arrival()
+        try:
+            if timeout_s is None:
+                await self._received
+            else:
+                async with asyncio.timeout(timeout_s):
                     await self._received
-                else:
-                    async with asyncio.timeout(timeout_s):
-                        await self._received
-            except TimeoutError as error:
-                raise httpx.ReadTimeout("nothing came in time") from error
-            finally:
-                self._received = None
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("nothing came in time") from error
+        finally:
+            self._received = None
 
     def _next(self) -> object:
         """What h11 makes of the bytes that have come; a broken protocol as an error to be raised in its turn."""
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            if self._lost is not None and not isinstance(self._lost, EOFError):
-                failure: httpx.TransportError = httpx.ReadError(str(self._lost))
-            else:
-                failure = httpx.RemoteProtocolError(str(error))
+            failure = self._failure(str(error))
             failure.__cause__ = error
             return failure
+
+    def _failure(self, broken: str) -> httpx.TransportError:
+        """Why a response broke off: the connection did, or the peer ended what was `broken` then."""
+        if self._lost is not None and not isinstance(self._lost, EOFError):
+            return httpx.ReadError(str(self._lost))
+        return httpx.RemoteProtocolError(broken)
 
     def _resume(self) -> None:
         was_paused, self._waiting_bytes = self._waiting_bytes > _HIGH_WATER_BYTES, 0
@@ -309,7 +346,11 @@ class _Connection(asyncio.BufferedProtocol):
         if self._http.our_state is h11.IDLE:
             self.close()  # nobody asked: it must not pass for an answer to the next request
             return
-        self._http.receive_data(bytes(self._buffer[:nbytes]))
+        data = bytes(self._buffer[:nbytes])
+        if self._chunked is not None:
+            self._came.append(data)
+        else:
+            self._http.receive_data(data)
         self._waiting_bytes += nbytes
         if self._waiting_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
@@ -402,6 +443,10 @@ class _Body(httpx.AsyncByteStream):
             self._transport.keep(self._origin, connection)
         else:
             connection.close()
+
+
+def _http() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
 
 
 def _origin(url: httpx.URL) -> _Origin:
