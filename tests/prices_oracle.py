@@ -9,7 +9,6 @@ import os
 import random
 import sys
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -134,7 +133,7 @@ def main() -> int:
                         for value in variant.when.values()
                     }
                     ours = token_charges(
-                        [TokensBought(model.id, replace(usage, service_tier=tier), provider.id)],
+                        [TokensBought(model.id, usage._replace(service_tier=tier), provider.id)],
                         at,
                         BOOK,
                         reasons,

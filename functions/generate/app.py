@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from weir.access.identity import caller_of
 from weir.embedded_metrics import stage_of
@@ -164,7 +163,7 @@ class App:
         started_ns = time.monotonic_ns()
         init_ms = self._init_ms
         context = scope.get("aws.context")
-        request_id = context.aws_request_id if context is not None else str(uuid4())
+        request_id = context.aws_request_id if context is not None else _new_request_id()
         received = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         event_source = event_source_of(scope.get("aws.event_source"))
         cors = cors_headers(received.get("origin"), self._settings.cors_origins, event_source)
@@ -399,6 +398,12 @@ def _trace(header: str | None, request_id: str) -> "Trace | None":
     from weir.generate.trace import parse_traceparent
 
     return parse_traceparent(header, request_id)
+
+
+def _new_request_id() -> str:
+    from uuid import uuid4  # Lambda gives its own
+
+    return str(uuid4())
 
 
 def _raise(problem: Problem) -> GenerationParams:

@@ -7,6 +7,12 @@ gc.disable()
 
 import os  # noqa: E402
 import sys  # noqa: E402
+
+# Most of what a start imports is the standard library's: looked for there first, it is not looked for in the task and
+# in every layer. Their own order stays, and none of them can take a standard module's place.
+_LIBRARY = os.path.dirname(os.__file__)
+sys.path.sort(key=lambda folder: folder not in (_LIBRARY, os.path.join(_LIBRARY, "lib-dynload")))
+
 from io import TextIOWrapper  # noqa: E402
 from typing import cast  # noqa: E402
 

@@ -13,7 +13,6 @@ providers, and no token is longer than some characters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weir.generate.events import Wire
@@ -264,9 +263,9 @@ class Attempt:
                 self.model_returned = event.model or self.model_returned
                 self.service_tier = event.tier or self.service_tier
                 self.served_region = event.region or self.served_region
-            case ToolCall() if self._by_tool and self._tool_index in (None, event.index):
+            case ToolCall() if self._by_tool and self._tool_index in (None, event.number):
                 # The forced tool's arguments are the document.
-                self._tool_index = event.index
+                self._tool_index = event.number
                 if event.arguments and not self.over:
                     self._absorb_text(event.arguments, out)
             case ToolCall() if self.asked.passes_tools:
@@ -287,9 +286,9 @@ class Attempt:
         self._count(call.arguments)
         if self._cut:
             return
-        so_far = self.tool_calls.get(call.index)
-        self.tool_calls[call.index] = (
-            call if so_far is None else replace(so_far, arguments=so_far.arguments + call.arguments)
+        so_far = self.tool_calls.get(call.number)
+        self.tool_calls[call.number] = (
+            call if so_far is None else so_far._replace(arguments=so_far.arguments + call.arguments)
         )
         if "delta" in self.include:
             out.append(self._wire.tool_call(self.number, call))

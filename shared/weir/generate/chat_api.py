@@ -216,7 +216,7 @@ class ChatWire:
 
     def tool_call(self, attempt: int, call: ToolCall) -> bytes:
         """A piece of a call, as it was passed on."""
-        return self._chunk(events.dumps({"tool_calls": [{"index": call.index, **call_json(call)}]}))
+        return self._chunk(events.dumps({"tool_calls": [{"index": call.number, **call_json(call)}]}))
 
     def value(self, attempt: int, path: str, json_bytes: bytes) -> bytes:
         """Nothing: this protocol has only text."""

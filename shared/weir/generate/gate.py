@@ -100,10 +100,10 @@ class Gate:
         route: Route,
         input_chars: int,
         cap: int,
-        max_cost: Decimal | None,
+        max_cost: str | None,
         at: datetime,
     ) -> None:
-        """Set the most that a request can cost aside.
+        """Set the most that a request can cost aside; `max_cost` is in USD, the caller's own limit.
 
         Raises Problem: 429 where a limit has no room, with the reason.
         """
@@ -112,7 +112,7 @@ class Gate:
             if self._loading is not None and not self._loading.done():
                 await asyncio.wait({self._loading})
             most = self._most(route, input_chars, cap, at)
-            if max_cost is not None and most > max_cost:
+            if max_cost is not None and most > Decimal(max_cost):
                 detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
                 raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
         if not limits.counted:
@@ -128,9 +128,9 @@ class Gate:
             raise _denied(outcome, answer.detail, answer.retry_after_s)
         admitted.reservation = answer
 
-    async def settle(self, admitted: Admitted, spent: Decimal, tokens: int) -> None:
+    async def settle(self, admitted: Admitted, spent_usd: str, tokens: int) -> None:
         """Put what was spent in the place of what was set aside; where that fails the ledger does it."""
-        reservation, admitted.reservation = admitted.reservation, None
+        spent, reservation, admitted.reservation = Decimal(spent_usd), admitted.reservation, None
         lease, admitted.lease = admitted.lease, None
         try:
             if lease is not None:

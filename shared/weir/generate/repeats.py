@@ -181,7 +181,7 @@ def _answer_of(
         model=last.answering_model,
         output_tokens=summary["usage"]["output_tokens"],
         tokens_usd=_tokens_usd(summary["cost"]),
-        tool_calls=[(call.index, call.id, call.name, call.arguments) for call in last.tool_calls.values()],
+        tool_calls=[tuple(call) for call in last.tool_calls.values()],
     )
 
 

@@ -17,12 +17,12 @@ from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact
 from weir.outcomes import Outcome
-from weir.pricing.quantities import EventSource, TokensBought, UsageQuantities
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 if TYPE_CHECKING:
     from weir.generate.trace import Trace
     from weir.pricing.price_book import PriceBook
+    from weir.pricing.quantities import EventSource
 
 
 class OnceKey(NamedTuple):
@@ -42,7 +42,7 @@ class Invocation(NamedTuple):
 
     request_id: str
     function_arn: str | None
-    event_source: EventSource | None
+    event_source: "EventSource | None"
     started_ns: int
     init_ms: float | None
     restored: bool = False
@@ -231,6 +231,7 @@ class RequestRecord:
     def _estimate_cost(self, at: datetime, timing: dict[str, Any], book: "PriceBook") -> dict[str, Any]:
         # Prices are for the final event: the first byte does not wait for their imports.
         from weir.pricing.cost import price_request
+        from weir.pricing.quantities import TokensBought, UsageQuantities
 
         for attempt in self.attempts:  # an endpoint that no profile knows may be one that the price book does
             attempt.seller = attempt.seller or book.seller_of(attempt.asked.route.base_url)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from random import random
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class Generate:
         if self.gate is not None:
             admitted = await self.gate.admit(caller, invocation.event_source, invocation.authorization)
             caller = admitted.caller
-            await self.gate.settle(admitted, Decimal(0), 0)
+            await self.gate.settle(admitted, "0", 0)
         try:
             await self.stopping.stop(owner_of(caller), request_id)
         except StorageError as error:
@@ -236,7 +235,7 @@ class Run:
             chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
         reserving = asyncio.ensure_future(generate.gate.reserve(
             admitted, self.record.invocation.request_id, route, chars, cap,
-            Decimal(request.max_cost) if request.max_cost else None, generate.utc_now(),
+            request.max_cost or None, generate.utc_now(),
         ))  # fmt: skip
         try:
             await asyncio.sleep(
@@ -347,8 +346,7 @@ class Run:
         if self.generate.gate is not None and self.admitted is not None:
             cost, output = summary["cost"], summary["usage"]["output_tokens"]
             tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
-            spent = Decimal(cost["total"]) if cost else Decimal(0)
-            await self.generate.gate.settle(self.admitted, spent, tokens)
+            await self.generate.gate.settle(self.admitted, cost["total"] if cost else "0", tokens)
 
     async def _keep(self, verdict: Verdict, summary: dict[str, Any]) -> None:
         """Keep the answer for those who ask again: before the caller has its end, since they may ask at once."""

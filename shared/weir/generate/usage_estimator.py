@@ -1,6 +1,5 @@
 """What earlier requests of this process taught: the ground on which an estimate stands, where nothing was counted."""
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weir.generate.attempt import Attempt
@@ -8,14 +7,13 @@ from weir.outcomes import Outcome
 from weir.pricing.usage import DEFAULT_CHARS_PER_TOKEN, Usage, estimate_usage
 
 
-@dataclass(slots=True)
 class UsageEstimator:
     """Means over what providers counted, by model and by schema; it begins empty with every environment."""
 
-    # Characters of input per token, by model, as last counted.
-    chars_per_token: dict[str, float] = field(default_factory=dict)
-    # Whole documents and the sum of their output tokens, by model and schema.
-    whole_documents: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.chars_per_token: dict[str, float] = {}  # of input, by model, as last counted
+        # Whole documents and the sum of their output tokens, by model and schema.
+        self.whole_documents: dict[tuple[str, str], tuple[int, int]] = {}
 
     def observe(self, attempt: Attempt, schema: str | None) -> None:
         """Take in an attempt that has ended, if the provider counted it."""
@@ -49,7 +47,7 @@ class UsageEstimator:
             if documents and usage.output_tokens is not None and usage.input_tokens is not None:
                 output_tokens = max(usage.output_tokens, round(tokens / documents))
                 total = usage.input_tokens + output_tokens
-                usage = replace(usage, output_tokens=output_tokens, total_tokens=total)
+                usage = usage._replace(output_tokens=output_tokens, total_tokens=total)
         return usage
 
     def not_bought(self, attempt: Attempt, schema: str) -> dict[str, Any] | None:

@@ -23,11 +23,7 @@ __all__ = ["COLUMNS", "COMPONENTS", "MONEY", "PHASES", "TOKENS", "Column", "flat
 
 COMPONENTS = (*(f"cost_{column.name}" for column in fields(Components)), "cost_metering")
 PHASES = tuple(f"phase_{column.name}" for column in fields(Phases))
-TOKENS = tuple(
-    member.name
-    for member in fields(Usage)
-    if member.name.endswith("_tokens") and member.name != "total_tokens"
-)
+TOKENS = tuple(name for name in Usage._fields if name.endswith("_tokens") and name != "total_tokens")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """What a request used, as far as it is known: the quantities that prices are multiplied by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -22,9 +21,8 @@ class TokensBought(NamedTuple):
     seller: str | None = None
 
 
-# Not frozen, nor is a row: at their size that takes time, and there are millions.
-@dataclass(slots=True, kw_only=True)
-class UsageQuantities:
+# A named tuple, too: each cold start makes the class, and the ledger makes millions of them.
+class UsageQuantities(NamedTuple):
     """What a request used; None is unknown. `tokens` has one entry for each attempt.
 
     `billed_ms` is the sum over `billed_invocations` (a retried event is billed twice under one request id), with

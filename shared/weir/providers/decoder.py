@@ -10,7 +10,6 @@ servers label a true event stream as plain text.
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from weir.pricing.usage import Usage
@@ -150,14 +149,13 @@ class AnswerDecoder:
 
         `instead` is for protocols that have merged it with those before by rules of their own.
         """
-        later = replace(
-            usage,
+        later = usage._replace(
             fell=usage.fell or (not instead and usage.falls_below(self._usage)),
             complete=final or self.finish is not None,
             service_tier=usage.service_tier or self._served.tier,
         )
         # What was whole before need not be so any more: the answer may have gone on.
-        self._usage = later if instead else replace(self._usage.merged(later), complete=later.complete)
+        self._usage = later if instead else self._usage.merged(later)._replace(complete=later.complete)
         self._counted_all = True
         self._out.append(UsageReported(self._usage))
 
@@ -210,7 +208,7 @@ class AnswerDecoder:
 
     def _counts_stand(self) -> None:
         if self._counted_all and not self._usage.complete:
-            self._usage = replace(self._usage, complete=True)
+            self._usage = self._usage._replace(complete=True)
             self._out.append(UsageReported(self._usage))
 
     def _mended(self, text: str) -> str:

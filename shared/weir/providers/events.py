@@ -4,7 +4,6 @@ A decoder is sans IO: bytes in, events out, at any chunking. Enumerations of eve
 not known is `other`, and no error; what may hold text of the answer and cannot be read is an error, and no hole.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from weir.outcomes import Outcome
@@ -39,11 +38,10 @@ class Refusal(NamedTuple):
     category: str | None = None
 
 
-@dataclass(slots=True)  # a tuple has an `index` of its own
-class ToolCall:
-    """A piece of a call of tool number `index`: id and name come once, mostly first; arguments are JSON text, cut."""
+class ToolCall(NamedTuple):
+    """A piece of a call of tool `number`: id and name come once, mostly first; arguments are JSON text, cut."""
 
-    index: int
+    number: int  # providers say index, which a tuple has of its own
     id: str | None
     name: str | None
     arguments: str

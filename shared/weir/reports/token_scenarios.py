@@ -5,7 +5,7 @@ concerned charge them alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -33,7 +33,7 @@ class Tokens:
 
     def bought(self, row: Row) -> tuple[TokensBought, int]:
         """What a row's requests bought, and the input by which all of them pay."""
-        usage = replace(_usage(row), service_tier=row["service_tier"])
+        usage = _usage(row)._replace(service_tier=row["service_tier"])
         return TokensBought(row["model_known"], usage), [*self.sizes, _NO_SIZE][int(row["step"])]
 
     def cost(self, model: str, usage: Usage, row: Row, tier: str | None) -> tuple[Decimal, list[str]]:
@@ -41,7 +41,7 @@ class Tokens:
         reasons: list[str] = []
         # All requests of a step pay the same tier, which ends at its size.
         tier_input = [*self.sizes, _NO_SIZE][int(row["step"])]
-        bought = TokensBought(model, replace(usage, service_tier=tier))
+        bought = TokensBought(model, usage._replace(service_tier=tier))
         return price_of_sum(bought, tier_input, noon(row["day"]), self.book, reasons), reasons
 
 
@@ -83,7 +83,7 @@ def cached(tokens: Tokens, supposed: Supposed) -> Scenario:
             read = int(usage.input_tokens * share) if usage.input_tokens else 0
             (fresh, reasons), (reading, _) = (
                 tokens.cost(
-                    row["model_known"], replace(usage, cached_input_tokens=count), row, row["service_tier"]
+                    row["model_known"], usage._replace(cached_input_tokens=count), row, row["service_tier"]
                 )
                 for count in (0, read)
             )

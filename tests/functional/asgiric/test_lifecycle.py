@@ -53,6 +53,19 @@ async def test_an_application_that_cannot_be_imported_is_an_init_error(
     assert process.records[-1]["errorType"] == error_type
 
 
+@pytest.mark.parametrize("name", ["decimal", "wsgiref", "_bisect"], ids=["module", "package", "extension"])
+async def test_a_file_of_the_task_cannot_take_the_place_of_the_standard_librarys(
+    api: ScriptedRuntimeApi, start_runtime: StartRuntime, tmp_path: Path, name: str
+):
+    (tmp_path / f"{name}.py").write_text("raise ImportError('the task has a module of this name, too')\n")
+    (tmp_path / "standard.py").write_text(f"import {name}\nfrom apps import echo as app\n")
+    from tests.functional.asgiric.conftest import HERE, ROOT
+
+    await start_runtime("standard.app", PYTHONPATH=f"{tmp_path}:{ROOT / 'shared'}:{HERE}")
+    async with asyncio.timeout(20):
+        assert (await api.invoke({}).answer()).body
+
+
 async def test_the_trace_of_a_failed_import_begins_in_the_application(
     api: ScriptedRuntimeApi, start_runtime: StartRuntime, tmp_path: Path
 ):

@@ -1,7 +1,7 @@
 """What one request cost: exact sums, and nothing made up where something is unknown."""
 
 import csv
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Context, Decimal, localcontext
 from fractions import Fraction
@@ -114,7 +114,7 @@ def test_a_request_costs_its_gb_seconds_its_invocation_and_its_tokens() -> None:
 
 def test_bytes_are_charged_beyond_six_mebibytes_of_a_response() -> None:
     def streamed(count: int | None) -> Decimal | None:
-        return price_request(replace(USED, streamed_bytes=count), BOOK).components.lambda_streamed_bytes
+        return price_request(USED._replace(streamed_bytes=count), BOOK).components.lambda_streamed_bytes
 
     assert streamed(FREE_STREAMED_BYTES) == 0
     assert streamed(FREE_STREAMED_BYTES + 1) == Decimal("7E-12").quantize(Decimal("1e-15")) + Decimal(
@@ -125,7 +125,7 @@ def test_bytes_are_charged_beyond_six_mebibytes_of_a_response() -> None:
 
 
 def test_cached_input_is_charged_at_its_own_price_and_not_twice() -> None:
-    cached = replace(USED, tokens=(TokensBought("gpt-4o-mini", Usage(1000, 0, 400, 0, 1000, "provider")),))
+    cached = USED._replace(tokens=(TokensBought("gpt-4o-mini", Usage(1000, 0, 400, 0, 1000, "provider")),))
     components = price_request(cached, BOOK).components
     assert components.input_tokens == Decimal("0.00009")  # 600 x 0.15 / 1M
     assert components.cached_input_tokens == Decimal("0.00003")  # 400 x 0.075 / 1M
@@ -135,7 +135,7 @@ def test_cached_input_of_a_model_that_sells_none_costs_what_input_costs() -> Non
     price = {"input": [{"price": "2"}], "output": [{"price": "4"}]}
     book = PriceBook.load({"models": [{"model": "own", "records": [{"prices": price}]}]})
     cost = price_request(
-        replace(USED, tokens=(TokensBought("own", Usage(1_000_000, 0, 250_000, 0, None)),)), book
+        USED._replace(tokens=(TokensBought("own", Usage(1_000_000, 0, 250_000, 0, None)),)), book
     )
     assert (cost.components.input_tokens, cost.components.cached_input_tokens) == (
         Decimal("1.5"),
@@ -148,21 +148,21 @@ def test_the_output_price_follows_the_tier_of_the_input() -> None:
 
     def output(input_tokens: int) -> Decimal | None:
         tokens = (TokensBought("claude-sonnet-4-6", Usage(input_tokens, 1_000_000, 0, 0, None, "provider")),)
-        return price_request(replace(USED, at=at, tokens=tokens), BOOK).components.output_tokens
+        return price_request(USED._replace(at=at, tokens=tokens), BOOK).components.output_tokens
 
     assert output(200_000) == 15
     assert output(200_001) == Decimal("22.5")
 
 
 def test_attempts_are_summed_each_at_the_price_of_the_model_that_answered() -> None:
-    both = replace(USED, tokens=(*TOKENS, TokensBought("gpt-4o", Usage(1000, 500, 0, 0, 1500, "provider"))))
+    both = USED._replace(tokens=(*TOKENS, TokensBought("gpt-4o", Usage(1000, 500, 0, 0, 1500, "provider"))))
     components = price_request(both, BOOK).components
     assert components.input_tokens == Decimal("0.00015") + Decimal("0.0025")
     assert components.output_tokens == Decimal("0.0003") + Decimal("0.005")
 
 
 def test_a_request_that_never_called_the_provider_bought_no_tokens_and_knows_it() -> None:
-    cost = price_request(replace(USED, tokens=()), BOOK)
+    cost = price_request(USED._replace(tokens=()), BOOK)
     assert cost.components.input_tokens == cost.components.output_tokens == 0
     assert cost.unpriced == ()
 
@@ -257,69 +257,68 @@ UNPRICED: list[tuple[str, dict[str, Any], str, str]] = [
 def test_what_is_unknown_is_not_priced_and_says_why(
     change: dict[str, Any], component: str, reason: str
 ) -> None:
-    cost = price_request(replace(USED, **change), BOOK)
+    cost = price_request(USED._replace(**change), BOOK)
     assert getattr(cost.components, component) is None
     assert reason in cost.unpriced
     assert sum(parts(cost.components)) == cost.total
 
 
 def test_one_attempt_without_usage_leaves_a_lower_bound_that_says_so() -> None:
-    cost = price_request(replace(USED, tokens=(*TOKENS, TokensBought("gpt-4o-mini", UNKNOWN))), BOOK)
+    cost = price_request(USED._replace(tokens=(*TOKENS, TokensBought("gpt-4o-mini", UNKNOWN))), BOOK)
     assert cost.components.input_tokens == Decimal("0.00015")
     assert cost.unpriced == ("input_tokens_unknown", "output_tokens_unknown")
 
 
 def test_no_tokens_cost_nothing_whatever_the_model() -> None:
-    cost = price_request(replace(USED, tokens=(TokensBought("nobody-knows", Usage(0, 0, 0, 0, 0)),)), BOOK)
+    cost = price_request(USED._replace(tokens=(TokensBought("nobody-knows", Usage(0, 0, 0, 0, 0)),)), BOOK)
     assert cost.unpriced == ()
     assert cost.components.output_tokens == 0
 
 
 def test_provisioned_concurrency_is_charged_at_its_own_duration_price() -> None:
-    cost = price_request(replace(USED, initialization_type="provisioned-concurrency"), BOOK)
+    cost = price_request(USED._replace(initialization_type="provisioned-concurrency"), BOOK)
     assert cost.components.lambda_duration == Decimal("0.8") * Decimal("0.0000077778")
     assert cost.unpriced == ("provisioned_concurrency_not_allocated",)
 
 
 def test_a_snapshots_cache_belongs_to_no_single_request() -> None:
-    cost = price_request(replace(USED, initialization_type="snap-start"), BOOK)
+    cost = price_request(USED._replace(initialization_type="snap-start"), BOOK)
     assert cost.components.lambda_duration == Decimal("0.00001066672")
     assert cost.unpriced == ("snapstart_cache_not_allocated",)
 
 
 def test_storage_beyond_half_a_gigabyte_is_charged_for_the_billed_time() -> None:
-    cost = price_request(replace(USED, ephemeral_storage_mb=512 + 1024), BOOK)
+    cost = price_request(USED._replace(ephemeral_storage_mb=512 + 1024), BOOK)
     assert cost.components.lambda_ephemeral_storage == Decimal("1.6") * Decimal("0.0000000309")
 
 
 def test_a_restore_from_a_snapshot_is_charged_by_memory_and_nothing_else_starts_from_one() -> None:
-    snapshot = replace(USED, initialization_type="snap-start", restores=2)
+    snapshot = USED._replace(initialization_type="snap-start", restores=2)
     assert price_request(snapshot, BOOK).components.lambda_restore == Decimal("0.0001397998")
-    assert price_request(replace(USED, restores=None), BOOK).components.lambda_restore == 0
+    assert price_request(USED._replace(restores=None), BOOK).components.lambda_restore == 0
 
 
 def test_a_rest_api_is_charged_a_request_for_each_ten_megabytes_that_a_response_began() -> None:
     def charged(streamed_bytes: int | None) -> Decimal | None:
-        used = replace(USED, front="rest_api", streamed_bytes=streamed_bytes)
+        used = USED._replace(front="rest_api", streamed_bytes=streamed_bytes)
         return price_request(used, BOOK).components.api_gateway
 
     one = Decimal("0.0000035")
     ten = API_GATEWAY_METERED_BYTES
     assert [charged(count) for count in (0, 1, ten, ten + 1)] == [one, one, one, 2 * one]
     assert charged(None) is None
-    assert price_request(replace(USED, front="direct"), BOOK).components.api_gateway == 0
+    assert price_request(USED._replace(front="direct"), BOOK).components.api_gateway == 0
 
 
 def test_an_estimate_leaves_out_log_lines_that_are_not_written_yet_and_calls_that_no_gap() -> None:
-    cost = price_request(replace(USED, log_bytes=None, is_estimate=True), BOOK)
+    cost = price_request(USED._replace(log_bytes=None, is_estimate=True), BOOK)
     assert (cost.components.logs, cost.unpriced) == (None, ())
-    final = price_request(replace(USED, log_bytes=3_000), BOOK)
+    final = price_request(USED._replace(log_bytes=3_000), BOOK)
     assert final.components.logs == Decimal("0.000001396983862")
     assert final.total - final.components.logs == cost.total
 
 
-MANAGED = replace(
-    USED,
+MANAGED = USED._replace(
     initialization_type="lambda-managed-instances",
     billed_ms=None,
     duration_ms=1599.2,
@@ -343,7 +342,7 @@ def test_on_managed_instances_a_request_is_allocated_its_part_of_the_memory_with
     assert cost.unpriced == ("managed_instances_allocated_by_gb_seconds",)
     assert cost.is_estimate
     assert (
-        price_request(replace(MANAGED, ephemeral_storage_mb=4096), BOOK).components.lambda_ephemeral_storage
+        price_request(MANAGED._replace(ephemeral_storage_mb=4096), BOOK).components.lambda_ephemeral_storage
         == 0
     )
     assert sum(parts(cost.phases)) == cost.components.lambda_duration
@@ -352,7 +351,7 @@ def test_on_managed_instances_a_request_is_allocated_its_part_of_the_memory_with
 def test_an_environment_full_of_requests_is_allocated_its_memory_once() -> None:
     book = instances("0.0000028")
     amounts = [price_request(MANAGED, book).components.lambda_duration for _ in range(64)]
-    alone = price_request(replace(MANAGED, max_concurrency=1), book).components.lambda_duration
+    alone = price_request(MANAGED._replace(max_concurrency=1), book).components.lambda_duration
     assert alone is not None
     assert abs(sum((amount or Decimal(0) for amount in amounts), Decimal(0)) - alone) < 64 * Decimal("1e-15")
 
@@ -370,7 +369,7 @@ def test_what_was_not_bought_is_valued_at_the_output_price_of_its_attempts_tier(
 
 def test_a_cold_start_keeps_its_time_and_the_phases_after_it_share_what_is_left() -> None:
     cost = price_request(
-        replace(USED, billed_ms=1000, init_ms=400.0, wait_ms=900.0, stream_ms=300.0, validate_ms=None), BOOK
+        USED._replace(billed_ms=1000, init_ms=400.0, wait_ms=900.0, stream_ms=300.0, validate_ms=None), BOOK
     )
     duration = cost.components.lambda_duration
     assert duration is not None
@@ -382,9 +381,9 @@ def test_a_cold_start_keeps_its_time_and_the_phases_after_it_share_what_is_left(
 
 
 def test_estimated_usage_makes_an_estimate() -> None:
-    tokens = (TokensBought("gpt-4o-mini", replace(TOKENS[0].usage, source="estimated")),)
-    assert price_request(replace(USED, tokens=tokens), BOOK).is_estimate
-    assert price_request(replace(USED, is_estimate=True), BOOK).is_estimate
+    tokens = (TokensBought("gpt-4o-mini", TOKENS[0].usage._replace(source="estimated")),)
+    assert price_request(USED._replace(tokens=tokens), BOOK).is_estimate
+    assert price_request(USED._replace(is_estimate=True), BOOK).is_estimate
 
 
 def test_a_callers_decimal_context_changes_no_price() -> None:
@@ -508,8 +507,7 @@ def test_phases_are_those_of_a_slow_calculation_in_fractions(
     billed_ms: int, times: tuple[float | None, ...], restore_ms: float | None
 ) -> None:
     init_ms, wait_ms, stream_ms, validate_ms = times
-    used = replace(
-        USED,
+    used = USED._replace(
         billed_ms=billed_ms,
         init_ms=init_ms,
         restore_ms=restore_ms,
@@ -547,7 +545,7 @@ FABLE = {"model": "own", "records": [{"prices": {
 
 def tokens_of(usage: Usage, *models: Any) -> Cost:
     book = PriceBook.load({"models": [FABLE, *models]})
-    return price_request(replace(USED, tokens=(TokensBought("own", usage),)), book)
+    return price_request(USED._replace(tokens=(TokensBought("own", usage),)), book)
 
 
 @pytest.mark.parametrize(
@@ -587,7 +585,7 @@ def test_a_kind_without_a_price_of_its_own_costs_no_less_than_what_contains_it()
     plain = {"model": "own", "records": [{"prices": {"input": "10", "output": "50"}}]}
     book = PriceBook.load({"models": [plain]})
     usage = Usage(1_000, 10, 200, cache_write_tokens=300, audio_input_tokens=100, audio_output_tokens=5)
-    cost = price_request(replace(USED, tokens=(TokensBought("own", usage),)), book)
+    cost = price_request(USED._replace(tokens=(TokensBought("own", usage),)), book)
     tokens = [getattr(cost.components, name) for name in TokenCharges._fields]
     assert sum(tokens) == Decimal("0.0105")  # 1,000 at 10 and 10 at 50, by the million
     assert set(cost.unpriced) == {

@@ -1,7 +1,6 @@
 """The usage record: merged member by member, never falling; stored and read again; summed over attempts."""
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -105,12 +104,12 @@ def test_what_was_written_for_a_time_that_nobody_named_is_the_rest() -> None:
 
 def test_attempts_add_up_and_one_lower_bound_makes_the_sum_one() -> None:
     one = Usage(10, 5, 2, 1, 15, "provider", provider_cost_usd=Decimal("0.001"), service_tier="flex")
-    two = replace(one, source="estimated", complete=False, service_tier="default")
+    two = one._replace(source="estimated", complete=False, service_tier="default")
     total = Usage.total([NOTHING_BOUGHT, one, two])
     assert (total.input_tokens, total.output_tokens, total.total_tokens) == (20, 10, 30)
     assert (total.source, total.complete, total.service_tier) == ("estimated", False, None)
     assert total.provider_cost_usd == Decimal("0.002")
-    assert Usage.total([one, replace(two, provider_cost_usd=None)]).provider_cost_usd is None
+    assert Usage.total([one, two._replace(provider_cost_usd=None)]).provider_cost_usd is None
     assert Usage.total([NOTHING_BOUGHT, NOTHING_BOUGHT]) == NOTHING_BOUGHT
 
 
@@ -119,7 +118,7 @@ def test_an_estimate_is_no_less_than_what_was_reported_and_than_what_was_counted
     estimated = estimate_usage(placeholder, 99, 4.0, 100, 30)
     assert (estimated.input_tokens, estimated.output_tokens) == (1234, 30)
     assert (estimated.source, estimated.complete) == ("estimated", False)
-    running = replace(placeholder, output_tokens=500)
+    running = placeholder._replace(output_tokens=500)
     assert estimate_usage(running, 99, 4.0, 100, 30).output_tokens == 500
 
 
