@@ -67,7 +67,7 @@ def absent_is_nothing(patch: pytest.MonkeyPatch) -> None:
     original = joining.price_request
 
     def priced(used: Any, book: Any, lines: Any = None) -> Any:
-        return original(replace(used, streamed_bytes=used.streamed_bytes or 0), book)
+        return original(used._replace(streamed_bytes=used.streamed_bytes or 0), book)
 
     patch.setattr(joining, "price_request", priced)
 
