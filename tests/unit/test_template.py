@@ -241,7 +241,8 @@ def in_the_bucket(*prefixes: str) -> set[str]:
 
 
 BUCKET = {"LedgerStack.Outputs.BucketArn"}
-ROWS = in_the_bucket("rows/v1/*", "rollups/v1/*", "closed/v1/*")
+ROLLUPS = in_the_bucket("rollups/v1/*")
+ROWS = in_the_bucket("rows/v1/*", "closed/v1/*") | ROLLUPS
 BOOKS = ROWS | in_the_bucket("completeness/v1/*", "prices/v1/*")
 EXPORTS = in_the_bucket("exports/v1/*")
 FACTS = in_the_bucket("facts/*", "gathered/v1/*")
@@ -279,9 +280,10 @@ def test_the_ledger_is_made_of_facts_and_of_one_log_and_nobody_deletes() -> None
 
 def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> None:
     place = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
-    glue, database = place % "glue", "${ReportsStack.Outputs.DatabaseName}"
-    catalogue = {f"{glue}catalog", f"{glue}database/{database}", f"{glue}table/{database}/ledger"}
+    glue, name = place % "glue", "${ReportsStack.Outputs.DatabaseName}"
+    database = {f"{glue}database/{name}"}
     default = {f"{glue}catalog", f"{glue}database/default"}
+    table = {f"{glue}catalog", f"{glue}table/{name}/ledger"} | database
     workgroup = {f"{place % 'athena'}workgroup/${{ReportsStack.Outputs.WorkGroupName}}"}
     queries = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
     assert granted("FinanceFunction") == {
@@ -294,8 +296,8 @@ def test_whoever_reads_the_ledger_writes_nothing_but_the_answers_of_athena() -> 
         "s3:ListMultipartUploadParts": ANSWERS,
         "lambda:InvokeFunction": {"ExportFunction.Arn"},
         **{f"athena:{name}": workgroup for name in queries},
-        **{f"glue:{name}": catalogue for name in ("GetTable", "GetPartitions")},
-        "glue:GetDatabase": catalogue | default,
+        **{f"glue:{action}": table for action in ("GetTable", "GetPartitions")},
+        "glue:GetDatabase": default | database,
         "glue:GetDatabases": default,
     }
 
@@ -306,7 +308,7 @@ def test_whoever_asks_for_an_export_can_start_nothing_but_an_export() -> None:
 
     assert tasks("ExportFunction") == {"export"}
     assert granted("ExportFunction") == {
-        "s3:GetObject": FACTS | BOOKS | CONTRACT,
+        "s3:GetObject": FACTS | (BOOKS - ROLLUPS) | CONTRACT,
         "ssm:GetParameter": CONTRACT_IN_SSM,
         "s3:PutObject": EXPORTS,
         "s3:ListBucket": BUCKET,

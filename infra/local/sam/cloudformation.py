@@ -15,6 +15,14 @@ import yaml
 from .function import ACCOUNT_ID
 
 NO_VALUE = object()
+# What the attribute Arn holds, after `arn:aws:`.
+_ARNS = {
+    "AWS::Serverless::Function": "lambda:{region}:{account}:function:{name}",
+    "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{name}",
+    "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
+    "AWS::SQS::Queue": "sqs:{region}:{account}:{name}",
+    "AWS::S3::Bucket": "s3:::{name}",
+}
 NESTED = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
 
 
@@ -179,7 +187,8 @@ class CloudFormation:
             return str(
                 nested.resolve(nested.document["Outputs"][attribute.removeprefix("Outputs.")]["Value"])
             )
-        if attribute == "Arn" and resource["Type"] == "AWS::S3::Bucket":
-            return f"arn:aws:s3:::{self.physical_id(name)}"
+        if attribute == "Arn" and (form := _ARNS.get(resource["Type"])):
+            named = form.format(region=self.region, account=ACCOUNT_ID, name=self.physical_id(name))
+            return f"arn:aws:{named}"
         service = resource["Type"].split("::")[1].lower().replace("serverless", "lambda")
         return f"arn:aws:{service}:{self.region}:{ACCOUNT_ID}:{self.physical_id(name)}/{attribute}"
