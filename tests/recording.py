@@ -124,8 +124,10 @@ def permissions(service: str, request: Request, members: Mapping[str, Any]) -> I
         yield from _of_bedrock(request, members)
     elif target := _TARGET.fullmatch(request.headers.get("x-amz-target", "")):
         form = _RESOURCES[service]
-        resource = f"arn:aws:{service}:{ACCOUNT}:{form.format_map(members)}" if form else "*"
-        yield Permission(f"{service}:{target[1]}", resource)
+        # What asks of many items at once names its tables by the members of one.
+        for each in [{"TableName": name} for name in members.get("RequestItems", ())] or [members]:
+            resource = f"arn:aws:{service}:{ACCOUNT}:{form.format_map(each)}" if form else "*"
+            yield Permission(f"{service}:{target[1]}", resource)
     elif operation := _RPC.fullmatch(request.url.path):
         yield Permission(f"{service}:{operation[1]}", "*")
     elif service == "lambda" and (invoked := _INVOCATIONS.fullmatch(request.url.path)):

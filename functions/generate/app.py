@@ -7,7 +7,8 @@ Plain ASGI and no framework: every cold start pays for what is imported here, an
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from weir.access.identity import caller_of
 from weir.embedded_metrics import stage_of
+from weir.errors import ConfigurationError
 from weir.generate.accept import parse_request
 from weir.generate.cors import cors_headers
 from weir.generate.events import dumps
@@ -49,13 +51,12 @@ from weir.providers.upstream import Upstream
 from weir.schemas import checked_schemas
 
 if TYPE_CHECKING:
-    import httpx
-
     from weir.access.stop_flags import StopFlags
     from weir.generate.repeats import Repeats
     from weir.generate.trace import Trace
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
+    from weir.providers.transport import StreamTransport
 
 
 class App:
@@ -64,7 +65,7 @@ class App:
     def __init__(self) -> None:
         self._settings: GenerateSettings
         self._generate: Generate
-        self._access_client: httpx.AsyncClient | None = None
+        self._close_table: Callable[[], Awaitable[None]] | None = None
         self._init_ms: float | None = None  # until the first request has taken it
         self._restored = False  # likewise
 
@@ -87,7 +88,8 @@ class App:
             check_start(routes.routes)
         secure = any(route.base_url.startswith("https:") for route in routes.routes.values())
         clocks = Clocks(**settings.clocks)
-        upstream = Upstream(connect_s=clocks.connect_s, transport=make_transport(secure, os.environ))
+        transport = make_transport(secure, os.environ)
+        upstream = Upstream(connect_s=clocks.connect_s, transport=transport)
 
         @cache
         def validator_process() -> "ValidatorProcess":
@@ -126,17 +128,8 @@ class App:
             monotonic_ns=time.monotonic_ns,
             utc_now=lambda: datetime.now(UTC),
             policy=Policy(clocks),
-            **(self._with_table(settings, price_book) if settings.access_table else {}),
+            **(self._with_table(settings, price_book, transport) if settings.access_table else {}),
         )
-        preparing = None
-        if self._generate.gate is not None:
-
-            def load_prices() -> None:
-                if stored_prices is None:  # those are read while the process starts
-                    first = routes.routes[routes.default]
-                    price_book().token_prices(model=first.price_key or first.model, at=datetime.now(UTC))
-
-            preparing = asyncio.create_task(self._generate.gate.prepare(load_prices))
         import_protocol(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
         if stored_prices is not None:
@@ -151,12 +144,11 @@ class App:
         await receive()
         if validator_process.cache_info().currsize:
             await validator_process().aclose()
-        if self._generate.gate is not None and preparing is not None:
-            await asyncio.wait({preparing})  # so that its connection is closed with the others
+        if self._generate.gate is not None:
             await self._generate.gate.aclose()
         await upstream.close()
-        if self._access_client is not None:
-            await self._access_client.aclose()
+        if self._close_table is not None:
+            await self._close_table()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -275,13 +267,16 @@ class App:
             watching.cancel()
 
     def _with_table(
-        self, settings: GenerateSettings, price_book: "Callable[[], PriceBook]"
+        self,
+        settings: GenerateSettings,
+        price_book: "Callable[[], PriceBook]",
+        transport: "StreamTransport | None",
     ) -> dict[str, Any]:
-        """What a stack with an access table has, over a client of its own: the provider's connections are its own."""
+        """What a stack with an access table has, over the transport that there is: its certificates are loaded once."""
         import httpx
 
         from weir.access.admission import Admission
-        from weir.access.dynamodb import AccessTable
+        from weir.access.dynamodb import TIMEOUT_S, AccessTable
         from weir.generate.gate import Gate
         from weir.providers.role_credentials import RoleCredentials
 
@@ -291,8 +286,13 @@ class App:
             or os.environ.get("AWS_ENDPOINT_URL")
             or f"https://dynamodb.{region}.amazonaws.com"
         )
-        transport = make_transport(endpoint.startswith("https:"), os.environ)
-        client = self._access_client = httpx.AsyncClient(transport=transport)
+        send: Callable[[httpx.Request], Awaitable[httpx.Response]]
+        if transport is None:
+            client = httpx.AsyncClient()
+            send, self._close_table = client.send, client.aclose
+        else:
+            send = transport.handle_async_request
+            transport.open_ahead(httpx.URL(endpoint), TIMEOUT_S)
         credentials = RoleCredentials(os.environ).get
 
         def now() -> datetime:
@@ -300,10 +300,17 @@ class App:
 
         def table(name: str) -> AccessTable:
             return AccessTable(
-                client, endpoint=endpoint, region=region, table=name, credentials=credentials, utc_now=now
+                send, endpoint=endpoint, region=region, table=name, credentials=credentials, utc_now=now
             )
 
         access = table(settings.access_table)
+
+        def load_prices() -> None:
+            if not settings.prices_on_aws:  # those are read while the process starts
+                first = settings.routes.routes[settings.routes.default]
+                with suppress(ConfigurationError):  # whoever asks for them is told
+                    seller = first.seller or price_book().seller_of(first.base_url)
+                    price_book().token_prices(model=first.price_key or first.model, seller=seller, at=now())
 
         @cache
         def repeats() -> "Repeats":
@@ -321,7 +328,7 @@ class App:
             return StopFlags(access, now)
 
         return {
-            "gate": Gate(Admission(access, now), price_book),
+            "gate": Gate(Admission(access, now), price_book, load_prices),
             "repeats": repeats if settings.answers_table else None,
             "cache_s": settings.response_cache_s,
             "stopping": Stopping(flags),

@@ -7,7 +7,6 @@ by the ledger's rows (`settle`), as often as one likes.
 import argparse
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from pathlib import Path
@@ -59,11 +58,11 @@ def limits(ledger: Ledger, given: argparse.Namespace) -> int:
     """Set a tenant's limits, or `default`'s; without any option, show all."""
     table = AccessItems(ledger, given.table)
     if given.tenant is None:
-        shown = Table("tenant", *(member.name for member in fields(TenantLimits)))
+        shown = Table("tenant", *TenantLimits._fields)
         for item in table.of_kind("LIMITS"):
             name = item["pk"]["S"].removeprefix("LIMITS#")
             models = ", ".join(one["S"] for one in item["models"]["L"]) if "models" in item else ""
-            numbers = [item.get(member.name, {}).get("N", "") for member in fields(TenantLimits)[1:]]
+            numbers = [item.get(name, {}).get("N", "") for name in TenantLimits._fields[1:]]
             shown.add_row(name, models, *numbers)
         Console().print(shown)
         return 0

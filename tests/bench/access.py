@@ -80,6 +80,13 @@ class Meter(httpx.AsyncBaseTransport):
         async with self._turn:
             response = await self._inner.handle_async_request(request)
             answer = json.loads(await response.aread())
+        if "RequestItems" in asked:  # each of its items is a read of its own
+            ((table, wanted),) = asked["RequestItems"].items()
+            items = {item["pk"]["S"]: item for item in answer["Responses"][table]}
+            for key in wanted["Keys"]:
+                size = _size(items.get(key["pk"]["S"], {}))
+                self.units[f"{_what(key)}, read"] += 0.5 * max(1, ceil(size / 4096))
+            return response
         what = _what(asked["Key"])
         self.calls[what] += 1
         if request.headers["x-amz-target"].endswith("GetItem"):
@@ -136,7 +143,7 @@ async def tables() -> AsyncIterator[AwsServices]:
 def table_of(client: httpx.AsyncClient) -> AccessTable:
     credentials = RoleCredentials(CREDENTIALS).get
     return AccessTable(
-        client, endpoint=ENDPOINT, region="us-east-1", table="access", credentials=credentials,
+        client.send, endpoint=ENDPOINT, region="us-east-1", table="access", credentials=credentials,
         utc_now=lambda: datetime.now(UTC),
     )  # fmt: skip
 
@@ -291,7 +298,7 @@ async def checks(services: AwsServices, patch: pytest.MonkeyPatch) -> Table:
     ):
         await opened.request({**body, "prompt": "y"}, headers=sent)  # the tenant's month has begun
     async with provider(slow) as asked, door(asked.base_url, patch, **settings(services)) as opened:
-        opened.app._access_client._transport = meter  # type: ignore[union-attr]  # it has a table
+        opened.app._generate.gate._admission._table._send = meter.handle_async_request  # type: ignore[union-attr]  # it has a table
         await opened.request(body, headers={**sent, "idempotency-key": "k"})
         first = Counter(meter.units)
         meter.units.clear()

@@ -225,6 +225,7 @@ def test_generate_reads_the_one_key_that_it_sends_and_a_contracts_prices() -> No
         "kms:Decrypt",
         "dynamodb:GetItem",
         "dynamodb:UpdateItem",
+        "dynamodb:BatchGetItem",
         "bedrock:InvokeModel",
         "bedrock:InvokeModelWithResponseStream",
         "bedrock:CallWithBearerToken",
@@ -234,6 +235,7 @@ def test_generate_reads_the_one_key_that_it_sends_and_a_contracts_prices() -> No
     assert granted("GenerateFunction")["kms:Decrypt"] == {"UpstreamKeyKmsKeyArn"}
     for action in ("dynamodb:GetItem", "dynamodb:UpdateItem"):
         assert granted("GenerateFunction")[action] == {"AccessTable.Arn", "AnswersTable.Arn"}
+    assert granted("GenerateFunction")["dynamodb:BatchGetItem"] == {"AccessTable.Arn"}
 
 
 def in_the_bucket(*prefixes: str) -> set[str]:

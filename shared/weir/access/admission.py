@@ -1,25 +1,26 @@
 """Who gets in: a caller is found, limits are read, money is reserved before the call and settled after it.
 
-Every read of the table is kept for a while in the process, also that a key is unknown; reserving never is. Where the
+What a request needs to know is read at once: the key, and the limits of the tenant that it names. Every read of the
+table is kept for a while in the process, also that a key is unknown; reserving never is. Where the
 table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used, or never
 saw any budget, gets in with a small cap on output; any other is refused. Nobody gets in by a key that was never read.
 """
 
-import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weir.access import tenant_item
-from weir.access.api_keys import ApiKey
+from weir.access.api_keys import ApiKey, GivenKey
 from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
 from weir.access.identity import Caller
-from weir.access.leases import Lease, Leases, slice_for
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.errors import CallerError
+
+if TYPE_CHECKING:
+    from weir.access.leases import Lease, Leases
 
 KEPT = timedelta(seconds=60)
 MAX_KEPT = 4096  # names come from outside: what is kept must not grow for ever
@@ -32,8 +33,7 @@ class Unauthorized(CallerError):
     """Nobody is known by that key; the message says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """Money that is set aside for one request; `settled` without a table to settle it in."""
 
     tenant: str
@@ -41,7 +41,7 @@ class Reservation:
     nano_usd: int
     at: datetime
     settled: bool = False
-    lease: Lease | None = None
+    lease: "Lease | None" = None
 
 
 class Admission:
@@ -53,34 +53,40 @@ class Admission:
         self._kept: dict[tuple[str, str], tuple[datetime, Any]] = {}
         self._used: dict[str, Decimal] = {}  # by tenant, the fullest of its budgets when last seen
         self._minutes: dict[str, int] = {}  # by tenant, the minute that its item had when last seen
-        self._leases = Leases(token_hex(6))
+        self._leases: Leases | None = None
 
-    async def caller(self, key_id: str, secret: str) -> Caller:
+    async def caller(self, given: GivenKey) -> Caller:
         """Who an own key stands for. Raises Unauthorized; AccessStoreError, where nobody can say."""
-        key = await self._read("KEY", key_id, _key)
-        if key is None:
+        limits = () if given.tenant is None else _limits_of(given.tenant)
+        key: ApiKey | None = (await self._read(("KEY", given.id), beside=limits))[0]
+        if key is None or given.tenant not in (None, key.tenant):
             raise Unauthorized("authorization: expected a key that was made here")
-        if (reason := key.refusal(secret, self._utc_now())) is not None:
+        if (reason := key.refusal(given.secret, self._utc_now())) is not None:
             raise Unauthorized(f"authorization: {reason}")
-        return Caller(key.tenant, f"key:{key_id}", "key", key_id)
+        return Caller(key.tenant, f"key:{given.id}", "key", given.id)
 
     async def limits(self, tenant: str) -> TenantLimits:
         """What a tenant may, or what the table's item `LIMITS#default` says of all others. Raises AccessStoreError."""
-        own, usual = await asyncio.gather(
-            self._read("LIMITS", tenant, _limits), self._read("LIMITS", "default", _limits)
-        )
+        own, usual = await self._read(*_limits_of(tenant))
         return own or usual or TenantLimits()
 
-    async def prepare(self) -> None:
-        """Connect to the table, by what nearly every request will ask it. Raises AccessStoreError."""
-        await self._read("LIMITS", "default", _limits)
-
-    def lease(self, tenant: str, limits: TenantLimits) -> Lease | None:
+    def lease(self, tenant: str, limits: TenantLimits) -> "Lease | None":
         """The slice of its budget that a tenant's request is to draw on, if it comes often; `end` ends its part."""
+        if self._leases is None:
+            if not limits.leasable:
+                return None
+            from weir.access.leases import Leases
+
+            self._leases = Leases(os.urandom(6).hex())
         return self._leases.begin(tenant, limits, self._utc_now())
 
     async def reserve(
-        self, tenant: str, request_id: str, amount: Decimal, limits: TenantLimits, lease: Lease | None = None
+        self,
+        tenant: str,
+        request_id: str,
+        amount: Decimal,
+        limits: TenantLimits,
+        lease: "Lease | None" = None,
     ) -> Reservation | Denied:
         """Set `amount` (USD, rounded up to nano-USD) aside, in the table or out of a lease, if every limit has room.
 
@@ -91,7 +97,7 @@ class Admission:
             return await self._draw(lease, max(nano, 1), limits)  # what costs nothing costs Lambda
         reservation = Reservation(tenant, tenant_item.hold_of(request_id, at), nano, at)
         if not limits.counted:
-            return replace(reservation, settled=True)
+            return reservation._replace(settled=True)
         denied = await self._set_aside(tenant, reservation.hold, nano, limits, at)
         return denied or reservation
 
@@ -110,19 +116,23 @@ class Admission:
                 tokens,
             )
 
-    async def end(self, lease: Lease, reserved: int, spent: Decimal, tokens: int) -> None:
+    async def end(self, lease: "Lease", reserved: int, spent: Decimal, tokens: int) -> None:
         """End a request under a lease, and return the leases whose time is over.
 
         Raises AccessStoreError: the ledger settles them then.
         """
+        assert self._leases is not None, "a lease is of these"
         lease.end(reserved, _nano(spent), tokens)
         await self._return(self._leases.due())
 
     async def aclose(self) -> None:
         """Return all leases that nobody draws on. Raises AccessStoreError."""
-        await self._return(self._leases.due(all_of_them=True))
+        if self._leases is not None:
+            await self._return(self._leases.due(all_of_them=True))
 
-    async def _draw(self, lease: Lease, nano: int, limits: TenantLimits) -> Reservation | Denied:
+    async def _draw(self, lease: "Lease", nano: int, limits: TenantLimits) -> Reservation | Denied:
+        from weir.access.leases import slice_for
+
         async with lease.turn:
             for more in (slice_for(nano, limits), nano - lease.left):
                 if lease.left >= nano:
@@ -177,7 +187,7 @@ class Admission:
         except ConditionFailed:
             pass  # the ledger was quicker
 
-    async def _return(self, leases: Sequence[Lease]) -> None:
+    async def _return(self, leases: "Sequence[Lease]") -> None:
         for lease in leases:
             await self._settle(lease.tenant, lease.hold, lease.at, lease.held, lease.spent, lease.tokens)
 
@@ -204,29 +214,39 @@ class Admission:
         self._minutes[tenant] = usage.minute
         self._used[tenant] = max(shares, default=Decimal(0))
 
-    async def _read[T](self, kind: str, name: str, read: Callable[[Mapping[str, Any]], T | None]) -> T | None:
-        now, place = self._utc_now(), (kind, name)
-        known = self._kept.get(place)
-        if known is not None and now - known[0] < KEPT:
-            return known[1]  # type: ignore[no-any-return]  # the kind tells the type
+    async def _read(self, *places: tuple[str, str], beside: Sequence[tuple[str, str]] = ()) -> Sequence[Any]:
+        """What the table has at places (kind, name); one answer tells all that is not known, and what is `beside`."""
+        now, known = self._utc_now(), {place: self._kept.get(place) for place in (*places, *beside)}
+        missing = sorted(
+            place for place, kept in known.items() if kept is None or not timedelta(0) <= now - kept[0] < KEPT
+        )
         try:
-            item = await self._table.get({"pk": {"S": f"{kind}#{name}"}, "sk": {"S": kind}})
+            found = await self._table.get_all([_item_key(*place) for place in missing]) if missing else ()
         except AccessStoreError:
-            if known is not None:
-                return known[1]  # type: ignore[no-any-return]  # the kind tells the type
-            raise
-        value = None if item is None else read(item)
+            if None in map(known.get, places):
+                raise
+            missing = []  # what is old is better than nothing
+        items = {str(item["pk"]["S"]): item for item in found} if missing else {}
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        self._kept[place] = (now, value)
-        return value
+        for kind, name in missing:
+            item = items.get(f"{kind}#{name}")
+            known[kind, name] = self._kept[kind, name] = now, None if item is None else _READ[kind](item)
+        return [kept[1] for kept in map(known.get, places) if kept is not None]
+
+
+def _item_key(kind: str, name: str) -> dict[str, Any]:
+    return {"pk": {"S": f"{kind}#{name}"}, "sk": {"S": kind}}
+
+
+def _limits_of(tenant: str) -> tuple[tuple[str, str], ...]:
+    return ("LIMITS", tenant), ("LIMITS", "default")
 
 
 def limits_item(tenant: str, limits: TenantLimits) -> dict[str, Any]:
     """The table's item of a tenant's limits; members without a limit are left out."""
     numbers = {name: getattr(limits, name) for name in _NUMBERS if getattr(limits, name) is not None}
-    item: dict[str, Any] = {"pk": {"S": f"LIMITS#{tenant}"}, "sk": {"S": "LIMITS"}}
-    item |= {name: {"N": str(value)} for name, value in numbers.items()}
+    item = _item_key("LIMITS", tenant) | {name: {"N": str(value)} for name, value in numbers.items()}
     if limits.models is not None:
         item["models"] = {"L": [{"S": model} for model in sorted(limits.models)]}
     return item
@@ -234,7 +254,7 @@ def limits_item(tenant: str, limits: TenantLimits) -> dict[str, Any]:
 
 def key_item(key: ApiKey) -> dict[str, Any]:
     """The table's item of a key: never the key itself."""
-    item: dict[str, Any] = {"pk": {"S": f"KEY#{key.id}"}, "sk": {"S": "KEY"}}
+    item = _item_key("KEY", key.id)
     item |= {name: {"S": getattr(key, name)} for name in ("id", "secret_sha256", "tenant", "name")}
     for name in ("created_at", "expires_at", "revoked_at"):
         if (at := getattr(key, name)) is not None:
@@ -282,3 +302,6 @@ def _key(item: Mapping[str, Any]) -> ApiKey | None:
         )  # fmt: skip
     except (AssertionError, KeyError, TypeError, ValueError):
         return None  # a foreign item is no key
+
+
+_READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"KEY": _key, "LIMITS": _limits}

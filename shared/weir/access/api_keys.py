@@ -1,22 +1,30 @@
-"""Own keys, for callers that cannot sign: `weir_ID_SECRET` in `Authorization: Bearer`; only the secret's hash is kept.
+"""Own keys, for callers that cannot sign: `weir_TENANT_ID_SECRET` in `Authorization: Bearer`; only a hash is kept.
 
 The secret has 256 random bits, so a plain SHA-256 of it cannot be searched; it is compared in constant time. A key in
-a URL, a query or a body is no key.
+a URL, a query or a body is no key. The tenant, in base32, is what the table is asked about beside the key, and nothing
+is believed of it: the key's own item says whose it is. Keys made before it was part of them open as before.
 """
 
 import hmac
 import re
-from base64 import b32encode, urlsafe_b64encode
-from dataclasses import dataclass
+from base64 import b32decode, b32encode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 
-_KEY = re.compile(r"weir_([a-z2-7]{16})_([A-Za-z0-9_-]{43})")
+_KEY = re.compile(r"weir_(?:([a-z2-7]{2,103})_)?([a-z2-7]{16})_([A-Za-z0-9_-]{43})")
 ID_BYTES, SECRET_BYTES = 10, 32
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class GivenKey(NamedTuple):
+    """A key as a caller sent it; `tenant` is whose it claims to be, None where it does not say."""
+
+    id: str
+    secret: str
+    tenant: str | None
+
+
+class ApiKey(NamedTuple):
     """What is kept of a key; instants are UTC, None is never."""
 
     id: str
@@ -45,14 +53,25 @@ def new_key(
     """A key as its owner gets it, once, and what is kept of it; `random` are `ID_BYTES + SECRET_BYTES` bytes."""
     if len(random) != ID_BYTES + SECRET_BYTES:
         raise ValueError(f"random: expected {ID_BYTES + SECRET_BYTES} bytes, got {len(random)}")
-    key_id = b32encode(random[:ID_BYTES]).decode().lower()
+    key_id, named = _base32(random[:ID_BYTES]), _base32(tenant.encode())
     secret = urlsafe_b64encode(random[ID_BYTES:]).decode().rstrip("=")
     kept = ApiKey(key_id, sha256(secret.encode()).hexdigest(), tenant, name, now, expires_at)
-    return f"weir_{key_id}_{secret}", kept
+    return f"weir_{named}_{key_id}_{secret}", kept
 
 
-def parse_authorization(header: str | None) -> tuple[str, str] | None:
-    """(key id, secret) of an `Authorization: Bearer` header; None where it holds no key of ours."""
+def parse_authorization(header: str | None) -> GivenKey | None:
+    """The key of an `Authorization: Bearer` header; None where it holds none of ours."""
     scheme, _, text = (header or "").strip().partition(" ")
     found = _KEY.fullmatch(text.strip()) if scheme.lower() == "bearer" else None
-    return (found[1], found[2]) if found else None
+    return GivenKey(found[2], found[3], _tenant(found[1])) if found else None
+
+
+def _base32(data: bytes) -> str:
+    return b32encode(data).decode().lower().rstrip("=")
+
+
+def _tenant(text: str | None) -> str | None:
+    try:
+        return b32decode(f"{text.upper()}{'=' * (-len(text) % 8)}").decode() if text else None
+    except ValueError:
+        return None

@@ -1,10 +1,10 @@
-"""The access table, by signed HTTP over the client that is there: no boto3 on a request's path.
+"""The access table, by signed HTTP over the transport that is there: no boto3 on a request's path.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,11 +31,14 @@ class ConditionFailed(AccessStoreError):
 
 
 class AccessTable:
-    """One table; its client is shared with the process, its credentials are read for each call."""
+    """One table; what sends is shared with the process, its credentials are read for each call.
+
+    A transport sends rather than a client, whose redirects, cookies and merging would be half of a call's own time.
+    """
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        send: Callable[[httpx.Request], Awaitable[httpx.Response]],
         *,
         endpoint: str,
         region: str,
@@ -43,7 +46,7 @@ class AccessTable:
         credentials: Callable[[], Awaitable[Credentials]],
         utc_now: Callable[[], datetime],
     ) -> None:
-        self._client = client
+        self._send = send
         self._url = httpx.URL(endpoint)
         self._region = region
         self._table = table
@@ -67,12 +70,21 @@ class AccessTable:
         item = answer.get("Item")
         return item if isinstance(item, Mapping) else None
 
+    async def get_all(self, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """BatchGetItem: the items that there are, in any order. Raises AccessStoreError."""
+        answer = await self._call("BatchGetItem", {"RequestItems": {self._table: {"Keys": keys}}})
+        if answer.get("UnprocessedKeys"):
+            raise AccessStoreError("the table: expected all items that were asked for, got fewer: it is busy")
+        found = _mapping(answer.get("Responses")).get(self._table)
+        return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+
     async def delete(self, request: Mapping[str, Any]) -> None:
         """DeleteItem. Raises ConditionFailed, AccessStoreError."""
         await self._call("DeleteItem", request)
 
     async def _call(self, operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
-        body = json.dumps({"TableName": self._table, **members}, separators=(",", ":")).encode()
+        named = members if "RequestItems" in members else {"TableName": self._table, **members}
+        body = json.dumps(named, separators=(",", ":")).encode()
         headers = {"content-type": _TYPE, "x-amz-target": _TARGET + operation}
         host = self._url.netloc.decode("ascii")
         try:
@@ -80,7 +92,6 @@ class AccessTable:
                 "POST", host, "/", headers, body,
                 credentials=await self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
             )  # fmt: skip
-            # Made here and not by the client, whose merging takes longer than the signature.
             timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
             request = httpx.Request(
                 "POST",
@@ -89,8 +100,11 @@ class AccessTable:
                 headers={**headers, **signed},
                 extensions={"timeout": timeout},
             )
-            response = await self._client.send(request)
-            answer = response.json()
+            response = await self._send(request)
+            try:
+                answer = json.loads(await response.aread())
+            finally:
+                await response.aclose()
         except (httpx.HTTPError, ConfigurationError, ValueError) as error:
             raise AccessStoreError(
                 f"the table: expected an answer of DynamoDB, got {type(error).__name__}"

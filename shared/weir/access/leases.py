@@ -70,7 +70,7 @@ class Leases:
         if lease is not None and lease.is_over(now):
             self._ending.append(self._leases.pop(tenant))
             lease = None
-        if not _leasable(limits):
+        if not limits.leasable:
             return None
         if self._comes_often(tenant, now) and lease is None:
             self._made += 1
@@ -101,9 +101,3 @@ def slice_for(amount: int, limits: TenantLimits) -> int:
     """How much a lease takes at once for requests of `amount`; no more than that of a budget that is small."""
     budgets = [limit for limit in (limits.monthly_budget, limits.daily_budget) if limit is not None]
     return max(amount, min(amount * REQUESTS, *(budget // SHARE for budget in budgets)))
-
-
-def _leasable(limits: TenantLimits) -> bool:
-    rates = (limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_requests)
-    budgets = (limits.monthly_budget, limits.daily_budget)
-    return all(rate is None for rate in rates) and any(budget is not None for budget in budgets)

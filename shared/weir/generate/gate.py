@@ -6,18 +6,15 @@ What is set aside is the most that the request can cost: its input by a low rati
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
 from weir.access.dynamodb import AccessStoreError
 from weir.access.identity import Caller
-from weir.access.leases import Lease
 from weir.access.tenant_item import Denied, TenantLimits
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource
@@ -25,6 +22,7 @@ from weir.problems import Problem
 from weir.providers.routes import Route
 
 if TYPE_CHECKING:
+    from weir.access.leases import Lease
     from weir.pricing.price_book import PriceBook
 
 CHARS_PER_TOKEN = 3  # fewer than any language takes: what is set aside should not be too little
@@ -33,31 +31,33 @@ UNPRICED_MTOK = Decimal(100)
 _MILLION = Decimal(1_000_000)
 
 
-@dataclass(slots=True)
 class Admitted:
     """A caller who is in: whose request it is, what they may, and what was set aside."""
 
-    caller: Caller
-    limits: TenantLimits
-    reservation: Reservation | None = None
-    lease: Lease | None = None
+    __slots__ = ("caller", "lease", "limits", "reservation")
+
+    def __init__(self, caller: Caller, limits: TenantLimits, lease: "Lease | None") -> None:
+        self.caller = caller
+        self.limits = limits
+        self.lease = lease
+        self.reservation: Reservation | None = None
 
 
 class Gate:
-    """One process's; `price_book` is asked when money has to be set aside."""
+    """One process's; `price_book` is asked when money has to be set aside.
 
-    def __init__(self, admission: Admission, price_book: Callable[[], "PriceBook | None"]) -> None:
+    `prepare` loads what that needs. It is called once, while the table is waited for.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        price_book: Callable[[], "PriceBook | None"],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
         self._admission = admission
         self._price_book = price_book
-        self._loading: asyncio.Future[object] | None = None
-
-    async def prepare(self, load_prices: Callable[[], object]) -> None:
-        """Begin what the first request needs: prices, loaded in a thread while the table is waited for, and the table's
-        connection. What fails here is tried again by the request."""
-        self._loading = asyncio.ensure_future(asyncio.to_thread(load_prices))
-        self._loading.add_done_callback(lambda done: done.cancelled() or done.exception())
-        with suppress(AccessStoreError):
-            await self._admission.prepare()
+        self._prepare: Callable[[], None] | None = prepare
 
     async def admit(
         self, vouched: Caller | None, source: EventSource | None, authorization: str | None
@@ -73,17 +73,17 @@ class Gate:
                     raise Unauthorized(
                         "authorization: expected a signed request, or Bearer with a key of this stack"
                     )
-                caller = await self._admission.caller(*key)
+                caller = await self._meanwhile(self._admission.caller(key))
         except Unauthorized as error:
             headers = (("www-authenticate", "Bearer"),)
             raise Problem(Outcome.UNAUTHORIZED, str(error), headers=headers) from None
         except AccessStoreError as error:
             raise Problem(Outcome.UNAUTHORIZED, f"{error}; a key cannot be looked up", status=503) from error
         try:
-            limits = await self._admission.limits(caller.tenant)
+            limits = await self._meanwhile(self._admission.limits(caller.tenant))
         except AccessStoreError as error:
             limits = self._without_table(caller.tenant, None, error)
-        return Admitted(caller, limits, lease=self._admission.lease(caller.tenant, limits))
+        return Admitted(caller, limits, self._admission.lease(caller.tenant, limits))
 
     def allow(self, admitted: Admitted, route: Route) -> None:
         """Refuse a model that the tenant may not ask. Raises Problem: 403."""
@@ -109,8 +109,6 @@ class Gate:
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
         if limits.counted or max_cost is not None:
-            if self._loading is not None and not self._loading.done():
-                await asyncio.wait({self._loading})
             most = self._most(route, input_chars, cap, at)
             if max_cost is not None and most > Decimal(max_cost):
                 detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
@@ -147,6 +145,19 @@ class Gate:
         except AccessStoreError:
             pass
 
+    async def _meanwhile[T](self, asking: Coroutine[Any, Any, T]) -> T:
+        """Wait for the table; the first who asks prepares what comes after it in that time."""
+        prepare, self._prepare = self._prepare, None
+        if prepare is None:
+            return await asking
+        asked = asyncio.ensure_future(asking)
+        try:
+            await asyncio.sleep(0)  # it is sent
+            prepare()
+        finally:
+            answer = await asked
+        return answer
+
     def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
         calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
         book, input_tokens = self._price_book(), calls * -(-input_chars // CHARS_PER_TOKEN)
@@ -166,7 +177,7 @@ class Gate:
         if small is None:
             detail = f"{error}; this tenant has less than a fifth of its budget left, and has to wait"
             raise _denied(Outcome.BUDGET_EXCEEDED, detail, 30)
-        return replace(small)
+        return small
 
 
 def _denied(outcome: Outcome, detail: str, retry_after_s: int) -> Problem:

@@ -8,9 +8,8 @@ comes before the record of the whole day.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from weir.pricing.price_records import (
     Price,
@@ -45,8 +44,7 @@ _RECORD_KEYS = ("valid_from", "valid_to", "tier", "hours", "prices")
 _COMPACT_DATE = re.compile(r"(-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRecord:
+class TokenRecord(NamedTuple):
     """Prices by kind while they hold: for a service tier only, or between two hours (UTC) of each day only."""
 
     kinds: Mapping[str, Price]
@@ -60,8 +58,7 @@ class TokenRecord:
         return self.hours is None or self.hours[0] <= at.time() < self.hours[1]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenPrices:
+class TokenPrices(NamedTuple):
     """What one model's tokens cost at one instant, by kind; kinds that are missing cost what contains them costs.
 
     `tier_unknown`: the request was served in a tier that the book has no prices for: these are not its prices.
@@ -73,8 +70,7 @@ class TokenPrices:
     request_fee: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
+class ModelEntry(NamedTuple):
     """One model of one seller, and its dated prices."""
 
     model: str

@@ -9,9 +9,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -24,8 +24,7 @@ _UNSIGNED = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What signs: of a role, and so with a token; the secret shows in no message of ours."""
 
     access_key: str

@@ -80,7 +80,7 @@ async def named_table(
     monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)  # of a machine that is busy with other tests
     async with httpx.AsyncClient(transport=OneAtATime()) as client:
         yield lambda name: AccessTable(
-            client, endpoint=moto_url, region="us-east-1", table=name,
+            client.send, endpoint=moto_url, region="us-east-1", table=name,
             credentials=RoleCredentials(environment).get, utc_now=lambda: datetime.now(UTC),
         )  # fmt: skip
 

@@ -4,8 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from weir.access import tenant_item
 from weir.access.admission import Admission, Reservation, Unauthorized, key_item, limits_item
-from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key, parse_authorization
+from weir.access.api_keys import ID_BYTES, SECRET_BYTES, GivenKey, new_key, parse_authorization
 from weir.access.dynamodb import AccessStoreError, AccessTable
 from weir.access.settlement import settlements
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
@@ -207,12 +206,12 @@ async def test_a_request_that_lambda_delivers_again_makes_a_reservation_of_its_o
 async def test_with_the_table_down_who_was_far_from_the_limit_gets_in_with_a_small_cap_and_no_other(
     admission: Admission, clock: Clock, environment: dict[str, str]
 ) -> None:
-    ten = replace(ONE_CENT, monthly_budget=NANO // 10, models=frozenset({"m"}), max_output_tokens=5000)
+    ten = ONE_CENT._replace(monthly_budget=NANO // 10, models=frozenset({"m"}), max_output_tokens=5000)
     await got(admission, "near", "r1", Decimal("0.08"), ten)
     await got(admission, "far", "r2", Decimal("0.0799"), ten)
     async with httpx.AsyncClient() as client:
         admission._table = AccessTable(
-            client, endpoint="http://127.0.0.1:9", region="us-east-1", table="access",
+            client.send, endpoint="http://127.0.0.1:9", region="us-east-1", table="access",
             credentials=RoleCredentials(environment).get, utc_now=clock,
         )  # fmt: skip
         with pytest.raises(AccessStoreError, match="expected an answer of DynamoDB, got ConnectError"):
@@ -227,20 +226,64 @@ async def test_a_key_is_found_by_its_id_and_kept_for_a_minute_also_when_it_is_un
     admission: Admission, dynamodb: Any, clock: Clock
 ) -> None:
     text, kept = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", clock())
-    key_id, secret = parse_authorization(f"Bearer {text}") or ("", "")
+    given = parse_authorization(f"Bearer {text}")
+    assert given is not None
     with pytest.raises(Unauthorized, match="expected a key that was made here"):
-        await admission.caller(key_id, secret)
+        await admission.caller(given)
     dynamodb.put_item(TableName="access", Item=key_item(kept))
-    assert text not in json.dumps(key_item(kept)) and secret not in json.dumps(key_item(kept))
+    assert text not in json.dumps(key_item(kept)) and given.secret not in json.dumps(key_item(kept))
     with pytest.raises(Unauthorized):  # that it was unknown is still believed
-        await admission.caller(key_id, secret)
+        await admission.caller(given)
     clock.move(seconds=60)
-    caller = await admission.caller(key_id, secret)
-    assert (caller.tenant, caller.means, caller.key_id) == ("acme", "key", key_id)
-    dynamodb.put_item(TableName="access", Item=key_item(replace(kept, revoked_at=clock())))
+    caller = await admission.caller(given)
+    assert (caller.tenant, caller.means, caller.key_id) == ("acme", "key", given.id)
+    dynamodb.put_item(TableName="access", Item=key_item(kept._replace(revoked_at=clock())))
     clock.move(seconds=60)
     with pytest.raises(Unauthorized, match="revoked"):
-        await admission.caller(key_id, secret)
+        await admission.caller(given)
+
+
+class Operations:
+    """What a table was asked."""
+
+    def __init__(self, table: AccessTable, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        call = table._call
+
+        async def note(operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+            self.asked.append(operation)
+            return await call(operation, members)
+
+        monkeypatch.setattr(table, "_call", note)
+
+
+async def test_one_answer_tells_of_a_key_and_of_the_limits_of_the_tenant_that_it_names(
+    admission: Admission, table: AccessTable, dynamodb: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, kept = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", clock())
+    for item in (key_item(kept), limits_item("acme", ONE_CENT)):
+        dynamodb.put_item(TableName="access", Item=item)
+    asked = Operations(table, monkeypatch).asked
+    given = parse_authorization(f"Bearer {text}")
+    assert given is not None
+    caller = await admission.caller(given)
+    assert await admission.limits(caller.tenant) == ONE_CENT
+    assert asked == ["BatchGetItem"]
+
+
+@pytest.mark.parametrize(("named", "opens"), [("globex", False), ("default", False), (None, True)])
+async def test_whose_a_key_is_its_item_says_and_not_its_text(
+    named: str | None, opens: bool, admission: Admission, dynamodb: Any, clock: Clock
+) -> None:
+    text, kept = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", clock())
+    dynamodb.put_item(TableName="access", Item=key_item(kept))
+    given = parse_authorization(f"Bearer {text}")
+    assert given is not None
+    if opens:  # as keys were made before they named their tenant
+        assert (await admission.caller(given._replace(tenant=named))).tenant == "acme"
+        return
+    with pytest.raises(Unauthorized, match="expected a key that was made here"):
+        await admission.caller(given._replace(tenant=named))
 
 
 async def test_a_foreign_item_is_no_key_and_a_limit_that_cannot_be_read_lets_nobody_in(
@@ -250,7 +293,7 @@ async def test_a_foreign_item_is_no_key_and_a_limit_that_cannot_be_read_lets_nob
         TableName="access", Item={"pk": {"S": "KEY#aaaabbbbccccdddd"}, "sk": {"S": "KEY"}, "x": {"N": "1"}}
     )
     with pytest.raises(Unauthorized):
-        await admission.caller("aaaabbbbccccdddd", "x" * 43)
+        await admission.caller(GivenKey("aaaabbbbccccdddd", "x" * 43, None))
     dynamodb.put_item(
         TableName="access",
         Item={"pk": {"S": "LIMITS#acme"}, "sk": {"S": "LIMITS"}, "monthly_budget": {"S": "much"}},
@@ -272,7 +315,7 @@ async def test_the_table_of_another_name_is_an_error_that_says_so(
 ) -> None:
     async with httpx.AsyncClient() as client:
         table = AccessTable(
-            client, endpoint=moto_url, region="us-east-1", table="none",
+            client.send, endpoint=moto_url, region="us-east-1", table="none",
             credentials=RoleCredentials(environment).get, utc_now=lambda: datetime.now(UTC),
         )  # fmt: skip
         with pytest.raises(AccessStoreError, match="got 400 ResourceNotFoundException"):

@@ -3,9 +3,8 @@
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -86,10 +85,10 @@ async def test_a_key_of_this_stack_gets_in_and_its_tenant_is_on_record_whatever_
     ("api_key", "kept"),
     [
         ("sk-another-shape", KEPT),
-        (KEY, replace(KEPT, secret_sha256="0" * 64)),
+        (KEY, KEPT._replace(secret_sha256="0" * 64)),
         (KEY, None),
-        (KEY, replace(KEPT, expires_at=NOW)),
-        (KEY, replace(KEPT, revoked_at=NOW)),
+        (KEY, KEPT._replace(expires_at=NOW)),
+        (KEY, KEPT._replace(revoked_at=NOW)),
         # Of another stack: no such id in this one's table.
         (new_key(bytes(range(1, 43)), "acme", "x", NOW)[0], KEPT),
     ],
@@ -157,18 +156,18 @@ async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
         assert not asked.requests
 
 
-class SlowWrites(httpx.AsyncBaseTransport):
+class SlowWrites:
     """A table whose writes wait until a test lets them be answered."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
+    def __init__(self, send: Callable[[httpx.Request], Awaitable[httpx.Response]]) -> None:
+        self._send = send
         self.asked, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers["x-amz-target"].endswith("UpdateItem"):
             self.asked.set()
             await self.go_on.wait()
-        return await self._inner.handle_async_request(request)
+        return await self._send(request)
 
 
 @pytest.mark.parametrize(("budget", "status"), [(NANO, 200), (1, 429)])
@@ -178,9 +177,10 @@ async def test_the_provider_is_connected_to_while_the_budget_is_asked_and_sent_n
     put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=budget))
     headers = {"authorization": f"Bearer {KEY}"}
     async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
-        access = opened.app._access_client
-        assert access is not None, "there is a table"
-        access._transport = slow = SlowWrites(access._transport)
+        gate = opened.app._generate.gate
+        assert gate is not None, "there is a table"
+        table = gate._admission._table
+        table._send = slow = SlowWrites(table._send)
         asking = asyncio.create_task(opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers))
         async with asyncio.timeout(5):
             await slow.asked.wait()

@@ -74,7 +74,7 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(
     text = capsys.readouterr().out.strip()
     parsed = parse_authorization(f"Bearer {text}")
     assert parsed is not None
-    key_id, secret = parsed
+    key_id, secret, _ = parsed
     assert secret not in str(table.scan(TableName="access"))
     assert main(["keys", "list"]) == 0
     shown = capsys.readouterr().out

@@ -190,6 +190,7 @@ def stacks(simulator: Simulator) -> dict[str, Template]:
     }
     first = {
         **one,
+        "UpstreamModel": "sim-1",  # it takes long enough for a look at the stop flag
         "UpstreamKey": f"secretsmanager:{SECRET}",
         "UpstreamKeyKmsKeyArn": KMS_KEY,
         "PriceOverrides": f"s3://{CONTRACTS}/{CONTRACT}",
@@ -330,7 +331,7 @@ class Everything:
         own = {"authorization": f"Bearer {self.key}", "idempotency-key": "once"}
         by_role = [f"{name}{how}" for name in BEDROCK for how in ("", "-bearer")]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._generate("a", ["sim-fast", "sim-fast"], own))
+            group.create_task(self._generate("a", ["sim-1", "sim-1"], own))
             group.create_task(self._generate("b", ["sim-fast"], {}))
             group.create_task(self._generate("c", ["secret", "parameter", *by_role], {}))
             group.create_task(self._ledger())

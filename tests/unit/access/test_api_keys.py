@@ -1,7 +1,6 @@
 """Own keys: what is kept opens nothing, and what is no key is none."""
 
 import hmac
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,8 +14,8 @@ TEXT, KEPT = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", 
 def test_a_key_opens_by_its_secret_and_only_a_hash_of_it_is_kept() -> None:
     parsed = parse_authorization(f"Bearer {TEXT}")
     assert parsed is not None
-    key_id, secret = parsed
-    assert key_id == KEPT.id
+    key_id, secret, tenant = parsed
+    assert tenant == "acme" and key_id == KEPT.id
     assert KEPT.refusal(secret, NOW) is None
     assert secret not in repr(KEPT) and TEXT not in repr(KEPT)
 
@@ -31,6 +30,21 @@ def test_a_key_opens_by_its_secret_and_only_a_hash_of_it_is_kept() -> None:
 )  # fmt: skip
 def test_a_header_of_another_shape_holds_no_key(header: str | None) -> None:
     assert parse_authorization(header) is None
+
+
+@pytest.mark.parametrize("tenant", ["acme", "eu/Acme_1@2", "sub:x", "x" * 64, "123456789012/role+a=b,c"])
+def test_a_key_names_its_tenant_whatever_a_tenant_may_be_called(tenant: str) -> None:
+    text, _ = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), tenant, "checkout", NOW)
+    parsed = parse_authorization(f"Bearer {text}")
+    assert parsed is not None and parsed.tenant == tenant
+
+
+def test_a_key_without_a_tenant_or_with_one_that_is_no_text_says_of_none() -> None:
+    head, _, rest = TEXT.removeprefix("weir_").partition("_")
+    for begin in ("", "77777777_", "aaa_"):
+        parsed = parse_authorization(f"Bearer weir_{begin}{rest}")
+        assert parsed is not None and parsed.tenant is None, begin
+    assert parse_authorization(f"Bearer weir_{head}1_{rest}") is None
 
 
 def test_spaces_and_the_schemes_capitals_are_as_http_has_them() -> None:
@@ -53,12 +67,12 @@ def test_a_key_opens_until_it_expires_or_is_revoked(
 ) -> None:
     parsed = parse_authorization(f"Bearer {TEXT}")
     assert parsed is not None
-    reason = replace(KEPT, **change).refusal(parsed[1], at)
+    reason = KEPT._replace(**change).refusal(parsed[1], at)
     assert reason is None if says is None else says in str(reason)
 
 
 def test_a_wrong_secret_is_refused_without_saying_what_is_wrong() -> None:
-    revoked = replace(KEPT, revoked_at=NOW)
+    revoked = KEPT._replace(revoked_at=NOW)
     assert (
         revoked.refusal("x" * 43, NOW) == KEPT.refusal("x" * 43, NOW) == "expected a key that was made here"
     )
@@ -86,5 +100,5 @@ def test_a_secret_is_compared_once_in_constant_time_whatever_else_is_wrong_with_
     monkeypatch.setattr("weir.access.api_keys.hmac.compare_digest", noted)
     parsed = parse_authorization(f"Bearer {TEXT}")
     assert parsed is not None
-    replace(KEPT, **change).refusal(parsed[1] if right else "x" * 43, NOW)
+    KEPT._replace(**change).refusal(parsed[1] if right else "x" * 43, NOW)
     assert compared == [(64, 64)]  # of hashes, so that not even a length shows

@@ -1,6 +1,7 @@
 """The price book: what holds when, what is refused, and which of two prices wins."""
 
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 
 from infra.prices.index import DATA, write_index
 from weir.pricing.price_book import AwsItem, PriceBook, PriceBookError
+from weir.providers.profiles import PROFILES
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOOK = PriceBook.load()
@@ -341,6 +343,35 @@ def test_an_index_whose_day_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"files": {"aws/us-east-1.json": None}}))
     with pytest.raises(PriceBookError, match="us-east-1.json: expected a day"):
         PriceBook.load(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        *(profile.base_url.replace("{region}", "eu-west-1") for profile in PROFILES.values() if profile.base_url),
+        "https://api.cohere.com/v2", "https://my.openai.azure.com/openai", "http://a.azure-api.net", "my.azure-api.net",
+        "https://api.eu.residency.elevenlabs.io/v1", "https://api.minimax.io/v1", "https://api.minimaxi.com/v1",
+        "https://w.cloud.databricks.com/serving-endpoints", "https://api.openrouter.ai/v1", "https://x.modal.run/v1",
+        "https://router.huggingface.co/novita/v3", "https://bedrock-mantle.eu-west-1.api.aws/v1", "https://a.b/v1", "",
+    ],
+)  # fmt: skip
+def test_a_seller_is_found_by_its_first_letters_as_its_whole_pattern_finds_it(base_url: str) -> None:
+    for seller in BOOK.sellers.values():
+        assert seller.serves(base_url) == bool(re.match(seller.address, base_url)), seller.name
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [("https://a|https://b", "alternatives in brackets"), ("https://(a", "expected a pattern")],
+)
+def test_an_address_that_its_first_letters_would_not_find_is_refused(
+    address: str, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens/shop.json").write_text(json.dumps({"as_of": "2026-11-22", "models": []}))
+    write_index(tmp_path, [{"name": "shop", "address": address, "names": {}, "models": {}, "also": []}])
+    with pytest.raises(PriceBookError, match=says):
+        PriceBook.load(folder=tmp_path).check()
 
 
 def test_every_file_of_the_list_can_be_trusted_and_the_index_is_of_these_files(tmp_path: Path) -> None:
