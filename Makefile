@@ -25,7 +25,8 @@ STAGE ?= dev
 SETTINGS = --config-file samconfig.toml --config-env $(STAGE)
 # make test ARGS="tests/unit -k sse": what pytest is told; ARGS="-n 0" runs in one process, where a debugger can stop it.
 ARGS ?=
-# Tests share no name, so any number of processes may run them; more than four wait for each other's memory.
+# Tests share no name, so any number of processes may run them: one more than processors, as some only wait
+# (tests/conftest.py); more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-sdks test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean

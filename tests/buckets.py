@@ -16,9 +16,12 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import Loader, create_loader
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.base_backend import BackendDict, BaseBackend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
 
 from weir.ledger.fact_files import read_facts
@@ -29,6 +32,19 @@ from weir.ledger.store import Store
 REGION = "us-east-1"
 # Who asks for keys does so from moto's default account.
 _FOR_EVERYONE = {"iam", "sts"}
+_MODELS: dict[tuple[object, ...], object] = {}
+
+
+def _loader(search_path: str | None = None) -> Loader:
+    # Each test has a session of its own, which would read the same models of services again: a tenth of a second.
+    loader = create_loader(search_path)
+    loader._cache = _MODELS
+    return loader
+
+
+botocore.session.create_loader = _loader
+# For each request moto lists its own folder, and tries the patterns of all services' URLs.
+DomainDispatcherApplication.get_backend_for_host = cache(DomainDispatcherApplication.get_backend_for_host)
 
 
 @contextmanager
@@ -45,12 +61,8 @@ def moto_server() -> Iterator[str]:
 
 def new_account(moto_url: str) -> dict[str, str]:
     """Keys of an account that no other test has, and where to use them, as environment variables."""
-    sts = boto3.client(
-        "sts", endpoint_url=moto_url, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
-    )
     role = f"arn:aws:iam::{uuid4().int % 10**12:012d}:role/test"
-    keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    sts.close()
+    keys = _sts(moto_url).assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
     return {
         "AWS_ENDPOINT_URL": moto_url,
         "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
@@ -60,6 +72,13 @@ def new_account(moto_url: str) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_MAX_ATTEMPTS": "1",
     }
+
+
+@cache
+def _sts(moto_url: str) -> Any:
+    return boto3.client(
+        "sts", endpoint_url=moto_url, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
+    )
 
 
 def enter_account(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,7 @@ class AwsServices:
 def _serve(descriptor: int) -> None:
     import os
     import threading
+    from functools import cache
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -114,7 +115,12 @@ def _serve(descriptor: int) -> None:
 
     from .endpoints.own_pages import own_pages_wsgi
 
-    application = DomainDispatcherApplication(create_backend_app)
+    class Dispatcher(DomainDispatcherApplication):
+        @cache  # noqa: B019 - one lives as long as the process; it lists a folder and tries all services' patterns
+        def get_backend_for_host(self, host: str | None) -> Any:
+            return super().get_backend_for_host(host)
+
+    application = Dispatcher(create_backend_app)
     server = make_server(
         "127.0.0.1", 0, own_pages_wsgi(application), threaded=True, fd=descriptor, request_handler=Quiet
     )
