@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from weir.errors import WeirError
-from weir.generate.checks import find, problems
+from weir.generate.checks import find, problems, unknown_caps
 from weir.generate.documents import build_schema
 from weir.generate.settings import models_digest, read_models, routes_from_environment
 from weir.providers.profiles import PROFILES
@@ -37,9 +37,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stamp", type=Path, help="write what was found, for the build")
     given = parser.parse_args(argv)
     try:
-        routes = chosen_routes(given.models, os.environ)
+        chosen = chosen_routes(given.models, os.environ)
+        routes = list(chosen.routes.values())
         print("\n".join(table(routes)))
-        wrong = list(problems(routes))
+        wrong = [*problems(routes), *unknown_caps(chosen)]
         if given.keys:
             wrong += asyncio.run(missing_keys(routes))
     except WeirError as error:
@@ -60,14 +61,14 @@ def stamp(models: str | None = None) -> str:
     return json.dumps({"digest": schemas_digest(), "schemas": found, "models": checked})
 
 
-def chosen_routes(models: str | None, environment: Mapping[str, str]) -> list[Route]:
+def chosen_routes(models: str | None, environment: Mapping[str, str]) -> Routes:
     """The routes of a models' file, of the two settings, or one of each provider. Raises RoutesError."""
     if models:
-        routes: Routes = parse_routes(read_models(models))
-        return list(routes.routes.values())
+        return parse_routes(read_models(models))
     if environment.get("WEIR_MODELS") or environment.get("WEIR_UPSTREAM_BASE_URL"):
-        return list(routes_from_environment(environment).routes.values())
-    return [Route(name, profile, "", "any") for name, profile in PROFILES.items()]
+        return routes_from_environment(environment)
+    every = {name: Route(name, profile, "", "any") for name, profile in PROFILES.items()}
+    return Routes(every, next(iter(every)))
 
 
 def table(routes: list[Route]) -> list[str]:

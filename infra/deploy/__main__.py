@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weir.pricing.price_book import PriceBook
-from weir.providers.routes import Routes, RoutesError
 
 from .aws import Aws, AwsRefused, Output
 from .diff import changes, parameter_changes
-from .models import keys_of, models_path, routes_of, with_permissions
+from .mistakes import mistakes
+from .models import keys_of, models_path, refused_by_generate, routes_of, with_permissions
 from .revision import revision
-from .settings import ROOT, Settings, SettingsMistake, mistakes, template_parameters
+from .settings import ROOT, Settings, SettingsMistake, template_parameters
 
 BUILT = ROOT / ".aws-sam/build"
 SAM = ROOT / ".venv-sam/bin/sam"
@@ -51,15 +51,15 @@ def main(argv: list[str]) -> int:
 def checked(stage: str, overrides: str) -> Settings:
     """The stage's settings, if nothing is missing. Raises CannotGoOn with everything that is, SettingsMistake."""
     settings = Settings.load(ROOT, stage, overrides)
-    found = mistakes(settings, template_parameters(ROOT), PriceBook.load().regions)
-    routes: Routes | None = None
-    try:
-        routes = routes_of(ROOT, settings)
-    except RoutesError as error:
-        found.append(str(error))
+    declared = template_parameters(ROOT)
+    found = mistakes(settings, declared, PriceBook.load().regions)
+    mistaken = {line.partition(":")[0] for line in found}
+    refused = refused_by_generate(ROOT, settings, declared)
+    found += [line for line in refused if line.partition(":")[0] not in mistaken]
     aws = Aws(settings.region)
-    # AWS is asked only about settings that can be right.
-    found = found or aws.missing(settings, keys_of(routes) if routes else ())
+    if not found:  # AWS is asked only about settings that can be right
+        routes = routes_of(ROOT, settings)
+        found = aws.missing(settings, keys_of(routes) if routes else ())
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise CannotGoOn(f"{stage}: nothing was created, because of\n{lines}")

@@ -3,20 +3,24 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.deploy.__main__ import deploy_options, farewell
 from infra.deploy.aws import Output
 from infra.deploy.diff import changes, parameter_changes
-from infra.deploy.models import keys_of, models_path, routes_of, with_permissions
+from infra.deploy.mistakes import mistakes
+from infra.deploy.models import keys_of, models_path, refused_by_generate, routes_of, with_permissions
 from infra.deploy.revision import revision
-from infra.deploy.settings import Settings, SettingsMistake, mistakes, template_parameters
+from infra.deploy.settings import Settings, SettingsMistake, template_parameters
 from tests.unit.cloudformation import ROOT, load, resources
 from weir.pricing.price_book import PriceBook
 from weir.providers.routes import RoutesError
@@ -45,9 +49,24 @@ def test_the_stages_need_a_key_and_nothing_else(stage: str) -> None:
         ("upstreammodel=x", "did you mean 'UpstreamModel'?"),
         ("Architecture=arm", "Architecture: expected one of arm64, x86_64, got 'arm': did you mean 'arm64'?"),
         ("EnableRestApi=True", "EnableRestApi: expected one of true, false, got 'True': did you mean 'true'?"),
-        ("GenerateMemoryMegabytes=64", "GenerateMemoryMegabytes: expected a number from 128 to 10240, got 64"),
+        ("GenerateMemoryMegabytes=64", "GenerateMemoryMegabytes: expected a whole number from 128 to 10240, got 64"),
+        ("GenerateMemoryMegabytes=300.5", "GenerateMemoryMegabytes: expected a whole number, got '300.5'"),
+        ("GenerateMemoryMegabytes=nan", "GenerateMemoryMegabytes: expected a whole number, got 'nan'"),
+        ("MonthlyBudgetUsd=-1", "MonthlyBudgetUsd: expected a number of at least 0, got -1"),
+        ("MonthlyBudgetUsd=1,000", "MonthlyBudgetUsd: expected a number, got '1,000': 1000 would do"),
+        ("LogRetentionDays=10", "got '10': did you mean 7?"),
         ("CostAlarmUsd=cheap", "CostAlarmUsd: expected a number, got 'cheap'"),
         ("UpstreamBaseUrl=api.openai.com", "UpstreamBaseUrl: expected what matches"),
+        ("UpstreamBaseUrl=https://h/v1/chat/completions/", "UpstreamBaseUrl: expected it without /chat/completions, got 'https://h/v1/chat/completions/': https://h/v1 would do"),
+        ("CorsOrigins=app.example.com", "got 'app.example.com': https://app.example.com would do"),
+        ("CorsOrigins=https://a.example,https://B.example/x", "got 'https://B.example/x': https://b.example would do"),
+        ("AlarmTopicArn=alarms", "AlarmTopicArn: expected what matches ^(arn:aws[a-z-]*:sns:"),
+        ("AlarmTopicArn=arn:aws:sns:us-east-1:123456789012:alarms", "AlarmTopicArn: expected something of eu-central-1, where the stack is, got one of us-east-1"),
+        ("UpstreamKeyKmsKeyArn=alias/weir", "got 'alias/weir'. The customer-managed key that encrypts UpstreamKey."),
+        ("CapacityProviderArn=shared", "CapacityProviderArn: expected what matches"),
+        ("ManagedMinEnvironments=20", "ManagedMinEnvironments: expected at most ManagedMaxEnvironments, 12, got 20"),
+        ("ResponseCacheSeconds=600", "ResponseCacheSeconds: expected EnableAccessTable=true beside it"),
+        (f"Revision={'0' * 64}", "Revision: expected nothing, since it is computed here"),
         (
             "UpstreamKey=arn:aws:secretsmanager:eu-central-1:123456789012:secret:weir/upstream-AbC123",
             "secretsmanager:weir/upstream would do",
@@ -71,7 +90,7 @@ def test_the_stages_need_a_key_and_nothing_else(stage: str) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_the_nearest_right_value(given: str, said: str) -> None:
-    overrides = given if "UpstreamKey" in given else f"{KEY} {given}"
+    overrides = given if "UpstreamKey=" in given else f"{KEY} {given}"
     [line] = told(overrides)
     assert said in line
 
@@ -94,21 +113,91 @@ def test_a_stack_with_capitals_and_a_region_without_prices_are_told(tmp_path: Pa
     found = mistakes(Settings.load(tmp_path, "dev", KEY), DECLARED, REGIONS)
     assert len(found) == 2
     assert "got 'Weir_Dev': 'weir-dev' would do" in found[0]
-    assert "did you mean 'eu-central-1'?" in found[1] and "make prices REGION=eu-central1" in found[1]
+    assert found[1] == (
+        "region: expected a Region such as eu-central-1, got 'eu-central1': did you mean 'eu-central-1'?"
+    )
+    unpriced = replace(Settings.load(ROOT, "dev", KEY), region="xx-moon-1", stack="1st stack")
+    name, region = mistakes(unpriced, DECLARED, REGIONS)
+    assert name.endswith("got '1st stack': 'st-stack' would do")
+    assert "expected one whose prices are known" in region and "make prices REGION=xx-moon-1" in region
 
 
 @pytest.mark.parametrize(
-    ("stage", "overrides", "said"),
+    ("changed", "said"),
     [
-        ("prd", "", "STAGE: expected one of dev, prod, got 'prd': did you mean 'prod'?"),
-        ("dev", "LogRetentionDays", "PARAMETERS: expected KEY=VALUE, got 'LogRetentionDays'"),
-        ("dev", "PriceOverrides='{", "PARAMETERS: expected KEY=VALUE ... quoted as for a shell"),
+        (
+            ('stack_name = "weir-dev"', ""),
+            "expected stack_name of dev in [dev.global.parameters], got nothing",
+        ),
+        (
+            ('region = "eu-central-1"', "region = 1"),
+            "expected region of dev in [dev.global.parameters], got 1",
+        ),
+        (("[dev.global.parameters]", "[dev.global"), "samconfig.toml: expected TOML: "),
     ],
 )
-def test_what_cannot_be_read_is_told(stage: str, overrides: str, said: str) -> None:
-    with pytest.raises(SettingsMistake) as error:
-        Settings.load(ROOT, stage, overrides)
-    assert str(error.value).startswith(said)
+def test_a_samconfig_that_cannot_be_read_is_told(tmp_path: Path, changed: tuple[str, str], said: str) -> None:
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    (tmp_path / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text().replace(*changed))
+    with pytest.raises(SettingsMistake, match=re.escape(said)):
+        Settings.load(tmp_path, "dev", KEY)
+
+
+def test_overrides_of_a_stage_may_be_one_text(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    config = (ROOT / "samconfig.toml").read_text()
+    listed = '["Architecture=arm64", "LogRetentionDays=7", "CorsOrigins=http://localhost:3000"]'
+    (tmp_path / "samconfig.toml").write_text(
+        config.replace(listed, "\"LogRetentionDays=3 UpstreamModel='a b'\"")
+    )
+    parameters = Settings.load(tmp_path, "dev", KEY).parameters
+    assert (parameters["LogRetentionDays"], parameters["UpstreamModel"]) == ("3", "a b")
+
+
+FAST: dict[str, Any] = {"provider": "openai", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("UpstreamProvider=opnai", "UpstreamProvider: expected one of generic, simulator, openai"),
+        ("Clocks=total_s=soon", "Clocks: expected seconds for connect_s"),
+        ("UpstreamKey=role", "UpstreamKey: expected secretsmanager:NAME or ssm:NAME; openai knows no role"),
+        ("UpstreamBaseUrl=https://u:p@h/v1", "UpstreamBaseUrl: expected no credentials and no query in it"),
+        ({"modls": {}}, "models' file: expected clocks, default, models, schemas, got 'modls'"),
+        ({"models": {"fast": {**FAST, "provider": "opnai"}}}, "models.fast.provider: expected one of generic,"),
+        ({"models": {"fast": {**FAST, "key": "sk-1"}}}, "models.fast.key: expected secretsmanager:NAME"),
+        ({"models": {"fast": FAST}, "default": "slow"}, "default: expected one of fast, got 'slow'"),
+        (
+            {"models": {"fast": FAST}, "schemas": {"blog_pst": {"max_output_tokens": 9}}},
+            "schemas.blog_pst: expected one of blog_post, got a schema that is not there",
+        ),
+        (
+            {"models": {"fast": {**FAST, "provider": "deepseek", "structured_output": "native"}}},
+            "schema blog_post, model fast: the root: deepseek takes no structured output of mode 'native'",
+        ),
+        ("Models={", "Models: expected JSON, or the path of a file of JSON or TOML, got '{': "),
+    ],
+)  # fmt: skip
+def test_what_generate_would_refuse_is_told_before_anything_is_built(
+    tmp_path: Path, given: str | dict[str, Any], said: str
+) -> None:
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    (tmp_path / "models.json").write_text(json.dumps(given))
+    forms = (
+        [given]
+        if isinstance(given, str)
+        else ["Models=models.json", f"Models={shlex.quote(json.dumps(given))}"]
+    )
+    for form in forms:
+        overrides = form if "UpstreamKey" in form else f"{KEY} {form}"
+        [line] = refused_by_generate(tmp_path, Settings.load(ROOT, "dev", overrides), DECLARED)
+        assert line.startswith(said)
+
+
+def test_generate_refuses_nothing_of_the_stages() -> None:
+    for stage in ("dev", "prod"):
+        assert list(refused_by_generate(ROOT, Settings.load(ROOT, stage, KEY), DECLARED)) == []
 
 
 def test_plain_sam_does_what_dev_says() -> None:

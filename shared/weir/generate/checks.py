@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from weir.errors import ConfigurationError
 from weir.generate.documents import Documents
 from weir.providers.profiles import SchemaNotExpressible
-from weir.providers.routes import Route
+from weir.providers.routes import Route, Routes
 from weir.providers.structured_output import Mode
 from weir.schemas import checked_schemas, load_schema, schema_names
 
@@ -47,6 +47,13 @@ def problems(routes: Iterable[Route]) -> Iterator[str]:
     for name in schema_names():
         yield from (f"schema {name}: {hazard}" for hazard in hazards_of(load_schema(name)))
     yield from _not_to_be_asked(routes)
+
+
+def unknown_caps(routes: Routes) -> Iterator[str]:
+    """The caps of a models' file that would hold for nothing: no schema has their name."""
+    for name in routes.schema_caps:
+        if name not in schema_names():
+            yield f"schemas.{name}: expected one of {', '.join(schema_names())}, got a schema that is not there"
 
 
 def _not_to_be_asked(routes: Iterable[Route]) -> Iterator[str]:

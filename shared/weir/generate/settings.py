@@ -95,7 +95,9 @@ def read_models(models: str) -> Mapping[str, Any]:
             content = json.loads(Path(models).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise RoutesError(
-            f"WEIR_MODELS: expected JSON, or the path of a file of JSON or TOML: {error}"[:500]
+            f"WEIR_MODELS: expected JSON, or the path of a file of JSON or TOML, got {models[:60]!r}: {error}"[
+                :500
+            ]
         ) from error
     if not isinstance(content, dict):
         raise RoutesError(f"WEIR_MODELS: expected an object of models, got {type(content).__name__}")
