@@ -60,6 +60,7 @@ from weir.reports.response_models import (
     RunningResponse,
     problem_response,
 )
+from weir.reports.row_queries import Sort
 from weir.reports.studies import Studies
 from weir.reports.study_models import (
     ChargesResponse,
@@ -84,6 +85,9 @@ FROM = "A day of the zone, or an instant with its own; default: the seven days b
 TO = "The day or instant after the range; default: tomorrow, so that today is in it."
 OUTCOME = "How it ended; `unknown` finds rows without an outcome."
 MODEL = "As requested or as returned; `(unknown)` finds none."
+SERVED_MODEL = (
+    "The name that breakdowns go by: what answered, or else what was asked for; `(unknown)` finds none."
+)
 TENANT = "Whose request it was, by identity; `(unknown)` finds those of nobody known."
 FUNCTION = "The Lambda function's name; or `(unknown)`."
 TAG = "`name=value`, or `name` for any value; all must hold."
@@ -202,6 +206,7 @@ class ExportBody(BaseModel):
     tz: str = Field("UTC", max_length=64, description=TZ)
     outcome: OutcomeFilter | None = Field(None, description=OUTCOME)
     model: _Name = Field(None, description=MODEL)
+    served_model: _Name = Field(None, description=SERVED_MODEL)
     tenant: _Name = Field(None, description=TENANT)
     function: _Name = Field(None, description=FUNCTION)
     tag: list[str] = Field([], max_length=10, description=TAG)
@@ -269,6 +274,7 @@ def create_app(services: Services) -> FastAPI:
             str | None,
             Query(max_length=256, description=MODEL),
         ] = None,
+        served_model: Annotated[str | None, Query(max_length=256, description=SERVED_MODEL)] = None,
         tenant: Annotated[
             str | None,
             Query(max_length=256, description=TENANT),
@@ -283,6 +289,7 @@ def create_app(services: Services) -> FastAPI:
             within,
             outcome=outcome and outcome.value,
             model=model,
+            served_model=served_model,
             tenant=tenant,
             function=function,
             tags=tags_of(tag),
@@ -453,7 +460,11 @@ def create_app(services: Services) -> FastAPI:
         cursor: Annotated[str | None, Query(max_length=1024, description="`next_cursor` of a page.")] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="At most so many rows.")] = 50,
         sort: Annotated[
-            Literal["newest", "cost"], Query(description="The newest, or the dearest, first.")
+            Sort,
+            Query(
+                description="The newest first; or those that cost most, in all or of one phase or charge; that saved "
+                "most; or that took longest, until the first token or the end."
+            ),
         ] = "newest",
     ) -> dict[str, Any]:
         try:
@@ -546,6 +557,7 @@ def create_app(services: Services) -> FastAPI:
             range_of(body.from_, body.to, zone, services.now()),
             outcome=body.outcome and body.outcome.value,
             model=body.model,
+            served_model=body.served_model,
             tenant=body.tenant,
             function=body.function,
             tags=tags_of(body.tag),

@@ -24,6 +24,7 @@ _RUN = {
     "settle": access.settle_holds,
     "answers": answers.answers,
     "latency": studies.latency,
+    "requests": studies.requests,
     "compare": studies.compare,
     "explain": studies.explain,
     "unpriced": studies.unpriced,

@@ -31,6 +31,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--outcome", help=f"one of {outcomes}")
     for name in ("model", "function", "tenant"):
         group.add_argument(f"--{name}", help="(unknown) finds rows without one")
+    group.add_argument("--served-model", help="what answered, or else was asked for: as breakdowns have it")
     group.add_argument(
         "--tag", action="append", default=[], help="name=value, or name for any value; all must hold"
     )
@@ -49,6 +50,7 @@ def filters_of(given: argparse.Namespace, now: datetime) -> Filters:
         span_of(given, now),
         outcome=given.outcome,
         model=given.model,
+        served_model=given.served_model,
         function=given.function,
         tenant=given.tenant,
         tags=tags_of(given.tag),

@@ -15,14 +15,22 @@ from rich.console import Console
 from weir.reports.charge_lines import as_csv
 from weir.reports.params import FieldError, by_of, period_before, zone_of
 from weir.reports.parquet_cache import RowFiles
-from weir.reports.report import LedgerReader
+from weir.reports.report import LedgerReader, range_json
+from weir.reports.row_queries import SORTS
 from weir.reports.studies import Studies
 from weir.reports.supposition import ARCHITECTURES, Supposed
 
 from .filters import add_filters, filters_of
 from .ledger import Ledger, UsageError
 from .progress import Tell, progress
-from .study_tables import show_charges, show_compare, show_latency, show_unpriced, show_what_if
+from .study_tables import (
+    show_charges,
+    show_compare,
+    show_latency,
+    show_requests,
+    show_unpriced,
+    show_what_if,
+)
 
 # The options of `whatif`, by the names of the API's parameters.
 _SUPPOSED: dict[str, tuple[Any, str]] = {
@@ -53,6 +61,18 @@ def latency(ledger: Ledger, given: argparse.Namespace) -> int:
     with _studies(ledger) as (studies, tell):
         found = studies.latency(asked, zone, tell)
     _show(found, given.json, show_latency)
+    return 0
+
+
+def requests(ledger: Ledger, given: argparse.Namespace) -> int:
+    """Requests, one a line, in an order."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    with _reader(ledger) as (reader, _):
+        found = {
+            "range": range_json(asked, zone),
+            **reader.page(asked, given.sort, given.limit, given.cursor),
+        }
+    _show(found, given.json, show_requests)
     return 0
 
 
@@ -119,6 +139,12 @@ def add_commands(command: Any) -> None:
     made = command("latency", "what each phase of the billed time costs, by day, model, tenant and function")
     add_filters(made)
     made.add_argument("--json", action="store_true", help="all of it, as /api/latency has it")
+    made = command("requests", "the requests of a range, the newest or the dearest first")
+    add_filters(made)
+    made.add_argument("--sort", choices=SORTS, default="newest", metavar="ORDER", help=", ".join(SORTS))
+    made.add_argument("--limit", type=int, default=25, help="at most so many; default: 25")
+    made.add_argument("--cursor", help="next_cursor of what came before")
+    made.add_argument("--json", action="store_true", help="all of it, as /api/requests has it")
     made = command("explain", "quantity by unit price of each charge: of one request, or of a range's sums")
     made.add_argument("request", nargs="?", help="a request's id; without one, the range")
     add_filters(made)
@@ -148,13 +174,16 @@ def add_commands(command: Any) -> None:
 
 
 @contextmanager
-def _studies(ledger: Ledger) -> Iterator[tuple[Studies, Tell]]:
+def _reader(ledger: Ledger) -> Iterator[tuple[LedgerReader, Tell]]:
     with TemporaryDirectory(prefix="costs-") as folder, progress() as tell:
         files = RowFiles(ledger.store, ledger.book, Path(folder), now)
-        yield (
-            Studies(LedgerReader(ledger.store, ledger.book, files, now), ledger.store, ledger.book, now),
-            tell,
-        )
+        yield LedgerReader(ledger.store, ledger.book, files, now), tell
+
+
+@contextmanager
+def _studies(ledger: Ledger) -> Iterator[tuple[Studies, Tell]]:
+    with _reader(ledger) as (reader, tell):
+        yield Studies(reader, ledger.store, ledger.book, now), tell
 
 
 def _show(found: dict[str, Any], as_json: bool, show: Any) -> None:

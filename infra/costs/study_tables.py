@@ -1,5 +1,8 @@
 """What latency costs and what if, as tables for a terminal."""
 
+from shlex import quote
+from urllib.parse import parse_qsl
+
 from rich.console import Console
 from rich.text import Text
 
@@ -38,6 +41,32 @@ def show_latency(found: Json, console: Console) -> None:
         ]
         phases = (phase["phase"] for phase in total["phases"])
         print_table(console, f"by {by}, USD", ("", "requests", *phases, "tokens"), groups)
+        if query := next((group["phases"][1]["requests_query"] for group in found[f"by_{by}"]), None):
+            console.print(Text(f"the requests of a row: {_command(query)}", style="dim"))
+
+
+def show_requests(found: Json, console: Console) -> None:
+    """Requests with their phases, one a line, then where the next begin."""
+    _heading(found, console)
+    rows = [
+        (
+            row["request_id"],
+            minute(row["at"]),
+            _again(row),
+            printable(row["model_returned"] or row["model"] or UNKNOWN),
+            *(usd(row["cost"]["phases"][name]) for name in ("cold_start", "waiting", "streaming")),
+            at_least(row["cost"]["total"], bool(row["cost"]["unpriced"])),
+        )
+        for row in found["rows"]
+    ]
+    print_table(
+        console,
+        "requests, USD",
+        ("", "at, UTC", "", "model", "cold start", "waiting", "streaming", "total"),
+        rows,
+    )
+    if found["next_cursor"]:
+        console.print(f"more: --cursor {found['next_cursor']}")
 
 
 def show_what_if(found: Json, console: Console) -> None:
@@ -150,6 +179,19 @@ def change(amount: str | None) -> str:
 
 def _phases(group: Json) -> list[str]:
     return [usd(phase["cost"]) for phase in group["phases"]]
+
+
+def _again(row: Json) -> str:
+    """How it ended, or by what its answer was there already."""
+    outcome = printable(row["outcome"] or UNKNOWN).replace("_", " ")
+    how = {"cache": "cached", "idempotency_key": "repeated"}.get(row["answered_from"])
+    return f"{outcome}, {how}" if how else outcome
+
+
+def _command(query: str) -> str:
+    """The command that lists what a query does."""
+    options = (f"--{name.replace('_', '-')} {quote(value)}" for name, value in parse_qsl(query))
+    return printable(f"costs requests {' '.join(options)}")
 
 
 def _heading(found: Json, console: Console) -> None:

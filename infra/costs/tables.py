@@ -15,6 +15,11 @@ from rich.text import Text
 type Json = dict[str, Any]
 
 UNKNOWN = "–"
+_SAVED = {
+    "early_stop": "stopped early",
+    "idempotency_key": "repeated by key",
+    "cache": "answered from the cache",
+}
 
 
 def usd(amount: str | None) -> str:
@@ -88,6 +93,12 @@ def show_report(report: Json, console: Console) -> None:
         for entry in report["waste"]
     ]
     print_table(console, "waste", ("", "USD", "share"), waste)
+    saved = [
+        (_SAVED[entry["how"]], count(entry["requests"]), count(entry["tokens"]), usd(entry["total"]))
+        for entry in totals["saved"]["by"]
+        if entry["requests"]
+    ]
+    print_table(console, "saved, an estimate", ("", "requests", "tokens", "USD"), saved)
     units = report["unit_economics"]
     economics = [
         (name, at_least(amount, units["is_lower_bound"]))

@@ -7,19 +7,24 @@ import { count, percent, placesOf, words } from "./format.js";
 const SHOWN = 6;
 const NARROWS = {
   outcome: (name) => ({ outcome: name }),
-  model: (name) => ({ model: name }),
+  model: (name) => ({ served_model: name }),
   tenant: (name) => ({ tenant: name }),
   function: (name) => ({ function: name }),
-  feature: (name, tags) => ({
-    tag: [...tags.filter((tag) => !tag.startsWith("feature=")), `feature=${name}`],
+  tag: (name, tags, tag) => ({
+    tag: [...tags.filter((one) => !one.startsWith(`${tag}=`)), `${tag}=${name}`],
   }),
 };
+
+/** The filter that finds a name's requests, beside the `tags` chosen; null where nothing does: a sum of names, no tag. */
+export function filterOf(by, name, tags) {
+  if (name === "(other)" || name === "(no tag)" || name === "(metering)") return null;
+  if (by === "feature") return NARROWS.tag(name, tags, by);
+  return by.startsWith("tag:") ? NARROWS.tag(name, tags, by.slice(4)) : NARROWS[by](name);
+}
 
 function panel(kind, entries, narrow, tags) {
   const places = placesOf(entries.map(({ total }) => total));
   const largest = Math.max(...entries.map(({ total }) => Number(total ?? 0)), 1e-12);
-  // "(other)" is a sum of names; no value can be asked for by "(no tag)".
-  const named = (name) => name !== "(other)" && name !== "(no tag)";
   const written = (name) => (kind === "outcome" ? words(name) : name);
   const shown = table(
     `Cost by ${kind}`,
@@ -31,7 +36,7 @@ function panel(kind, entries, narrow, tags) {
       { name: "share", number: true },
     ],
     entries.map(({ name, requests, total, share_percent: share, is_lower_bound: lower }) => [
-      named(name) ? narrow(NARROWS[kind](name, tags), written(name)) : written(name),
+      filterOf(kind, name, tags) ? narrow(filterOf(kind, name, tags), written(name)) : written(name),
       bar(Number(total ?? 0) / largest),
       count(requests),
       amount(total, { places, lower }),

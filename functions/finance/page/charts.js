@@ -37,7 +37,7 @@ export const tone = (name, at) =>
 
 function options(
   colours,
-  { stacked = false, y, title, label, footer = () => "", filter = () => true, ticks = null, x = {} },
+  { stacked = false, y, title, label, footer = () => "", filter = () => true, ticks = null, x = {}, lead = null },
 ) {
   const font = { family: getComputedStyle(document.body).fontFamily, size: 11 };
   return {
@@ -45,6 +45,14 @@ function options(
     responsive: true,
     maintainAspectRatio: false,
     interaction: { mode: "index", intersect: false },
+    onHover: ({ native }, items) => {
+      native.target.style.cursor = lead && items.length ? "pointer" : "";
+    },
+    onClick: ({ native }, [item], chart) => {
+      if (!lead || !item) return;
+      const [exact] = chart.getElementsAtEventForMode(native, "nearest", { intersect: true }, false);
+      follow(chart.canvas.closest("figure"), native, lead(item.index, exact?.datasetIndex ?? null));
+    },
     plugins: {
       legend: { display: false },
       tooltip: {
@@ -93,30 +101,50 @@ function options(
   };
 }
 
-/** Draw into a figure. `build(colours)` gives Chart.js's configuration; `columns` and `rows()` are the table's. */
-function show(figure, { finding, build, columns, rows, caption }) {
+/** A mouse has read the tooltip and goes on; a finger reads it first, and then takes the link below the chart. */
+function follow(figure, { pointerType }, link) {
+  if (!link) return;
+  figure.querySelector(".lead").replaceChildren(link);
+  if (pointerType === "mouse") link.click();
+}
+
+/** Draw into a figure. `build(colours)` gives Chart.js's configuration; `columns` and `rows()` are the table's.
+ * `lead(at, group, text)`, where there are requests to be led to, is a link to those of a bar, or of a group of it;
+ * a column of the table that holds a group's figures says its place in `group`. */
+function show(figure, { finding, build, columns, rows, caption, lead = null }) {
   drawn.get(figure)?.chart.destroy();
   let canvas = figure.querySelector("canvas");
   if (!canvas) {
     canvas = make("canvas", { role: "img" });
     figure.replaceChildren(
       make("div", { class: "canvas" }, canvas),
-      make("details", { class: "data" }, make("summary", {}, "Figures"), make("div")),
+      make("p", { class: "lead hint", role: "status" }),
+      make("details", { class: "data" }, make("summary"), make("div")),
     );
     // Made when it is opened: most readers never do.
     figure.querySelector("details").addEventListener("toggle", () => fill(figure));
   }
-  canvas.setAttribute("aria-label", finding);
-  figure.querySelector("summary").setAttribute("aria-label", `Figures: ${caption}`);
-  const entry = { build, columns, rows, caption, chart: new Chart(canvas, build(theme())) };
+  canvas.setAttribute("aria-label", lead ? `${finding} The figures below lead to the requests.` : finding);
+  figure.querySelector(".lead").replaceChildren();
+  const summary = figure.querySelector("summary");
+  summary.textContent = lead ? "Figures, and their requests" : "Figures";
+  summary.setAttribute("aria-label", `${summary.textContent}: ${caption}`);
+  const entry = { build, columns, rows, caption, lead, chart: new Chart(canvas, build(theme())) };
   drawn.set(figure, entry);
   fill(figure);
 }
 
 function fill(figure) {
   const details = figure.querySelector("details");
-  const { caption, columns, rows } = drawn.get(figure);
-  details.lastElementChild.replaceChildren(...(details.open ? [table(caption, columns, rows())] : []));
+  const { caption, columns, rows, lead } = drawn.get(figure);
+  if (!details.open) {
+    details.lastElementChild.replaceChildren();
+    return;
+  }
+  const leads = (place) => lead && (place === 0 || columns[place].group !== undefined);
+  const cells = (row, at) =>
+    row.map((text, place) => (leads(place) ? (lead(at, columns[place].group ?? null, text) ?? text) : text));
+  details.lastElementChild.replaceChildren(table(caption, columns, rows().map(cells)));
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -136,6 +164,7 @@ export function midnights(instants, times) {
 
 /** Stacked bars. `groups`: [{title, tone, values: [number|null], texts: [string]}], from the axis up. */
 export function stackedBars(figure, { labels, titles, groups, totals, axis, ticks, ...rest }) {
+  const { lead } = rest;
   show(figure, {
     ...rest,
     build: (colours) => ({
@@ -162,6 +191,7 @@ export function stackedBars(figure, { labels, titles, groups, totals, axis, tick
         label: (item) => `${item.dataset.label}  ${groups[item.datasetIndex].texts[item.dataIndex]}`,
         footer: ([item]) => (item && totals ? totals[item.dataIndex] : ""),
         filter: (item) => Boolean(item.raw),
+        lead,
       }),
     }),
   });
@@ -199,6 +229,7 @@ export function percentiles(figure, { labels, titles, p50, p95, tone: own, write
         title: ([item]) => (item ? titles[item.dataIndex] : ""),
         label: (item) => `${item.dataset.label}  ${write(item.raw)}`,
         x: { offset: true },
+        lead: rest.lead,
       }),
     }),
   });

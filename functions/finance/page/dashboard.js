@@ -28,19 +28,25 @@ function change(changes, push = true) {
   sessionStorage.setItem("list", url); // where a request's page leads back to
 }
 
-/** A link that narrows the report, and works in a new tab, too. */
-function narrow(changes, ...content) {
+/** A link that changes the state, and works in a new tab, too; the reader goes on at `to`. */
+function link(changes, to, content) {
   const wanted = { ...state, ...changes, cursor: "" };
-  const link = make("a", { href: `?${parameters(wanted)}` }, ...content);
-  link.addEventListener("click", (event) => {
+  const made = make("a", { href: `?${parameters(wanted)}` }, ...content);
+  made.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     change(wanted);
     load();
-    find("#report").focus(); // the link itself is about to go
+    find(to).focus(); // the link itself is about to go
   });
-  return link;
+  return made;
 }
+
+/** A link that narrows the report. */
+const narrow = (changes, ...content) => link(changes, "#report", content);
+
+/** A link that narrows the report and leads to its requests. */
+const toRequests = (changes, ...content) => link(changes, "#requests", content);
 
 function retryButton() {
   const button = make("button", { type: "button" }, "Try again");
@@ -117,10 +123,10 @@ function showEmpty(range) {
 function showReport(report) {
   const times = clock(report.range.time_zone);
   find("#report").classList.remove("loading");
-  overview(report, times);
-  series(report, times, state);
+  overview(report, toRequests);
+  series(report, times, state, toRequests);
   breakdowns(report, narrow, state.tag);
-  quality(report, times);
+  quality(report, times, toRequests);
   fillLists(report.breakdowns);
   find("#provenance").replaceChildren(
     make(
@@ -175,8 +181,10 @@ async function loadReport(meanwhile = () => {}) {
     else {
       find("#status").textContent = showReport(report);
       corrections(report, clock(report.range.time_zone), state, signal);
-      reloadStudies(state, narrow);
+      reloadStudies(state, narrow, toRequests);
     }
+    // What came above has moved the requests away from whoever was led to them.
+    if (document.activeElement === find("#requests")) find("#requests").scrollIntoView();
   } catch (error) {
     if (signal.aborted) return;
     markFields(error.errors ?? []);
@@ -219,7 +227,7 @@ bindRows(
   },
 );
 offerExports(() => state);
-bindStudies(() => state, narrow);
+bindStudies(() => state, narrow, toRequests);
 addEventListener("popstate", (event) => {
   state = { ...readState(location.search), before: event.state?.before ?? [] };
   load();

@@ -46,7 +46,7 @@ function read(state) {
       .value.split(/[\s,]+/)
       .filter(Boolean),
   };
-  for (const name of ["tz", "outcome", "model", "function", "tenant"])
+  for (const name of ["tz", "outcome", "model", "served_model", "function", "tenant"])
     changes[name] = field(name).value.trim();
   changes.from = field("from").value || (isDay(state.from) ? "" : state.from);
   changes.to = field("to").value ? addDays(field("to").value, 1) : isDay(state.to) ? "" : state.to;
@@ -56,7 +56,7 @@ function read(state) {
 /** Show a state in the form. */
 export function fillForm(state) {
   markFields([]);
-  for (const name of ["outcome", "model", "function", "tenant"]) field(name).value = state[name] ?? "";
+  for (const name of ["outcome", "model", "served_model", "function", "tenant"]) field(name).value = state[name] ?? "";
   field("tag").value = state.tag.join(" ");
   field("from").value = isDay(state.from) ? state.from : "";
   field("to").value = isDay(state.to) ? addDays(state.to, -1) : "";

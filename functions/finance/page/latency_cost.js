@@ -3,17 +3,15 @@ import { amount } from "./amount.js";
 import { stackedBars } from "./charts.js";
 import { make, table } from "./dom.js";
 import { axisMoney, count, milliseconds, money, percent, placesOf, plural, sum, words } from "./format.js";
-import { addDays } from "./state.js";
+import { stateOf } from "./state.js";
 
 const TONES = { cold_start: "group-1", waiting: "group-2", streaming: "group-3", validating: "group-4", rest: "rest" };
-const NARROWS = {
-  day: (name) => ({ from: name, to: addDays(name, 1) }),
-  model: (name) => ({ model: name }),
-  tenant: (name) => ({ tenant: name }),
-  function: (name) => ({ function: name }),
-};
+const BY = ["day", "model", "tenant", "function"];
 
-function phases(total) {
+/** A link to the requests of a group, or to those of which one of its phases cost most; text where there are none. */
+const linked = ({ requests_query: query }, text, toRequests) => (query ? toRequests(stateOf(query), text) : text);
+
+function phases(total, toRequests) {
   const places = placesOf(total.phases.map(({ cost }) => cost));
   return table(
     "What a millisecond costs, by phase",
@@ -26,7 +24,7 @@ function phases(total) {
     ],
     [
       ...total.phases.map((phase) => [
-        words(phase.phase),
+        linked(phase, words(phase.phase), toRequests),
         amount(phase.cost, { places }),
         milliseconds(phase.ms),
         make("span", { title: phase.cost_per_ms }, money(phase.cost_per_ms, 12)),
@@ -43,7 +41,7 @@ function phases(total) {
   );
 }
 
-function draw(figure, groups, by, withTokens) {
+function draw(figure, groups, by, withTokens, toRequests) {
   const parts = Object.keys(TONES).map((name, at) => ({
     title: words(name),
     tone: TONES[name],
@@ -68,13 +66,20 @@ function draw(figure, groups, by, withTokens) {
     axis: axisMoney,
     caption: `What latency costs, by ${by}`,
     finding: `What latency costs by ${by}: waiting ${money(waiting)}`,
-    columns: [{ name: words(by) }, ...parts.map(({ title }) => ({ name: title, number: true }))],
+    columns: [{ name: words(by) }, ...parts.map(({ title }, group) => ({ name: title, number: true, group }))],
     rows: () => groups.map((group, at) => [group.name, ...parts.map(({ texts }) => texts[at])]),
+    lead: (at, part, text) => {
+      const group = groups[at];
+      const phase = group.phases[part] ?? null;
+      const title = phase ? `${group.name}, ${words(phase.phase)}` : group.name;
+      const said = text ?? `${title}: ${plural(group.requests, "request")}`;
+      return group.requests_query ? linked(phase ?? group, said, toRequests) : null;
+    },
   });
 }
 
 /** Show the answer of /api/latency. */
-export function latencyCost(body, found, { narrow }) {
+export function latencyCost(body, found, { toRequests }) {
   if (!found.total.requests) {
     body.replaceChildren(make("p", { class: "hint" }, "No request in this range: nothing waited."));
     return;
@@ -82,7 +87,7 @@ export function latencyCost(body, found, { narrow }) {
   const by = make(
     "select",
     {},
-    ...Object.keys(NARROWS).map((name) => make("option", { value: name }, name)),
+    ...BY.map((name) => make("option", { value: name }, name)),
   );
   const tokens = make("input", { type: "checkbox" });
   const figure = make("figure", { class: "chart medium" });
@@ -90,7 +95,7 @@ export function latencyCost(body, found, { narrow }) {
   const legend = make("ul", { class: "legend" });
   const again = () => {
     const groups = found[`by_${by.value}`];
-    draw(figure, groups, by.value, tokens.checked);
+    draw(figure, groups, by.value, tokens.checked, toRequests);
     const named = [...Object.entries(TONES), ...(tokens.checked ? [["tokens", "group-5"]] : [])];
     legend.replaceChildren(
       ...named.map(([name, tone]) =>
@@ -110,10 +115,10 @@ export function latencyCost(body, found, { narrow }) {
           { name: "Tokens", number: true },
         ],
         groups.map((group) => [
-          narrow(NARROWS[by.value](group.name), group.name),
+          linked(group, group.name, toRequests),
           count(group.requests),
-          amount(group.phases[1].cost, { places }),
-          amount(group.phases[0].cost, { places }),
+          linked(group.phases[1], amount(group.phases[1].cost, { places }), toRequests),
+          linked(group.phases[0], amount(group.phases[0].cost, { places }), toRequests),
           amount(group.duration, { places }),
           amount(group.tokens, { lower: group.is_lower_bound }),
         ]),
@@ -123,7 +128,7 @@ export function latencyCost(body, found, { narrow }) {
   by.addEventListener("change", again);
   tokens.addEventListener("change", again);
   body.replaceChildren(
-    phases(found.total),
+    phases(found.total, toRequests),
     make(
       "div",
       { class: "heading by" },

@@ -5,10 +5,13 @@ import { count, exact, milliseconds, money, percent, placesOf, plural, reasons, 
 
 const atLeast = (lower) => (lower ? "at least " : "");
 
-function headline({ totals, unit_economics: units }) {
+const SAVED = { early_stop: "stopped early", idempotency_key: "repeated by key", cache: "answered from the cache" };
+
+function headline({ totals, unit_economics: units }, toRequests) {
   const lower = atLeast(totals.is_lower_bound);
   const unit = (text) => amount(text, { lower: units.is_lower_bound });
   const saved = totals.saved;
+  const ways = saved.by.filter(({ requests }) => requests);
   find("#headline").replaceChildren(
     ...pairs([
       [
@@ -20,14 +23,13 @@ function headline({ totals, unit_economics: units }) {
       ["Per validated document", unit(units.per_validated_document)],
       ["Per million output tokens", unit(units.per_million_output_tokens)],
       [
-        "Saved by stopping early",
-        money(saved.total),
+        "Saved, an estimate",
+        ways.length ? toRequests({ sort: "saved" }, money(saved.total)) : money(saved.total),
         {
           title: exact(saved.total),
           note:
-            saved.tokens === null
-              ? null
-              : `${plural(saved.tokens, "token")} not bought, ${plural(saved.rows, "request")}`,
+            ways.map(({ how, total, requests }) => `${SAVED[how]} ${money(total)} (${count(requests)})`).join(", ") ||
+            "nothing stopped early, nothing answered again",
         },
       ],
     ]),
@@ -197,9 +199,9 @@ export function amounts(group, whole, caption, name, lower = []) {
 }
 
 /** Show what the report says at first sight. */
-export function overview(report) {
+export function overview(report, toRequests) {
   notices(report);
-  headline(report);
+  headline(report, toRequests);
   budgetPanel(report.budget);
   waste(report.waste, report.totals);
   latency(report.latency);

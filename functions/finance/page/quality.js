@@ -4,7 +4,7 @@ import { amount } from "./amount.js";
 import { find, make, pairs } from "./dom.js";
 import { count, percent, plural, reasons } from "./format.js";
 
-function hours({ hours: listed, counted_until: until }, times) {
+function hours({ hours: listed, counted_until: until }, times, toRequests) {
   const counted = listed.filter(({ reports_in_log: reports }) => reports !== null);
   const missing = counted.reduce((so_far, hour) => so_far + (hour.missing ?? 0), 0);
   const holes = counted.filter(({ missing: none }) => none).length;
@@ -33,6 +33,11 @@ function hours({ hours: listed, counted_until: until }, times) {
     titles: listed.map(({ hour }) => times.minute(hour)),
     ticks: hourly,
     axis: (value) => (Number.isInteger(value) ? count(value) : ""),
+    lead: (at, _, text) => {
+      const { hour, rows } = listed[at];
+      const to = new Date(Date.parse(hour) + 3_600_000).toISOString();
+      return rows ? toRequests({ from: hour, to }, text ?? `${times.minute(hour)}: ${plural(rows, "row")}`) : null;
+    },
     groups: [
       { title: "Rows", tone: "group-1", ...column((hour) => (known(hour) ? hour.rows : 0)) },
       { title: "Rows, log not counted", tone: "rest", ...column((hour) => (known(hour) ? 0 : hour.rows)) },
@@ -58,14 +63,14 @@ function hours({ hours: listed, counted_until: until }, times) {
 }
 
 /** Show what the report says about itself. */
-export function quality(report, times) {
+export function quality(report, times, toRequests) {
   const {
     completeness,
     totals: { estimates, unpriced },
     price_book: book,
     corrections,
   } = report;
-  hours(completeness, times);
+  hours(completeness, times, toRequests);
   const partly = completeness.bill_only + completeness.usage_only + completeness.started_only;
   const why = [...reasons(Object.entries(unpriced.reasons))].map(
     ([reason, rows]) => `${reason}: ${count(rows)}`,

@@ -5,6 +5,7 @@ import { find, make, pairs, table } from "./dom.js";
 import { bytes, clock, count, exact, milliseconds, money, placesOf, reasons, words } from "./format.js";
 import { chargeLines } from "./explained.js";
 import { amounts } from "./overview.js";
+import { AGAIN } from "./rows.js";
 
 const given = new URLSearchParams(location.search);
 const id = decodeURIComponent(location.pathname.split("/").pop());
@@ -67,6 +68,18 @@ function show({ row, timeline: phases, corrections, corrected_total: corrected, 
         ),
         { note: `${times.moment(row.at)}, ${zone}` },
       ],
+      ...(row.answered_from
+        ? [
+            [
+              "Answered again",
+              make("span", { class: "text" }, AGAIN[row.answered_from] ?? row.answered_from),
+              {
+                title: exact(row.saved_total),
+                note: `no token was bought; saved ${money(row.saved_total)}, what it cost when it was`,
+              },
+            ],
+          ]
+        : []),
       ["First token", milliseconds(row.ttft_ms)],
       [
         "Billed",

@@ -2,11 +2,39 @@
 import { ask } from "./api.js";
 import { find, make, table } from "./dom.js";
 import { amount } from "./amount.js";
-import { clock, count, milliseconds, placesOf, plural, words } from "./format.js";
+import { clock, count, milliseconds, money, placesOf, plural, words } from "./format.js";
 import { addDays, filterParameters } from "./state.js";
 
 const LIMIT = 25;
 let next = null;
+
+// What a list can be sorted by, beside the newest and the dearest, and where a row has it.
+const SORTS = {
+  "cost of": [
+    ["cold_start", "waiting", "streaming", "validating", "rest"],
+    (row, name) => row.cost.phases[name],
+  ],
+  "charge for": [
+    [
+      "lambda_duration",
+      "lambda_request",
+      "lambda_streamed_bytes",
+      "lambda_ephemeral_storage",
+      "lambda_restore",
+      "api_gateway",
+      "logs",
+      "input_tokens",
+      "cached_input_tokens",
+      "cache_write_tokens",
+      "audio_input_tokens",
+      "output_tokens",
+      "audio_output_tokens",
+    ],
+    (row, name) => row.cost.components[name],
+  ],
+  "longest or most": [["first_token", "duration", "saved"], (row, name) => (name === "saved" ? row.saved_total : null)],
+};
+export const AGAIN = { cache: "from the cache", idempotency_key: "repeated by key" };
 
 const COLUMNS = [
   { name: "Time" },
@@ -25,7 +53,14 @@ function address(row, state) {
   return `requests/${encodeURIComponent(row.request_id)}?${query}`;
 }
 
-function cells(row, state, times, places) {
+/** The column that a list is sorted by, where it has none of it: its name, and its amount in a row. */
+function sortedBy(sort) {
+  const [, of] = Object.values(SORTS).find(([names]) => names.includes(sort)) ?? [];
+  return of && !["first_token", "duration"].includes(sort) ? { name: words(sort), of: (row) => of(row, sort) } : null;
+}
+
+function cells(row, state, times, places, extra) {
+  const again = row.answered_from && (AGAIN[row.answered_from] ?? row.answered_from);
   const good = row.outcome === "ok";
   const half = row.join_status === "complete" ? null : row.join_status.replace("_", " ");
   return [
@@ -36,12 +71,14 @@ function cells(row, state, times, places) {
       { class: good ? null : "not-ok" },
       row.outcome ? words(row.outcome) : "Unknown",
       half && make("span", { class: "note" }, half),
+      again && make("span", { class: "note" }, `${again}, saved ${money(row.saved_total)}`),
     ),
     row.model_returned ?? row.model ?? "unknown",
     count(row.usage.input_tokens),
     count(row.usage.output_tokens),
     milliseconds(row.ttft_ms),
     milliseconds(row.billed_ms),
+    ...(extra ? [amount(extra.of(row), { places: placesOf([extra.of(row)]) })] : []),
     make(
       "span",
       { title: row.cost.unpriced.join("\n") || null },
@@ -89,11 +126,12 @@ export async function loadRows(state, signal, turn = null) {
     next = page.next_cursor;
     const places = placesOf(page.rows.map((row) => row.cost.total));
     const times = clock(state.tz);
+    const extra = sortedBy(state.sort);
     box.replaceChildren(
       table(
         "Requests",
-        COLUMNS,
-        page.rows.map((row) => cells(row, state, times, places)),
+        extra ? [...COLUMNS.slice(0, -1), { name: extra.name, number: true }, COLUMNS.at(-1)] : COLUMNS,
+        page.rows.map((row) => cells(row, state, times, places, extra)),
       ),
     );
     box.firstChild.classList.add("cards");
@@ -122,6 +160,11 @@ export async function loadRows(state, signal, turn = null) {
 /** Listen to sorting and paging; `state()` is what is shown, `change(changes)` is called with its changes. */
 export function bindRows(state, change) {
   const top = () => find("#requests").focus();
+  find("#sort").append(
+    ...Object.entries(SORTS).map(([label, [names]]) =>
+      make("optgroup", { label }, ...names.map((name) => make("option", { value: name }, words(name)))),
+    ),
+  );
   find("#sort").addEventListener("change", ({ target }) => change({ sort: target.value, cursor: "" }));
   find("#first").addEventListener("click", () => {
     change({ cursor: "" });

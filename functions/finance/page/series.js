@@ -1,8 +1,9 @@
 // Cost over time by whatever the reader chose, and the percentiles of the same hours or days below it.
 import { midnights, percentiles, stackedBars, tone } from "./charts.js";
 import { amount } from "./amount.js";
+import { filterOf } from "./breakdowns.js";
 import { find, make } from "./dom.js";
-import { axisMoney, count, exact, milliseconds, money, percent, placesOf, sum, words } from "./format.js";
+import { axisMoney, count, exact, milliseconds, money, percent, placesOf, plural, sum, words } from "./format.js";
 
 const BY = ["component", "outcome", "tenant", "feature", "model", "function", "tag"];
 // Charges keep their colour whatever a range holds; the usual ones have the clearest.
@@ -43,8 +44,14 @@ function finding(kind, series, totals, legend, name) {
   return `${kind}: ${lower}${money(totals.total)} over ${range}${part}.`;
 }
 
-/** Draw the report's series. */
-export function series(report, times, state) {
+/** A bucket's range in the reader's zone: days where it is whole days. */
+function spanOf(points, at, range) {
+  const when = (instant) => (/T00:00:00(?!\.)/.test(instant) ? instant.slice(0, 10) : instant);
+  return { from: when(at ? points[at].start : range.from), to: when(points[at + 1]?.start ?? range.to) };
+}
+
+/** Draw the report's series; `toRequests(changes, ...content)` makes a link to the requests of a bar. */
+export function series(report, times, state, toRequests) {
   const { bucket, by, groups } = report.series;
   // Without a prototype: a tag may be called "constructor", and is then not in every point.
   const points = report.series.points.map((point) => ({
@@ -73,12 +80,25 @@ export function series(report, times, state) {
   const starts = points.map(({ start }) => start);
   const ticks = bucket === "hour" ? midnights(starts, times) : null;
   const common = { labels, titles, ticks };
+  const lead = (at, changes, text, title) =>
+    points[at].requests
+      ? toRequests(
+          { ...spanOf(points, at, report.range), ...changes },
+          text ?? `${title}: ${plural(points[at].requests, "request")}`,
+        )
+      : null;
 
   stackedBars(find("#cost-chart"), {
     ...common,
     caption,
     axis: axisMoney,
     finding: finding(caption, report.series, report.totals, sorted, (point) => long(point.start)),
+    lead: (at, place, text) => {
+      const group = sorted[place];
+      const sums = by === "component" && group && group.name !== "metering" ? { sort: group.name } : null;
+      const found = !group || by === "component" ? sums : filterOf(by, group.name, state.tag);
+      return lead(at, { sort: "cost", ...found }, text, titles[at]);
+    },
     groups: sorted.map(({ name, at }) => ({
       title: title(name),
       tone: tone(name, at),
@@ -94,7 +114,7 @@ export function series(report, times, state) {
       { name: bucket === "hour" ? "Hour" : "Day" },
       { name: "Requests", number: true },
       { name: "Total", number: true },
-      ...sorted.map(({ name }) => ({ name: title(name), number: true })),
+      ...sorted.map(({ name }, group) => ({ name: title(name), number: true, group })),
     ],
     rows: () =>
       points.map((point, at) => [
@@ -122,9 +142,9 @@ export function series(report, times, state) {
     ),
   );
 
-  for (const [figure, name, kind, own] of [
-    ["#ttft-chart", "ttft", "Time to first token", "group-1"],
-    ["#duration-chart", "duration", "Duration", "group-2"],
+  for (const [figure, name, kind, own, sort] of [
+    ["#ttft-chart", "ttft", "Time to first token", "group-1", "first_token"],
+    ["#duration-chart", "duration", "Duration", "group-2", "duration"],
   ]) {
     const [p50, p95] = ["p50", "p95"].map((share) =>
       points.map((point) => point[`${name}_${share}_ms`] ?? null),
@@ -137,6 +157,7 @@ export function series(report, times, state) {
       p50,
       p95,
       tone: own,
+      lead: (at, _, text) => lead(at, { sort }, text, `${titles[at]}, the slowest first`),
       write: milliseconds,
       finding:
         `${kind}: p50 ${milliseconds(overall.p50)}, p95 ${milliseconds(overall.p95)}` +

@@ -1,7 +1,7 @@
 // What the reader asked for, kept in the URL by the API's own names, so that a link shows the same again.
 // `to` is not included, as in the API; the form shows the last day that is.
 
-const FILTERS = ["outcome", "model", "function", "tenant"];
+const FILTERS = ["outcome", "model", "served_model", "function", "tenant"];
 const NAMES = ["from", "to", "tz", "by", "sort", "cursor", ...FILTERS];
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
@@ -50,6 +50,12 @@ export function readState(search) {
   for (const name of NAMES) if (given.get(name)) state[name] = given.get(name);
   if (!state.from && !state.to) [state.from, state.to] = RANGES["7 days"](state.tz);
   return state;
+}
+
+/** A query of the API's as changes to a state: what it does not filter by is not filtered. */
+export function stateOf(query) {
+  const { by, ...said } = readState(query);
+  return { ...withoutFilters({}), ...said };
 }
 
 /** Query parameters of a state: all of them, or those that the API's filters know, with others added. */

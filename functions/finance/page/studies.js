@@ -29,7 +29,7 @@ const PANELS = {
 };
 const asked = new Map();
 
-async function load(id, state, narrow) {
+async function load(id, state, ...links) {
   asked.get(id)?.abort(new DOMException("asked anew", "AbortError"));
   const control = new AbortController();
   asked.set(id, control);
@@ -50,11 +50,12 @@ async function load(id, state, narrow) {
       },
     });
     said.textContent = "";
-    show(body, found, { narrow, query });
+    const [narrow, toRequests] = links;
+    show(body, found, { narrow, toRequests, query });
   } catch (error) {
     if (control.signal.aborted) return;
     const again = make("button", { type: "button" }, "Try again");
-    again.addEventListener("click", () => load(id, state, narrow));
+    again.addEventListener("click", () => load(id, state, ...links));
     said.textContent = "";
     body.replaceChildren(
       make(
@@ -72,21 +73,21 @@ async function load(id, state, narrow) {
   }
 }
 
-/** Listen; `state()` is what the report shows, `narrow` makes links into it. */
-export function bindStudies(state, narrow) {
+/** Listen; `state()` is what the report shows, `links` make links into it, and to its requests. */
+export function bindStudies(state, ...links) {
   for (const id of Object.keys(PANELS)) {
     const panel = find(`#${id}`);
     panel.addEventListener("toggle", () => {
-      if (panel.open) load(id, state(), narrow);
+      if (panel.open) load(id, state(), ...links);
     });
     find("form", panel)?.addEventListener("submit", (event) => {
       event.preventDefault();
-      load(id, state(), narrow);
+      load(id, state(), ...links);
     });
   }
 }
 
 /** Read the open panels anew: the report shows something else. */
-export function reloadStudies(state, narrow) {
-  for (const id of Object.keys(PANELS)) if (find(`#${id}`).open) load(id, state, narrow);
+export function reloadStudies(state, ...links) {
+  for (const id of Object.keys(PANELS)) if (find(`#${id}`).open) load(id, state, ...links);
 }

@@ -120,7 +120,9 @@ class ExportRequest:
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Self:
         """Read a job's event: `format`, `from`, `to` (ISO instants), `time_zone`, and filters. Raises ExportError."""
-        texts = {name: _text(event, name) for name in ("outcome", "model", "tenant", "function")}
+        texts = {
+            name: _text(event, name) for name in ("outcome", "model", "served_model", "tenant", "function")
+        }
         tags = event.get("tags") or []
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise ExportError(f"tags: expected a list of name=value, got {tags!r}")
@@ -146,7 +148,10 @@ class ExportRequest:
             "from": format_timestamp(filters.start),
             "to": format_timestamp(filters.end),
             "time_zone": self.time_zone,
-            **{name: getattr(filters, name) for name in ("outcome", "model", "tenant", "function")},
+            **{
+                name: getattr(filters, name)
+                for name in ("outcome", "model", "served_model", "tenant", "function")
+            },
             "tags": list(filters.tags),
         }
 
@@ -412,6 +417,7 @@ def _about_lines(request: ExportRequest, about: Mapping[str, Any]) -> Iterator[l
     filters = {
         "Outcome": request.filters.outcome,
         "Model": request.filters.model,
+        "Served model": request.filters.served_model,
         "Tenant": request.filters.tenant,
         "Function": request.filters.function,
         "Tags": ", ".join(request.filters.tags),

@@ -37,7 +37,10 @@ def start(client: Any, function: str, kind: str, filters: Filters, time_zone: st
         "from": filters.start.isoformat(),
         "to": filters.end.isoformat(),
         "time_zone": time_zone,
-        **{name: getattr(filters, name) for name in ("outcome", "model", "tenant", "function")},
+        **{
+            name: getattr(filters, name)
+            for name in ("outcome", "model", "served_model", "tenant", "function")
+        },
         "tags": list(filters.tags),
     }
     try:

@@ -46,14 +46,16 @@ _UTC = ZoneInfo("UTC")
 class Filters:
     """Which rows: from `start` (inclusive) to `end` (exclusive), aware; None or empty does not filter.
 
-    `outcome` "unknown", and `model`, `tenant` and `function` "(unknown)", find rows without one. Each of `tags` is
-    `name=value`, or `name` for any value; all must hold.
+    `outcome` "unknown", and `model`, `tenant` and `function` "(unknown)", find rows without one. `model` finds what was
+    asked for and what answered, `served_model` the one name that groups go by: what answered, else what was asked for.
+    Each of `tags` is `name=value`, or `name` for any value; all must hold.
     """
 
     start: datetime
     end: datetime
     outcome: str | None = None
     model: str | None = None
+    served_model: str | None = None
     tenant: str | None = None
     function: str | None = None
     tags: Sequence[str] = ()
@@ -83,6 +85,7 @@ def requested(filters: Filters, zone: ZoneInfo = _UTC) -> Values:
         "shift_s": [str(round(span.offset.total_seconds())) for span in clock],
         "outcome": filters.outcome,
         "model": filters.model,
+        "served_model": filters.served_model,
         "tenant": filters.tenant,
         "function": filters.function,
         "tag_named": [name for name, _ in tags],

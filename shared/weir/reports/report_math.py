@@ -80,6 +80,15 @@ def totals(summed: Named, why: Iterable[Named], errors: Named) -> dict[str, Any]
             "total": amount(summed["saved_total"]),
             "tokens": summed["saved_tokens"],
             "rows": summed["rows_saved"] or 0,
+            "by": [
+                {
+                    "how": how,
+                    "total": amount(summed[f"saved_total_{how}"]),
+                    "tokens": summed[f"saved_tokens_{how}"],
+                    "requests": summed[f"requests_{how}"] or 0,
+                }
+                for how in ("early_stop", "idempotency_key", "cache")
+            ],
         },
         "unpriced": {
             "rows": summed["rows_unpriced"] or 0,

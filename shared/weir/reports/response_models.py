@@ -100,12 +100,29 @@ class TokensResponse(Model):
     reasoning: int | None = Field(description="Of the output, spent on reasoning")
 
 
+class SavedByResponse(Model):
+    """What was spared in one way."""
+
+    how: Literal["early_stop", "idempotency_key", "cache"] = Field(
+        description="early_stop: the stream ended at its first violation; idempotency_key, cache: the answer was there "
+        "already, and was given again"
+    )
+    total: Money | None = Field(
+        description="What it would have cost; of an answer given again, what it had cost"
+    )
+    tokens: int | None = Field(description="Output tokens that were not bought")
+    requests: int = Field(description="Requests of that kind")
+
+
 class SavedResponse(Model):
-    """Estimate: output that stopping at the first violation did not buy."""
+    """Estimate: output that stopping at the first violation, or giving an answer again, did not buy."""
 
     total: Money | None = Field(description="What those tokens would have cost")
     tokens: int | None = Field(description="Output tokens that were not bought")
-    rows: int = Field(description="Requests that were stopped so")
+    rows: int = Field(description="Requests that spared tokens")
+    by: list[SavedByResponse] = Field(
+        description="The same by how it was spared; the amounts sum to the total"
+    )
 
 
 class UnpricedResponse(Model):

@@ -27,6 +27,8 @@ from weir.reports import (
 from weir.reports.memory_size import FunctionMemory
 from weir.reports.places import Range
 from weir.reports.report import Filters, LedgerReader, range_json
+from weir.reports.request_links import narrowed, query_of
+from weir.reports.row_queries import Sort
 from weir.reports.supposition import Supposed
 from weir.reports.token_scenarios import Tokens
 from weir.reports.unit_prices import UnitPrices
@@ -49,8 +51,12 @@ class Studies:
         """What each phase of the billed time cost, by day, model, tenant and function, beside the tokens."""
         with self._reader.open_rows(*filters.days, on_progress) as opened:
             rows = self._reader.ask(opened, {"phases": queries.phases(filters, zone)})["phases"]
+
+        def link(by: str, name: str, sort: Sort) -> str:
+            return query_of(filters if by == "all" else narrowed(filters, zone, by, name), zone, sort)
+
         with localcontext(MONEY):
-            return {"range": range_json(filters, zone), "currency": "USD", **latency_cost.shown(rows)}
+            return {"range": range_json(filters, zone), "currency": "USD", **latency_cost.shown(rows, link)}
 
     def explain(self, request_id: str, days: tuple[date, date] | None = None) -> dict[str, Any] | None:
         """One request's charges taken apart, as its records are priced today; None if there is no such request."""

@@ -7,6 +7,10 @@ from pydantic import Field
 from weir.reports.response_models import LOWER_BOUND, Instant, Money, RangeResponse
 from weir.reports.row_models import Model
 
+LISTED = Field(
+    description="Query of /api/requests, and of the page, that lists them; null where there is no request"
+)
+
 
 class PhaseCostResponse(Model):
     """A part of the billed time: what it cost, how long it was, and what a millisecond of it cost."""
@@ -19,6 +23,9 @@ class PhaseCostResponse(Model):
     cost_per_ms: Money | None = Field(description="What one of these milliseconds cost on average")
     share_percent: float | None = Field(description="Of the group's total")
     share_of_range_percent: float | None = Field(description="Of the range's total")
+    requests_query: str | None = Field(
+        description="Query of the group's requests, those first of which this phase cost most"
+    )
 
 
 class LatencyGroupResponse(Model):
@@ -32,6 +39,7 @@ class LatencyGroupResponse(Model):
     tokens: Money | None = Field(description="The charges for tokens; null is unknown")
     billed_ms: int | None = Field(description="Milliseconds that Lambda billed")
     waiting_unknown: int = Field(description="Billed requests of which nobody measured how long they waited")
+    requests_query: str | None = LISTED
     phases: list[PhaseCostResponse] = Field(description="What the charge for duration went to")
 
 

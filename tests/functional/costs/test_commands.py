@@ -17,6 +17,7 @@ import pytest
 
 from infra.costs.__main__ import parser
 from infra.local import bill
+from tests import log_lines as lines
 from tests.unit.cloudformation import ROOT
 from tests.unit.test_packaging import commands
 from weir.ledger.store import Store
@@ -318,6 +319,38 @@ def test_what_latency_costs_and_what_if_are_the_apis_answers_and_pages_to_read(
     code, out, err = costs("latency", *SPAN)
     assert (code, err) == (0, "") and "\nby tenant, USD\n" in out and "waiting" in out
     assert costs("whatif", *SPAN, "--from-model", "gpt-4.1")[0] == 2
+
+
+def test_a_row_of_what_latency_costs_says_how_to_list_its_requests(bucket: str, costs: Costs) -> None:
+    book(bucket, "r9", tenant="it's $(ours)")
+    lines = costs("latency", *SPAN, "--tenant", "it's $(ours)")[1].replace("\n", " ")
+    [command, *_] = lines.split("the requests of a row: costs ")[1:]
+    words = shlex.split(command.partition("  by ")[0])
+    code, out, err = costs(*words[: words.index("waiting") + 1])
+    assert (code, err) == (0, "") and "r9" in out and "r1" not in out
+    code, out, err = costs("requests", *SPAN, "--sort", "waiting", "--limit", "2", "--json")
+    found = json.loads(out)
+    code, out, err = costs("requests", *SPAN, "--sort", "waiting", "--cursor", found["next_cursor"])
+    assert (code, err, len(found["rows"])) == (0, "", 2)
+    assert not any(f"\n{row['request_id']} " in out for row in found["rows"])
+    assert costs("requests", *SPAN, "--cursor", "nonsense")[0] == 2
+
+
+def test_what_was_saved_is_said_by_how(bucket: str, costs: Costs) -> None:
+    again = {"attempts": [], "usage": {**lines.usage(0, 0), "source": "none"}}
+    for name, usd in (("cache", "0.002"), ("idempotency_key", "0.003")):
+        book(bucket, name, answered_from=name, saved={"output_tokens": 300, "usd": usd}, **again)
+    book(bucket, "stopped", saved={"output_tokens": 1000})
+    saved = json.loads(costs("report", *SPAN, "--json")[1])["totals"]["saved"]
+    assert {one["how"]: (one["requests"], one["tokens"], one["total"]) for one in saved["by"]} == {
+        "early_stop": (1, 1000, "0.0006"),
+        "idempotency_key": (1, 300, "0.003"),
+        "cache": (1, 300, "0.002"),
+    }
+    assert Decimal(saved["total"]) == sum(Decimal(one["total"]) for one in saved["by"])
+    out = costs("report", *SPAN)[1]
+    assert "\nsaved, an estimate\n" in out and "answered from the cache" in out
+    assert "ok, cached" in costs("requests", *SPAN)[1]
 
 
 def test_charges_are_explained_and_periods_compared_from_the_command_line(bucket: str, costs: Costs) -> None:

@@ -765,6 +765,118 @@ def test_a_panel_leads_from_its_groups_to_their_requests(site: Site, page: Page)
     assert page.evaluate("new URLSearchParams(location.search).get('tenant')") == "acme"
 
 
+def bar_of(page: Page, figure: str, group: int, at: int) -> tuple[float, float]:
+    """The middle of a bar on the screen."""
+    place: list[float] = page.evaluate(
+        f"(() => {{ const chart = Chart.getChart(document.querySelector('{figure} canvas'));"
+        " chart.canvas.scrollIntoView({block: 'center'});"
+        f" const bar = chart.getDatasetMeta({group}).data[{at}].getCenterPoint();"
+        " const box = chart.canvas.getBoundingClientRect(); return [box.x + bar.x, box.y + bar.y]; })()"
+    )
+    return place[0], place[1]
+
+
+def query(page: Page) -> dict[str, str]:
+    found: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
+    return found
+
+
+def test_a_bar_of_what_latency_costs_leads_to_its_requests_by_mouse_finger_and_keyboard(
+    site: Site, browser: Browser
+) -> None:
+    """Of 22 November in Berlin, those first whose streaming cost most."""
+    expected = {"from": "2026-11-22", "to": "2026-11-23", "sort": "streaming", "tz": "Europe/Berlin"}
+    figure = "#latency-cost figure"
+    with browser.page(1280, 1100) as page:
+        study(page, f"{site.url}/?{RANGE}", "latency-cost")
+        assert "lead to the requests" in page.evaluate(f"document.querySelector('{figure} canvas').ariaLabel")
+        page.click_at(*bar_of(page, figure, 2, 2))
+        page.until(f"location.search.includes('sort=streaming') && {READY}")
+        assert expected.items() <= query(page).items()
+        assert page.evaluate("document.activeElement.id") == "requests"
+        streamed = [row[8] for row in figures(page, "#rows")]
+        assert streamed == sorted(streamed, reverse=True) and "Streaming" in page.text("#rows thead")
+        assert page.complaints() == []
+    with browser.page(360, 800) as page:
+        study(page, f"{site.url}/?{RANGE}", "latency-cost")
+        page.tap_at(*bar_of(page, figure, 2, 2))
+        page.until(f"document.querySelector('{figure} .lead a')")
+        assert "2026-11-22, Streaming" in page.text(f"{figure} .lead") and query(page)["sort"] == "newest"
+        assert_fits(page)
+        page.screenshot(SCREENSHOTS / "latency-tapped.png", whole=False)
+        page.click(f"{figure} .lead a")
+        page.until(f"location.search.includes('sort=streaming') && {READY}")
+        assert expected.items() <= query(page).items()
+    with browser.page(1280, 1100) as page:
+        study(page, f"{site.url}/?{RANGE}", "latency-cost")
+        page.evaluate(f"document.querySelector('{figure} summary').focus()")
+        page.press("Enter")
+        page.until(f"document.querySelectorAll('{figure} tbody a').length === 18")
+        page.evaluate(f"document.querySelectorAll('{figure} tbody tr')[2].cells[3].firstChild.focus()")
+        page.press("Enter")
+        page.until(f"location.search.includes('sort=streaming') && {READY}")
+        assert expected.items() <= query(page).items()
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ("#cost-chart", {"sort": "output_tokens", "from": "2026-11-22T13:00:00+01:00", "to": "2026-11-22T14:00:00+01:00"}),
+        ("#ttft-chart", {"sort": "first_token"}),
+        ("#duration-chart", {"sort": "duration"}),
+        ("#completeness-chart", {"to": "2026-11-22T13:00:00.000Z"}),
+    ],
+)  # fmt: skip
+def test_a_chart_of_the_report_leads_from_an_hour_to_its_requests(
+    site: Site, page: Page, figure: str, expected: dict[str, str]
+) -> None:
+    page.open(f"{site.url}/?{RANGE}", READY)
+    labels = f"Chart.getChart(document.querySelector('{figure} canvas')).data.labels"
+    at = page.evaluate(f"{labels}.findIndex((label) => label.includes('22 Nov, 13:00'))")
+    page.click_at(*bar_of(page, figure, 0, at))
+    page.until(f"location.search.includes('from=2026-11-22T1') && {READY}")
+    assert expected.items() <= query(page).items()
+    assert page.evaluate("document.activeElement.id") == "requests" and figures(page, "#rows")
+
+
+def test_a_group_of_a_bar_is_a_filter(site: Site, page: Page) -> None:
+    page.open(f"{site.url}/?{RANGE}&by=tenant", READY)
+    page.evaluate("document.querySelector('#cost-chart details').open = true")
+    page.until("document.querySelector('#cost-chart tbody a')")
+    heads = page.evaluate(
+        "[...document.querySelectorAll('#cost-chart th[scope=col]')].map((one) => one.innerText)"
+    )
+    [group] = [at for at, name in enumerate(heads) if name == "(unknown)"]
+    page.evaluate(
+        f"[...document.querySelectorAll('#cost-chart tbody tr')].map((row) => row.cells[{group}].querySelector('a')).find(Boolean).click()"
+    )
+    page.until(f"location.search.includes('tenant=') && {READY}")
+    assert query(page)["tenant"] == "(unknown)"
+
+
+def test_an_answer_given_again_says_so_and_what_it_saved(nothing: Site, page: Page) -> None:
+    again = {"attempts": [], "usage": {**lines.usage(0, 0), "source": "none"}}
+    for name, usd in (("cache", "0.002"), ("idempotency_key", "0.003")):
+        told_ = lines.request(name, answered_from=name, saved={"output_tokens": 300, "usd": usd}, **again)
+        events = lines.log_events(told_, name)
+        ledger.handler(
+            landed(lines.batch(events)), SimpleNamespace(aws_request_id="7f0c", function_name="ledger")
+        )
+    page.open(f"{nothing.url}/?{RANGE}", READY)
+    said = page.text("#headline")
+    assert "$0.005" in said and "repeated by key $0.003" in said and "answered from the cache $0.002" in said
+    page.evaluate("[...document.querySelectorAll('#headline a')].at(-1).click()")
+    page.until(f"location.search.includes('sort=saved') && {READY}")
+    assert [row[2].split("\n")[-1] for row in figures(page, "#rows")] == [
+        "repeated by key, saved $0.003000",
+        "from the cache, saved $0.002000",
+    ]
+    page.open(page.evaluate("document.querySelector('#rows a.id').href"), DONE)
+    assert "repeated by key" in page.text("#headline") and "saved $0.003000" in page.text("#headline")
+    page.screenshot(SCREENSHOTS / "answered-again.png")
+    assert_accessible(page)
+
+
 def test_periods_are_compared_by_a_tag_and_with_other_days(site: Site, page: Page) -> None:
     study(page, f"{site.url}/?{RANGE}", "comparison")
     for name, value in (("tag", "feature"), ("before_from", "2026-11-20"), ("before_to", "2026-11-21")):

@@ -367,6 +367,50 @@ def test_what_latency_costs_is_each_requests_share_of_its_charge_and_adds_up(cli
 
 
 @pytest.mark.parametrize(
+    "span", [{}, {"from": "2026-11-22T12:00:07Z", "to": "2026-11-22T12:00:23Z", "tz": "Europe/Berlin"}]
+)
+def test_every_bar_leads_to_the_requests_that_it_sums_the_dearest_first(
+    client: TestClient, span: dict[str, str]
+) -> None:
+    found = get(client, "/api/latency", **span)
+    groups = [
+        found["total"],
+        *(group for by in ("day", "model", "tenant", "function") for group in found[f"by_{by}"]),
+    ]
+    assert len(groups) > 7
+    for group in groups:
+        for bar in (None, group["phases"][1]) if group is not found["total"] else (None, *group["phases"]):
+            query = (bar or group)["requests_query"]
+            rows = client.get(f"/api/requests?{query}&limit=500").raise_for_status().json()["rows"]
+            assert len(rows) == group["requests"], query
+            if bar is None:
+                assert sum(Decimal(row["cost"]["total"]) for row in rows) == Decimal(group["total"]), query
+                continue
+            costs = [row["cost"]["phases"][bar["phase"]] for row in rows]
+            known = [Decimal(cost) for cost in costs if cost is not None]
+            assert sum(known) == Decimal(bar["cost"] or 0), query
+            assert known == sorted(known, reverse=True) and costs[len(known) :] == [None] * (
+                len(costs) - len(known)
+            )
+
+
+def test_a_group_without_a_request_leads_nowhere(client: TestClient) -> None:
+    nothing = client.get("/api/latency", params={"from": "2026-10-01", "to": "2026-10-02"}).json()
+    assert nothing["total"]["requests_query"] is None
+
+
+def test_a_served_model_is_the_one_that_answered(client: TestClient) -> None:
+    """A name that was asked for and answered by a longer one finds nothing as the served model, and all as the model."""
+    lists = {
+        name: client.get(
+            "/api/requests", params={"from": "2026-11-21", "to": "2026-11-22", name: "gpt-4o-mini"}
+        ).json()
+        for name in ("model", "served_model")
+    }
+    assert (len(lists["model"]["rows"]), lists["served_model"]["rows"]) == (1, [])
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ({"ttft_ms": 60_001}, "ttft_ms"),

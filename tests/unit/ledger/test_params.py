@@ -88,7 +88,7 @@ def test_a_cursor_comes_back_as_the_position_it_was_made_of() -> None:
     row = {
         "at_utc": datetime.fromisoformat("2026-11-22T12:00:00.005"),
         "request_id": "it's",
-        "total": Decimal("0.000000100000000"),
+        "most": Decimal("0.000000100000000"),
     }
     assert position_of(cursor_after(row, "cost"), "cost") == [
         "0.000000100000000", "2026-11-22 12:00:00.005", "it's",

@@ -81,7 +81,8 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.functions(filters)
     yield row_queries.page(filters, "newest", 50)
     yield row_queries.page(filters, "newest", 50, ["2026-10-02 00:00:00.000", "r1"])
-    yield row_queries.page(filters, "cost", 50, ["0.1", "2026-10-02 00:00:00.000", "r1"])
+    for sort in row_queries.SORTS[1:]:
+        yield row_queries.page(filters, sort, 50, ["0.1", "2026-10-02 00:00:00.000", "r1"])
     yield row_queries.one(filters, "r1")
 
 
@@ -348,13 +349,14 @@ def test_every_reason_is_counted_once_for_each_request() -> None:
     ]
 
 
-@pytest.mark.parametrize("sort", ["newest", "cost"])
+@pytest.mark.parametrize("sort", ["newest", "cost", "waiting", "first_token"])
 def test_pages_give_every_request_once_even_where_keys_are_equal_and_no_correction(
     sort: row_queries.Sort,
 ) -> None:
     costs = [Decimal("0.0000001"), Decimal(0), Decimal("-0.5"), Decimal("0.5")]
     rows = [
         {"at_utc": f"2026-11-17 12:00:00.{n % 3:03d}", "total": costs[n % 4], "request_id": f"r{n // 2}",
+         "phase_waiting": None if n % 5 == 0 else abs(costs[n % 4]), "ttft_ms": None if n % 3 else n / 7,
          "entry": "correction" if n % 2 else "request"}
         for n in range(24)
     ]  # fmt: skip
@@ -385,6 +387,10 @@ def test_a_name_that_looks_like_one_of_ours_stays_apart_from_it_and_is_found(dim
     }  # fmt: skip
     for row in found:
         narrowed = replace(RANGE, **{dimension: row["shown"]})
+        if dimension == "model":
+            assert ask(ledger, queries.distribution(replace(RANGE, served_model=row["shown"]))) == ask(
+                ledger, queries.distribution(narrowed)
+            )
         assert sum(one["requests"] for one in ask(ledger, queries.distribution(narrowed))) == 1
 
 

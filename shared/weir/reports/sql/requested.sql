@@ -45,5 +45,6 @@ FROM (
 WHERE true
   AND outcome_name = :outcome
   AND (model_name = :model OR substr(:model, 1, 1) NOT IN ('(', '\') AND :model IN (model, model_returned))
+  AND model_name = :served_model
   AND tenant_name = :tenant
   AND function_name = :function

@@ -28,6 +28,17 @@ SELECT
   sum(requests) FILTER (WHERE billed_ms IS NOT NULL AND phase_waiting IS NULL) AS lower_bounds_waiting,
   sum(requests) FILTER (WHERE billed_ms IS NOT NULL AND phase_cold_start IS NULL) AS lower_bounds_cold_start,
 
+  -- What was spared, by how: a stop at a violation, or an answer given again
+  sum(saved_total) FILTER (WHERE coalesce(answered_from, '') NOT IN ('idempotency_key', 'cache')) AS saved_total_early_stop,
+  sum(saved_tokens) FILTER (WHERE coalesce(answered_from, '') NOT IN ('idempotency_key', 'cache')) AS saved_tokens_early_stop,
+  sum(rows_saved) FILTER (WHERE coalesce(answered_from, '') NOT IN ('idempotency_key', 'cache')) AS requests_early_stop,
+  sum(saved_total) FILTER (WHERE answered_from = 'idempotency_key') AS saved_total_idempotency_key,
+  sum(saved_tokens) FILTER (WHERE answered_from = 'idempotency_key') AS saved_tokens_idempotency_key,
+  sum(requests) FILTER (WHERE answered_from = 'idempotency_key') AS requests_idempotency_key,
+  sum(saved_total) FILTER (WHERE answered_from = 'cache') AS saved_total_cache,
+  sum(saved_tokens) FILTER (WHERE answered_from = 'cache') AS saved_tokens_cache,
+  sum(requests) FILTER (WHERE answered_from = 'cache') AS requests_cache,
+
   -- What callers were told, against what it came to
   sum(rows_estimated) FILTER (WHERE NOT is_lower_bound) AS rows_estimated,
   sum(estimate_total) FILTER (WHERE is_request AND NOT is_lower_bound) AS estimated,
