@@ -22,6 +22,7 @@ class Output:
 
     values: Mapping[str, str]
     parameters: Mapping[str, str]
+    status: str = "CREATE_COMPLETE"
 
 
 class Aws:
@@ -116,4 +117,5 @@ class Aws:
         return Output(
             {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
             {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", ())},
+            found["StackStatus"],
         )

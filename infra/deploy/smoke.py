@@ -1,14 +1,17 @@
 """Does a stack do what we believe of it? One request through all of it, and a table of what differs.
 
-The order is that of the request: it is refused without a signature, streams while it is made, is a valid document,
-has a row in the ledger whose cost is what the caller was told, and nobody is alarmed by it. A check that cannot be
-made says why, and is no success. It is the first thing that an owner runs on AWS, where none of us could.
+The order is that of the request: it meets the newest version, is refused without a signature, streams while it is made
+at each endpoint that the stack has, is a valid document, has a row in the ledger whose cost is what the caller was
+told, and nobody is alarmed by it. A check that cannot be made says why, and is no success. It is the first thing that
+an owner runs on AWS, where none of us could.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -18,7 +21,7 @@ from infra.local.terminal.account import estimate_error
 from infra.local.terminal.caller import Generation, generate
 from weir.schemas.blog_post import BlogPost
 
-from .smoke_targets import Target, expectations, target_of
+from .smoke_targets import Endpoint, Target, expectations, target_of
 
 BODY = {"prompt": "Write a blog post about repairing old bicycles.", "schema": "blog_post"}
 # A stream that somebody held back arrives at once, at the end.
@@ -40,17 +43,15 @@ async def checks(
     target: Target, expected_alarms: set[str], expected_schedules: Mapping[str, str]
 ) -> list[Check]:
     """All of them, in order; one that fails does not keep the others from being made."""
-    async with (
-        httpx.AsyncClient(timeout=120, auth=target.auth) as client,
-        httpx.AsyncClient(timeout=30) as anonymous,
-    ):
-        generation = Generation()
-        found = [await _tried("unsigned request", "403", lambda: _unsigned(target, anonymous))]
-        began = time.monotonic()
-        found += await _tried_all("request", "an answer", lambda: _streamed(target, client, generation))
-        found += await _tried_all(
-            "ledger row", "complete", lambda: _accounted(target, client, generation, began)
-        )
+    found = await _tried_all("version behind the URL", "the newest", lambda: _published(target))
+    generations = [Generation() for _ in target.endpoints]
+    began = time.monotonic()
+    for endpoint, generation in zip(target.endpoints, generations, strict=True):
+        seen = [await _tried("unsigned request", str(endpoint.refusal), partial(_unsigned, endpoint))]
+        seen += await _tried_all("request", "an answer", partial(_streamed, endpoint, generation))
+        also = f"{endpoint.name}: " if generation is not generations[0] else ""
+        found += [replace(one, what=f"{also}{one.what}") for one in seen]
+    found += await _tried_all("ledger row", "complete", lambda: _accounted(target, generations[0], began))
     found += await _tried_all("alarms", "none rings", lambda: _alarms(target, expected_alarms))
     found += await _tried_all(
         "schedules", "as the template says", lambda: _schedules(target, expected_schedules)
@@ -58,17 +59,30 @@ async def checks(
     return found
 
 
-async def _unsigned(target: Target, client: httpx.AsyncClient) -> Check:
-    if target.auth is None:
-        return Check("unsigned request", "403", "nobody checks signatures on a laptop", None)
-    answer = await client.post(f"{target.generate_url}/v1/generations", json=BODY)
-    return Check("unsigned request", "403", str(answer.status_code), answer.status_code == 403)
+async def _published(target: Target) -> list[Check]:
+    versions = await target.version()
+    if versions is None:
+        return [Check("version behind the URL", "the newest", "a laptop runs the working tree", None)]
+    newest, behind = versions
+    return [Check("version behind the URL", newest, behind, newest == behind)]
 
 
-async def _streamed(target: Target, client: httpx.AsyncClient, generation: Generation) -> list[Check]:
-    url, body = f"{target.generate_url}/v1/generations", BODY
-    async for _ in generate(client, url, body, generation):
-        pass
+async def _unsigned(endpoint: Endpoint) -> Check:
+    expected = str(endpoint.refusal)
+    if endpoint.auth is None:
+        return Check("unsigned request", expected, "nobody checks signatures on a laptop", None)
+    async with httpx.AsyncClient(timeout=30) as client:
+        answer = await client.post(f"{endpoint.url}/v1/generations", json=BODY)
+    return Check(
+        "unsigned request", expected, str(answer.status_code), answer.status_code == endpoint.refusal
+    )
+
+
+async def _streamed(endpoint: Endpoint, generation: Generation) -> list[Check]:
+    url, body = f"{endpoint.url}/v1/generations", BODY
+    async with httpx.AsyncClient(timeout=120, auth=endpoint.auth) as client:
+        async for _ in generate(client, url, body, generation):
+            pass
     final = generation.final or {}
     said = f": {final.get('detail') or final.get('title')}" if generation.outcome != "ok" else ""
     found = [
@@ -102,24 +116,23 @@ def _valid(text: str) -> Check:
     return Check("document", "a blog_post", f"{document.title[:40]!r}", True)
 
 
-async def _accounted(
-    target: Target, client: httpx.AsyncClient, generation: Generation, began: float
-) -> list[Check]:
+async def _accounted(target: Target, generation: Generation, began: float) -> list[Check]:
     if generation.request_id is None:
         return [Check("ledger row", "complete", "no request id to look for", None)]
+    print(f"waiting for the ledger's row, {target.row_timeout_s:,.0f} s at most", file=sys.stderr)
     url = f"{target.finance_url}/api/requests/{generation.request_id}"
     until, status, row = time.monotonic() + target.row_timeout_s, "no row", {}
-    while time.monotonic() < until:
-        answer = await client.get(url)
-        if answer.status_code not in (200, 404):
-            return [
-                Check("ledger row", "complete", f"finance: {answer.status_code} {answer.text[:80]}", False)
-            ]
-        row = answer.json().get("row", {})
-        status = row.get("join_status", "no row")
-        if status == "complete":
-            break
-        await asyncio.sleep(1)
+    async with httpx.AsyncClient(timeout=120, auth=target.auth) as client:
+        while time.monotonic() < until:
+            answer = await client.get(url)
+            if answer.status_code not in (200, 404):
+                said = f"finance: {answer.status_code} {answer.text[:80]}"
+                return [Check("ledger row", "complete", said, False)]
+            row = answer.json().get("row", {})
+            status = row.get("join_status", "no row")
+            if status == "complete":
+                break
+            await asyncio.sleep(1)
     after = f"{time.monotonic() - began:,.0f} s"
     found = [Check("ledger row", "complete", f"{status} after {after}", status == "complete")]
     return found + (_priced(row) if status == "complete" else [])

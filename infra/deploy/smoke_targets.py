@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx
@@ -18,10 +19,21 @@ from infra.local.sam.cloudformation import CloudFormation
 from infra.local.sam.template import Template
 from infra.local.stack import LocalAws, LocalAwsConfig
 
-from .aws import Aws, AwsRefused
+from .aws import Aws, AwsRefused, Output
 from .settings import ROOT, Settings
 
 LOCAL = "local"
+KEY_VARIABLE = "WEIR_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One way to generate: `auth` is None where nobody checks signatures, `refusal` the status without it."""
+
+    name: str
+    url: str
+    auth: httpx.Auth | None = None
+    refusal: int = 403
 
 
 class Target(Protocol):
@@ -30,15 +42,20 @@ class Target(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def generate_url(self) -> str: ...
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The function URL, and what else the stack has."""
+
     @property
     def finance_url(self) -> str: ...
     @property
     def auth(self) -> httpx.Auth | None:
-        """Signs; None where nobody checks signatures."""
+        """Signs for finance; None where nobody checks signatures."""
 
     @property
     def row_timeout_s(self) -> float: ...
+    async def version(self) -> tuple[str, str] | None:
+        """The newest version of generate, and the one behind its URL; None where there are none."""
+
     async def alarms(self) -> Mapping[str, str]:
         """State by the template's name."""
 
@@ -46,15 +63,27 @@ class Target(Protocol):
         """Expression, or what is wrong with it, by the template's name."""
 
 
+class OwnKey(httpx.Auth):
+    """A key that was made with `costs keys create`, for a URL that is open."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """httpx's: the request with the key."""
+        request.headers["authorization"] = f"Bearer {self._key}"
+        yield request
+
+
 class SigV4(httpx.Auth):
-    """Signs a request for a function URL with this person's credentials."""
+    """Signs a request with this person's credentials, for a function URL unless told."""
 
     requires_request_body = True
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, service: str = "lambda") -> None:
         import boto3
 
-        self._region = region
+        self._region, self._service = region, service
         self._credentials = boto3.Session().get_credentials()
         if self._credentials is None:
             raise AwsRefused("credentials: expected AWS's, in the environment or a profile, got none")
@@ -66,7 +95,7 @@ class SigV4(httpx.Auth):
             name: request.headers[name] for name in ("host", "content-type") if name in request.headers
         }
         signed = AWSRequest(request.method, str(request.url), data=request.content, headers=headers)
-        SigV4Auth(self._credentials.get_frozen_credentials(), "lambda", self._region).add_auth(signed)
+        SigV4Auth(self._credentials.get_frozen_credentials(), self._service, self._region).add_auth(signed)
         request.headers.update(dict(signed.headers.items()))
         yield request
 
@@ -74,15 +103,25 @@ class SigV4(httpx.Auth):
 class OnAws:
     """A deployed stage."""
 
-    row_timeout_s = 300.0  # a subscription delivers within a minute or so
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        region = settings.region
+        self._aws, self._stack = Aws(region), settings.stack
+        found = self._aws.stack(settings.stack)
+        if "GenerateUrl" not in found.values:
+            raise AwsRefused(
+                f"stack {settings.stack} in {region}: expected one that was deployed, got {found.status} "
+                f"without outputs"
+            )
+        self.name = f"{settings.stack} in {region}"
+        self.endpoints = list(_endpoints(found, region, environment.get(KEY_VARIABLE, "")))
+        self.finance_url = found.values["FinanceUrl"].rstrip("/")
+        self.auth: httpx.Auth | None = SigV4(region)
+        # The logs land, the ledger reads them, and finance joins what it stored.
+        self.row_timeout_s = 240.0 + float(found.parameters.get("LandingSeconds", 60))
 
-    def __init__(self, settings: Settings) -> None:
-        self._aws, self._stack = Aws(settings.region), settings.stack
-        values = self._aws.stack(settings.stack).values
-        self.name = f"{settings.stack} in {settings.region}"
-        self.generate_url = values["GenerateUrl"].rstrip("/")
-        self.finance_url = values["FinanceUrl"].rstrip("/")
-        self.auth: httpx.Auth | None = SigV4(settings.region)
+    async def version(self) -> tuple[str, str] | None:
+        """CloudFormation's newest, and Lambda's alias."""
+        return await asyncio.to_thread(self._version)
 
     async def alarms(self) -> Mapping[str, str]:
         """CloudWatch's own."""
@@ -109,6 +148,15 @@ class OnAws:
             found[name] = one["ScheduleExpression"] if enabled else one["State"]
         return found
 
+    def _version(self) -> tuple[str, str]:
+        versions = self._resources(self._stack, "AWS::Lambda::Version")
+        [newest] = (arn for name, arn in versions.items() if name.startswith("GenerateFunctionVersion"))
+        function = newest.rpartition(":")[0]
+        alias = self._aws.client("lambda").get_alias(FunctionName=function, Name="live")
+        weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+        shifting = "".join(f", and {version} for {weight:.0%}" for version, weight in weights.items())
+        return newest.rpartition(":")[2], f"{alias['FunctionVersion']}{shifting}"
+
     def _resources(self, stack: str, kind: str) -> dict[str, str]:
         pages = (
             self._aws.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
@@ -121,6 +169,24 @@ class OnAws:
         }
 
 
+def _endpoints(found: Output, region: str, key: str) -> Iterator[Endpoint]:
+    """What the stack's outputs name. Raises AwsRefused where an own key is wanted and not given."""
+    auth: httpx.Auth = SigV4(region)
+    refusal = 403
+    if found.parameters.get("GenerateUrlAuth") == "NONE":
+        if not key:
+            raise AwsRefused(
+                f"{KEY_VARIABLE}: expected an own key, since GenerateUrlAuth is NONE, got nothing; "
+                f"`infra/costs/costs keys create smoke` makes one"
+            )
+        auth, refusal = OwnKey(key), 401
+    yield Endpoint("function URL", found.values["GenerateUrl"].rstrip("/"), auth, refusal)
+    if managed := found.values.get("GenerateManagedUrl"):
+        yield Endpoint("managed", managed.rstrip("/"), auth, refusal)
+    if rest := found.values.get("GenerateRestApiUrl"):
+        yield Endpoint("REST API", rest.rstrip("/"), SigV4(region, "execute-api"))
+
+
 class OnLaptop:
     """The laptop's AWS; its alarms are evaluated here, from what the functions logged."""
 
@@ -130,8 +196,12 @@ class OnLaptop:
 
     def __init__(self, aws: LocalAws) -> None:
         self._aws = aws
-        self.generate_url = aws.function_url("GenerateFunction")
+        self.endpoints = [Endpoint("function URL", aws.function_url("GenerateFunction"))]
         self.finance_url = aws.function_url("FinanceFunction")
+
+    async def version(self) -> tuple[str, str] | None:
+        """A laptop runs the working tree."""
+        return None
 
     async def alarms(self) -> Mapping[str, str]:
         """The template's, over the log lines so far; a compaction is run, as the schedule would by then."""
@@ -183,7 +253,7 @@ async def target_of(stage: str) -> AsyncIterator[Target]:
         AwsRefused: its stack cannot be asked.
     """
     if stage != LOCAL:
-        yield OnAws(await asyncio.to_thread(Settings.load, ROOT, stage))
+        yield OnAws(await asyncio.to_thread(Settings.load, ROOT, stage), os.environ)
         return
     async with chosen_upstream(os.environ) as upstream:
         config = LocalAwsConfig(

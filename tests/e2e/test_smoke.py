@@ -23,3 +23,7 @@ def test_the_laptops_stack_is_as_believed() -> None:
                  "alarms that are quiet", "schedule LedgerJobsFunctionCompactOpenDays"):  # fmt: skip
         [line] = [line for line in done.stdout.splitlines() if line.startswith(f"{what} ")]
         assert "  ok  " in line.replace("ok       ", "  ok  "), line
+    # The operators' page shows the same checks; what came differs from run to run.
+    page = (ROOT / "infra/README.md").read_text()
+    shown = page[page.index("the laptop's AWS\ncheck ") :].partition("```")[0]
+    assert [line[:55] for line in shown.splitlines()] == [line[:55] for line in done.stdout.splitlines()]
