@@ -51,7 +51,7 @@ class Stack:
 
     name = "a stack"
     auth: httpx.Auth | None = None
-    row_timeout_s = 1.5
+    row_timeout_s = 0.5
 
     def __init__(
         self, *, held_back: bool = False, row: Mapping[str, Any] | None = None, outcome: str = "ok"
