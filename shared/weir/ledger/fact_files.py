@@ -96,14 +96,17 @@ class FactsWriter:
 
     def close(self) -> Iterator[FactFile]:
         """Write the files, and name them."""
-        for number, hour in sorted(self._hours.items()):
-            hour.write()
-            path = hour.path.with_suffix(".parquet")
-            with connect(threads=1, spill=self._folder) as connection:
+        if not self._hours:
+            return
+        # One database for all of them: opening it takes longer than writing an hour of few lines.
+        with connect(threads=1, spill=self._folder) as connection:
+            for number, hour in sorted(self._hours.items()):
+                hour.write()
+                path = hour.path.with_suffix(".parquet")
                 _write(connection, _lines_sql(hour.path), path)
-            hour.path.unlink()
-            name = f"{hour.digest % 2**256:064x}"
-            yield FactFile(datetime.fromtimestamp(number * 3600, UTC), path, name, hour.records)
+                hour.path.unlink()
+                name = f"{hour.digest % 2**256:064x}"
+                yield FactFile(datetime.fromtimestamp(number * 3600, UTC), path, name, hour.records)
 
 
 def request_hash(request_id: str) -> int:

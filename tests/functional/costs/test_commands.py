@@ -37,7 +37,7 @@ def report(costs: Costs, *options: str) -> dict[str, object]:
     return found
 
 
-def test_a_report_is_a_page_that_a_person_reads(bucket: str, costs: Costs) -> None:
+def test_a_report_is_a_page_that_a_person_reads(read_bucket: str, costs: Costs) -> None:
     code, out, err = costs("report", *SPAN)
     assert (code, err) == (0, "")
     assert "4 requests" in out
@@ -63,7 +63,9 @@ def test_a_report_by_a_tag_has_its_values_as_a_table(bucket: str, costs: Costs) 
     assert "1" in line.split()
 
 
-def test_its_json_is_what_the_api_gives_and_filters_have_the_apis_names(bucket: str, costs: Costs) -> None:
+def test_its_json_is_what_the_api_gives_and_filters_have_the_apis_names(
+    read_bucket: str, costs: Costs
+) -> None:
     whole = report(costs)
     assert whole["totals"]["requests"] == 4  # type: ignore[index]
     components = whole["totals"]["components"]  # type: ignore[index]
@@ -80,7 +82,7 @@ def test_its_json_is_what_the_api_gives_and_filters_have_the_apis_names(bucket: 
         assert report(costs, *options)["totals"]["requests"] == requests, options  # type: ignore[index]
 
 
-def test_a_day_is_a_day_of_the_zone(bucket: str, costs: Costs) -> None:
+def test_a_day_is_a_day_of_the_zone(read_bucket: str, costs: Costs) -> None:
     def requests(*options: str) -> int:
         code, out, _ = costs("report", "--json", *options)
         assert code == 0
@@ -93,7 +95,7 @@ def test_a_day_is_a_day_of_the_zone(bucket: str, costs: Costs) -> None:
     assert requests("--from", "2026-11-22T13:00:01+01:00", "--to", "2026-11-23") == 0
 
 
-def test_a_budget_is_told_with_its_forecast(bucket: str, costs: Costs) -> None:
+def test_a_budget_is_told_with_its_forecast(read_bucket: str, costs: Costs) -> None:
     code, out, _ = costs("report", *SPAN, "--budget", "0.002")
     assert code == 0
     assert "budget 2026-11: 0.00" in out and "forecast" in out
@@ -115,7 +117,7 @@ def test_a_name_from_outside_is_shown_and_does_nothing(bucket: str, costs: Costs
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "xlsx", "focus", "focus-csv"])
 def test_exports_are_files_whose_names_are_printed(
-    bucket: str, costs: Costs, tmp_path: Path, form: str
+    read_bucket: str, costs: Costs, tmp_path: Path, form: str
 ) -> None:
     code, out, err = costs("export", *SPAN, "--format", form, "--out", str(tmp_path / "new"))
     assert (code, err) == (0, "")
@@ -124,7 +126,7 @@ def test_exports_are_files_whose_names_are_printed(
     assert set(paths) == set((tmp_path / "new").iterdir())
 
 
-def test_an_export_says_what_it_was_made_of(bucket: str, costs: Costs, tmp_path: Path) -> None:
+def test_an_export_says_what_it_was_made_of(read_bucket: str, costs: Costs, tmp_path: Path) -> None:
     code, out, _ = costs("export", *SPAN, "--tz", "Europe/Berlin", "--format", "csv", "--out", str(tmp_path))
     assert code == 0
     data, beside = (Path(line) for line in out.splitlines())
@@ -149,8 +151,8 @@ def bill_of(bucket: str, path: Path, *seed: bill.Seed) -> Path:
     return path
 
 
-def test_a_right_bill_reconciles(bucket: str, costs: Costs, tmp_path: Path) -> None:
-    right = bill_of(bucket, tmp_path / "right.csv")
+def test_a_right_bill_reconciles(read_bucket: str, costs: Costs, tmp_path: Path) -> None:
+    right = bill_of(read_bucket, tmp_path / "right.csv")
     code, out, err = costs("reconcile", "--bill", str(right), "--csv", str(tmp_path / "lines.csv"))
     assert (code, err) == (0, ""), out
     assert "0 red" in out
@@ -158,14 +160,14 @@ def test_a_right_bill_reconciles(bucket: str, costs: Costs, tmp_path: Path) -> N
         assert {row["status"] for row in csv.DictReader(file)} == {"green"}
 
 
-def test_a_wrong_bill_is_red_and_says_why(bucket: str, costs: Costs, tmp_path: Path) -> None:
-    wrong = bill_of(bucket, tmp_path / "wrong.parquet", bill.wrong_memory(date(2026, 11, 22)))
+def test_a_wrong_bill_is_red_and_says_why(read_bucket: str, costs: Costs, tmp_path: Path) -> None:
+    wrong = bill_of(read_bucket, tmp_path / "wrong.parquet", bill.wrong_memory(date(2026, 11, 22)))
     code, out, err = costs("reconcile", "--bill", str(wrong), "--json")
     assert (code, err) == (1, "")
     found = json.loads(out)
     assert found["status"] == "red"
     assert any("memory" in reason for reason in found["reasons"])
-    lost = bill_of(bucket, tmp_path / "lost.csv.gz", bill.lost(0.5, Random(1)))
+    lost = bill_of(read_bucket, tmp_path / "lost.csv.gz", bill.lost(0.5, Random(1)))
     assert costs("reconcile", "--bill", str(wrong), str(lost))[0] in (1, 2)
 
 
@@ -281,7 +283,7 @@ def test_the_commands_of_the_readme_are_understood() -> None:
 
 
 def test_the_executable_runs_from_any_folder_and_shows_progress_to_people_only(
-    bucket: str, tmp_path: Path
+    read_bucket: str, tmp_path: Path
 ) -> None:
     command = [ROOT / "infra/costs/costs", "report", *SPAN]
     piped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -303,7 +305,7 @@ def test_the_executable_runs_from_any_folder_and_shows_progress_to_people_only(
 
 
 def test_what_latency_costs_and_what_if_are_the_apis_answers_and_pages_to_read(
-    bucket: str, costs: Costs
+    read_bucket: str, costs: Costs
 ) -> None:
     code, out, err = costs("whatif", *SPAN, "--ttft-ms", "-400", "--to-model", "gpt-4.1", "--json")
     assert (code, err) == (0, "")
@@ -353,7 +355,9 @@ def test_what_was_saved_is_said_by_how(bucket: str, costs: Costs) -> None:
     assert "ok, cached" in costs("requests", *SPAN)[1]
 
 
-def test_charges_are_explained_and_periods_compared_from_the_command_line(bucket: str, costs: Costs) -> None:
+def test_charges_are_explained_and_periods_compared_from_the_command_line(
+    read_bucket: str, costs: Costs
+) -> None:
     code, out, err = costs("explain", "r1", *SPAN)
     assert (code, err) == (0, "") and "output tokens 1" in out and "GB-second" in out
     assert max(map(len, out.splitlines())) <= 120
