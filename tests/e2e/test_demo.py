@@ -94,6 +94,9 @@ def test_the_demo_shows_a_document_and_its_cost_and_leaves_nothing_running() -> 
         ("stopped", spent[4][-2]),
         ("ok", "–"),
     ]
+    sdk = re.search(r"^  openai-python [\d.]+, chat\.completions\.stream\(response_format=Recipe\):\n"
+                    r"  [1-9]\d* pieces of validated text, parsed: '.+$", done.stdout, re.MULTILINE)  # fmt: skip
+    assert sdk
     for said in ("the key again", "from the cache"):
         assert re.search(rf"^  {said}: [1-9]\d* tokens for 0\.\d+ USD not bought$", done.stdout, re.MULTILINE)
     stopped = re.search(r"stopped ([\d.]+) s after it was asked for, .*: token (\d+) of (\d+)", done.stdout)

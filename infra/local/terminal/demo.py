@@ -143,11 +143,13 @@ class Demo:
     async def _spending(self, simulator: Simulator) -> list[Entry]:
         """Budgets, answers that are given again, and a stop. Raises Unexpected."""
         caller, poor = self._doors.caller, await self._doors.poor
-        spending = Spending(self._client, self._url, caller, poor, self._body(self._model))
+        spending = Spending(self._client, self._doors.generate_url, caller, poor)
         try:
             entries, lines = await spending.run(self._entry, simulator)
         except ValueError as error:
             raise Unexpected(str(error)) from error
+        finally:
+            await spending.aclose()
         self._section("Who may spend what, from the ledger", [*request_lines(entries), *lines])
         return entries
 

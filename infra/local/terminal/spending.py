@@ -1,12 +1,12 @@
-"""Who may spend what, shown by the demo: a budget that refuses, an answer given again, one out of the cache, a stop."""
+"""Who may spend what, shown by the demo through OpenAI's SDK: one validated document, a budget that refuses, an
+answer given again, one out of the cache, a stop."""
 
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from importlib.metadata import version
 
 import httpx
 
@@ -15,7 +15,7 @@ from ..endpoints.loopback import around_proxies
 from ..execution.code import ROOT
 from ..simulator import Simulator
 from .account import Entry
-from .caller import Generation, generate
+from .caller import Generation
 
 # What a stack is made with, so that it knows its callers and gives documents again.
 PARAMETERS = {"EnableAccessTable": "true", "ResponseCacheSeconds": "600"}
@@ -25,6 +25,11 @@ type BookEntry = Callable[[str, Generation], Awaitable[Entry]]
 
 
 type Headers = Mapping[str, str]
+
+
+def key_of(headers: Headers) -> str:
+    """The own key that a caller sends."""
+    return headers["authorization"].removeprefix("Bearer ")
 
 
 class Operator:
@@ -50,31 +55,39 @@ async def _costs(*arguments: str) -> str:
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
         env=around_proxies({**os.environ, **CREDENTIALS, "PYTHONPATH": str(ROOT / "shared")}),
     )  # fmt: skip
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:  # the demo was interrupted
+        process.kill()
+        await process.wait()
+        raise
     if process.returncode:
         raise ValueError(f"costs {' '.join(arguments[:2])}: expected exit code 0, got {process.returncode}")
     return output.decode().strip()
 
 
 class Spending:
-    """The requests that show it, of a caller and of one with next to no budget."""
+    """The requests that show it, of a caller and of one with next to no budget, all through OpenAI's SDK."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, url: str, caller: Headers, poor: Headers, body: dict[str, Any]
-    ) -> None:
-        self._client = client
-        self._url = url
-        self._caller = caller
-        self._poor = poor
-        self._body = {**body, "model": _MODEL}
+    def __init__(self, client: httpx.AsyncClient, generate_url: str, caller: Headers, poor: Headers) -> None:
+        from .openai_sdk import SdkCaller
+
+        base_url = f"{generate_url}/v1"
+        self._caller, self._poor = (SdkCaller(client, base_url, key_of(one)) for one in (caller, poor))
+
+    async def aclose(self) -> None:
+        """Close the callers' connections."""
+        await asyncio.gather(self._caller.aclose(), self._poor.aclose())
 
     async def run(self, book: BookEntry, simulator: Simulator) -> tuple[list[Entry], list[str]]:
         """The requests' entries, and what came of them. Raises ValueError for what is not as it has to be."""
-        refused = await self._ask(self._poor)
-        bought = await self._ask({**self._caller, "idempotency-key": "demo"})
-        again = await self._ask({**self._caller, "idempotency-key": "demo"})
-        cached = await self._ask(self._caller)
-        stopped, stop, took_s = await self._stop()
+        once = {"idempotency-key": "demo"}
+        refused, _ = await self._poor.ask(_MODEL, {})
+        bought, recipe = await self._caller.ask(_MODEL, once)
+        again, same = await self._caller.ask(_MODEL, once)
+        cached, _ = await self._caller.ask(_MODEL, {})
+        stop = Generation()
+        stopped, _ = await self._caller.ask(_SLOW, {"cache-control": "no-cache"}, stop=stop)
         named = {
             "over budget": (refused, "budget_exceeded"), "under a key": (bought, "ok"),
             "the key again": (again, "ok"), "from the cache": (cached, "ok"), "stopped": (stopped, "stopped"),
@@ -83,38 +96,20 @@ class Spending:
         for name, (generation, outcome) in named.items():
             if generation.outcome != outcome:
                 raise ValueError(f"{name}: expected outcome {outcome}, got {generation.outcome}")
-        if "".join(again.text) != "".join(bought.text) or not bought.text:
-            raise ValueError("the key again: expected the same text, got another one")
+        if recipe is None or same != recipe:
+            raise ValueError("the key again: expected the same document, got another one")
         entries = [await book(name, generation) for name, (generation, _) in named.items()]
         exchanges = [one for one in await simulator.settled_requests() if one.model in (_MODEL, _SLOW)]
         asked = sum(one.model == _MODEL for one in exchanges)
         if asked != 1:
             raise ValueError(f"three answers of one request: expected one purchase, got {asked}")
         return entries, [
+            f"  openai-python {version('openai')}, chat.completions.stream(response_format=Recipe):",
+            f"  {bought.deltas} pieces of validated text, parsed: {recipe.title!r:.40}",
             *_saved(entries[2], entries[3]),
-            f"  stopped {took_s:.1f} s after it was asked for, in another environment:"
-            f" token {exchanges[-1].tokens_sent} of {exchanges[-1].tokens_scripted}",
+            f"  stopped {(stopped.duration_ms - (stopped.ttft_ms or 0)) / 1e3:.1f} s after it was asked for, in"
+            f" another environment: token {exchanges[-1].tokens_sent} of {exchanges[-1].tokens_scripted}",
         ]
-
-    async def _ask(self, headers: Headers) -> Generation:
-        generation = Generation()
-        async for _ in generate(self._client, self._url, self._body, generation, headers):
-            pass
-        return generation
-
-    async def _stop(self) -> tuple[Generation, Generation, float]:
-        """A stream that is stopped at its first text, and the stop; how long that took, in seconds."""
-        stopped, stop, asked_s = Generation(), Generation(), 0.0
-        headers, body = {**self._caller, "cache-control": "no-cache"}, {**self._body, "model": _SLOW}
-        async for name, _ in generate(self._client, self._url, body, stopped, headers):
-            if name == "delta" and not asked_s:
-                asked_s = time.monotonic()
-                response = await self._client.delete(
-                    f"{self._url}/{stopped.request_id}", headers=self._caller
-                )
-                stop.status, stop.request_id = response.status_code, response.headers.get("x-request-id")
-                stop.final = {"outcome": "ok"} if response.status_code == 204 else response.json()
-        return stopped, stop, time.monotonic() - asked_s
 
 
 def _saved(again: Entry, cached: Entry) -> list[str]:
