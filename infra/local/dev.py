@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from .aws_services import CREDENTIALS
 from .chosen_models import chosen_models
@@ -25,7 +26,7 @@ from .chosen_upstream import UpstreamSettingsError, chosen_upstream, price_overr
 from .endpoints.loopback import listening_socket
 from .execution.code import ROOT, CodeError
 from .logs.log_groups import LogEvent
-from .reload import Watched, mistakes
+from .reload import Watched, broken_functions, mistakes
 from .sam.cloudformation import TemplateError
 from .stack import LocalAws, LocalAwsConfig
 from .terminal.log_view import LogView
@@ -122,21 +123,27 @@ def _show_logs(aws: LocalAws) -> None:
 
 async def _take_changes(aws: LocalAws) -> None:
     watched = Watched([ROOT / "functions", ROOT / "shared"])
+    waiting: set[Path] = set()  # what was not taken for a mistake in it, or in another file
     while True:
         await asyncio.sleep(_LOOK_S)
-        changed = watched.changes()
-        if not changed:
+        if not (changes := watched.changes()):
             continue
-        names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + (" …" if changed[3:] else "")
+        waiting.update(changes)
+        changed = sorted(waiting)
         if found := await asyncio.to_thread(mistakes, changed):
-            print("\n".join(found), flush=True)
+            print("\n".join([*found, "not reloaded: the code from before goes on running"]), flush=True)
             continue
         try:
             await aws.reload()
         except CodeError as error:
             print(f"dev: {error}", flush=True)
             continue
+        waiting.clear()
+        names = ", ".join(str(path.relative_to(ROOT)) for path in changed[:3]) + (" …" if changed[3:] else "")
         print(f"reloaded: {names}", flush=True)
+        # The functions take longer to import than a change may take to be seen.
+        if found := await asyncio.to_thread(broken_functions):
+            print("\n".join(found), flush=True)
 
 
 def describe(aws: LocalAws, upstream: str) -> list[str]:

@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from .execution.code import ROOT
 
 _CODE = (".py", ".sql", ".json", ".js", ".css", ".html", ".toml")
-_CHECK_SCHEMAS = (
-    "from weir.schemas import load_schema, schema_names\nfor name in schema_names(): load_schema(name)"
-)
-_SCHEMAS = ROOT / "shared" / "weir" / "schemas"
+_IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 
 
 class Watched:
@@ -41,27 +38,46 @@ class Watched:
         return stamps
 
 
-def mistakes(changed: Sequence[Path]) -> list[str]:
-    """What is wrong with changed files, with file and line: syntax, and schemas that cannot be imported."""
-    found = []
+def mistakes(changed: Iterable[Path]) -> list[str]:
+    """What is wrong with changed files, with file and line: syntax, and modules that cannot be imported."""
+    found, modules = [], []
     for path in changed:
         if path.suffix != ".py" or not path.exists():
             continue
+        relative = path.relative_to(ROOT)
+        modules += _modules(relative)
         try:
             compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
         except SyntaxError as error:
-            found.append(
-                f"{path.relative_to(ROOT)}:{error.lineno}: {error.msg}: {(error.text or '').strip()}"
-            )
-    if found or not any(path.is_relative_to(_SCHEMAS) for path in changed):
-        return found
+            found.append(f"{relative}:{error.lineno}: {error.msg}: {(error.text or '').strip()}")
+    return found or (_not_imported(modules) if modules else [])
+
+
+def broken_functions() -> list[str]:
+    """Which functions cannot be imported, with file and line: something that they need was changed, or is gone."""
+    apps = sorted((ROOT / "functions").glob("*/app.py"))
+    return _not_imported([f"functions.{path.parent.name}.app" for path in apps])
+
+
+def _not_imported(modules: list[str]) -> list[str]:
     checked = subprocess.run(
-        [sys.executable, "-c", _CHECK_SCHEMAS],
+        [sys.executable, "-P", _IMPORT_CHECK, ROOT, *modules],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "shared")},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    return [] if checked.returncode == 0 else (checked.stderr or checked.stdout).rstrip().splitlines()[-12:]
+    return [] if checked.returncode == 0 else (checked.stdout or checked.stderr).rstrip().splitlines()[-12:]
+
+
+def _modules(path: Path) -> list[str]:
+    """What has to be importable for a file below the root."""
+    if path.name == "__main__.py":
+        return []
+    parts = path.with_suffix("").parts
+    named = parts[1:] if parts[0] == "shared" else parts
+    if path.name == "__init__.py":
+        named = named[:-1]
+    return [".".join(named)] if named else []

@@ -1,6 +1,7 @@
 """Code that changes while the stack runs is taken at once, and a mistake in it is shown with its place."""
 
 import asyncio
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from infra.local import reload
 from infra.local.execution.code import CodeError
-from infra.local.reload import Watched, mistakes
+from infra.local.reload import Watched, broken_functions, mistakes
 
 from .conftest import HANDLERS, PLAIN, Start, invoke
 
@@ -70,23 +71,63 @@ def test_files_that_were_made_written_or_removed_are_seen_once(tmp_path: Path) -
     assert watched.changes() == []
 
 
-def test_a_mistake_is_shown_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root of its own, whose code may be broken."""
+    ignored = shutil.ignore_patterns("__pycache__", "page")
+    for folder in ("shared", "functions"):
+        shutil.copytree(reload.ROOT / folder, tmp_path / folder, ignore=ignored)
+    (tmp_path / "functions/finance/page").mkdir()  # what it serves is no code
     monkeypatch.setattr(reload, "ROOT", tmp_path)
-    broken = tmp_path / "recipe.py"
-    broken.write_text("from pydantic import BaseModel\n\nclass Recipe(BaseModel)\n    title: str\n")
-    assert mistakes([broken]) == ["recipe.py:3: expected ':': class Recipe(BaseModel)"]
-    broken.write_text("x = 1\n")
-    assert mistakes([broken]) == []
+    return tmp_path
 
 
-def test_a_schema_that_cannot_be_imported_is_shown_with_file_and_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared = tmp_path / "shared"
-    shutil.copytree(reload.ROOT / "shared", shared, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(reload, "ROOT", tmp_path)
-    monkeypatch.setattr(reload, "_SCHEMAS", shared / "weir" / "schemas")
-    broken = shared / "weir" / "schemas" / "recipe.py"
-    broken.write_text("from pydantic import BaseModel\n\n\nclass Recipe(BaseModel):\n    title: Strin\n")
-    shown = "\n".join(mistakes([broken]))
-    assert "recipe.py" in shown and "line 5" in shown and "Strin" in shown
+RECIPE = "from pydantic import BaseModel\n\n\nclass Recipe(BaseModel):\n    title: str\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "shown"),
+    [
+        (
+            "shared/weir/schemas/recipe.py",
+            RECIPE.replace("(BaseModel):", "(BaseModel)"),
+            "shared/weir/schemas/recipe.py:4: expected ':': class Recipe(BaseModel)",
+        ),
+        (
+            "shared/weir/schemas/recipe.py",
+            RECIPE.replace("str", "Strin"),
+            "shared/weir/schemas/recipe.py:5: NameError: name 'Strin' is not defined",
+        ),
+        (
+            "shared/weir/schemas/recipe.py",
+            RECIPE.replace("Recipe", "Recpie"),
+            "SchemaFileError: schemas/recipe.py: expected a Pydantic model Recipe, in whatever capitals, got Recpie",
+        ),
+        (
+            "functions/ledger/app.py",
+            "import json\n\nimport nothing_there\n",
+            "functions/ledger/app.py:3: ModuleNotFoundError: No module named 'nothing_there'",
+        ),
+        (
+            "shared/weir/pricing/money.py",
+            "from weir.outcomes import Outcom\n",
+            "shared/weir/pricing/money.py:1: ImportError: cannot import name 'Outcom' from 'weir.outcomes'",
+        ),
+        ("shared/weir/schemas/recipe.py", RECIPE, ""),
+    ],
+)
+def test_a_mistake_is_shown_with_file_and_line(checkout: Path, file: str, content: str, shown: str) -> None:
+    (checkout / file).write_text(content)
+    found = mistakes([checkout / file])
+    assert [line[: len(shown)] for line in found] == ([shown] if shown else [])
+
+
+def test_a_file_that_is_gone_and_is_needed_is_shown_where_it_is(checkout: Path) -> None:
+    gone = checkout / "shared/weir/ledger/landing.py"
+    gone.unlink()
+    assert mistakes([gone]) == []
+    found = broken_functions()
+    [line] = found
+    assert re.fullmatch(
+        r"shared/weir/ledger/ingest.py:\d+: ModuleNotFoundError: No module named 'weir.ledger.landing'", line
+    )
