@@ -126,8 +126,7 @@ def test_a_file_that_is_gone_and_is_needed_is_shown_where_it_is(checkout: Path) 
     gone = checkout / "shared/weir/ledger/landing.py"
     gone.unlink()
     assert mistakes([gone]) == []
-    found = broken_functions()
-    [line] = found
+    [line] = broken_functions()
     assert re.fullmatch(
         r"shared/weir/ledger/ingest.py:\d+: ModuleNotFoundError: No module named 'weir.ledger.landing'", line
     )
