@@ -39,20 +39,21 @@ def closed_days_written(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(compact.Store, "closed", lambda store, month: None)
 
 
+# With the seed of a life that finds it; where worlds are drawn in another way, one of the first twenty does.
 @pytest.mark.parametrize(
-    "bug",
+    ("bug", "first"),
     [
-        no_margin,
-        late_facts_unseen,
-        dimensions_not_kept_apart,
-        closed_days_written,
+        (no_margin, 2),
+        (late_facts_unseen, 0),
+        (dimensions_not_kept_apart, 2),
+        (closed_days_written, 0),
     ],
 )
-def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None]) -> None:
+def test_a_planted_bug_is_found(bug: Callable[[pytest.MonkeyPatch], None], first: int) -> None:
     with pytest.MonkeyPatch.context() as patch, ledger_store.in_memory_s3():
         patch.setattr(ledger_store, "WORLDS", 6)
         bug(patch)
-        for seed in range(20):
+        for seed in (first, *range(20)):
             try:
                 ledger_store.one_case(seed)
             except (AssertionError, ValueError):
