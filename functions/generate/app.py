@@ -259,7 +259,9 @@ class App:
                 serving.cancel()
 
         serving = asyncio.current_task()
-        watching = asyncio.create_task(disconnected(receive))
+        # Begun at once: it comes to its wait without a turn of the loop.
+        loop = asyncio.get_running_loop()
+        watching = asyncio.Task(disconnected(receive), loop=loop, eager_start=True)
         watching.add_done_callback(hang_up)
         try:
             await self._generate(parse, invocation, response)

@@ -91,13 +91,19 @@ class Cycle:
         assert self._writer is not None, "a cycle is connected before the application runs"
         kind = message["type"]
         if self.state is State.STREAMING and kind == "http.response.body":
-            data = message.get("body", b"")
-            if data and not self._is_head:
+            data = b"" if self._is_head else message.get("body", b"")
+            is_last = not message.get("more_body", False)
+            if data and not (is_last and len(data) <= PIECE_BYTES):
                 await self._send_part(self._writer, data if type(data) is bytes else bytes(data))
-            if not message.get("more_body", False):
+                data = b""
+            if is_last:
                 self.state = State.COMPLETE
                 self._disconnected.set()
-                await self._writer.end()
+                try:
+                    await self._writer.end(bytes(data))
+                except OSError:  # what was to be the last part was not taken
+                    self.state = State.STREAMING if data else self.state
+                    raise
         elif self.state is State.WAITING and kind == "http.response.start":
             headers: Headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
             self.state = State.STREAMING

@@ -39,8 +39,8 @@ class ResponseWriter(Protocol):
     async def body(self, data: bytes) -> None:
         """Take a part of the body. Raises OSError when nobody takes the response any more."""
 
-    async def end(self) -> None:
-        """The response is whole."""
+    async def end(self, data: bytes = b"") -> None:
+        """The response is whole with this last part."""
 
     async def fail(self, failure: Failure) -> None:
         """The response will not be whole. Raises RuntimeApiError on a container error."""
@@ -83,15 +83,15 @@ class StreamedWriter:
         assert self._stream is not None, "the ASGI cycle starts a response before its body"
         return self._stream.write(data)
 
-    async def end(self) -> None:
+    async def end(self, data: bytes = b"") -> None:
         assert self._stream is not None, "the ASGI cycle starts a response before its end"
-        self._stream.end()
+        self._stream.end(data)
 
     async def fail(self, failure: Failure) -> None:
         if self._stream is None:
             await self._api.post_error(self._invocation, failure)
         else:
-            self._stream.end(failure)
+            self._stream.end(failure=failure)
 
     async def wait_for_ack(self) -> None:
         if self._stream is not None:
@@ -122,7 +122,8 @@ class BufferedWriter:
             )
         self._parts.append(data)
 
-    async def end(self) -> None:
+    async def end(self, data: bytes = b"") -> None:
+        await self.body(data)
         body = encode_buffered(self._format, self._status, self._headers, b"".join(self._parts))
         self._sent = await self._api.send_response(self._invocation, body, "application/json")
 

@@ -205,12 +205,13 @@ class ResponseStream:
             # A writer that never waits would starve deadlines, signals and other requests.
             await asyncio.sleep(0)
 
-    def end(self, failure: Failure | None = None) -> None:
-        """End the body, with error trailers after a failure."""
+    def end(self, data: bytes = b"", failure: Failure | None = None) -> None:
+        """End the body, with its last chunk in the same segment; with error trailers after a failure."""
         if self._ack.done():
             self._connection.close()  # answered before the body was whole: the framing is out of step
         else:
-            self._connection.write(encode_last_chunk(failure.trailers() if failure else ()))
+            last = encode_last_chunk(failure.trailers() if failure else ())
+            self._connection.write(encode_chunk(data) + last)
 
     async def wait_for_ack(self) -> None:
         """Take the answer, after which the connection is free for the next call.

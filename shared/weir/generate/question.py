@@ -311,29 +311,48 @@ class Question:
     async def _call(
         self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool
     ) -> UpstreamResponse:
-        """Wait for the provider's status; the caller does not wait longer than for the prelude's time."""
+        """Wait for the provider's status; the caller does not wait longer than for the prelude's time.
+
+        The call is awaited here and in no task of its own: a status that comes is acted on where it came.
+        """
         route, clocks = attempt.asked.route, self._run.generate.policy.clocks
         headers_s = clocks.headers_s
         prelude_s = min(self._run.generate.policy.rhythm.prelude_s, headers_s)
         if route.hedge_s is None:
-            call = asyncio.ensure_future(self._upstream_call(attempt, asked, body, fresh))
+            call = self._upstream_call(attempt, asked, body, fresh)
         else:
             headers_s += route.hedge_s + clocks.first_token_s  # each of its calls has clocks of its own
-            call = asyncio.ensure_future(self._hedged(attempt, route.hedge_s, asked, body, fresh))
+            call = self._hedged(attempt, route.hedge_s, asked, body, fresh)
+        loop, limit = asyncio.get_running_loop(), asyncio.timeout(headers_s)
+        opening: asyncio.Task[None] | None = None
+
+        def open_early() -> None:
+            nonlocal opening
+            opening = asyncio.ensure_future(self._run.open())
+            opening.add_done_callback(give_up_if_gone)
+
+        def give_up_if_gone(opening: asyncio.Task[None]) -> None:
+            if not opening.cancelled() and opening.exception() is not None:
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(prelude_s, open_early) if prelude_s < headers_s else None
         try:
-            done, _ = await asyncio.wait({call}, timeout=prelude_s)
-            if not done and prelude_s < headers_s:
-                await self._run.open()
-                done, _ = await asyncio.wait({call}, timeout=headers_s - prelude_s)
-            if not done:
-                message = f"expected a status within {headers_s:g} s"
-                raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True))
-            return call.result()
-        except BaseException:
-            # Cancelled as the status came: then there is a response that nobody will read.
-            if not call.cancel() and not call.cancelled() and call.exception() is None:
-                await call.result().close(drain=False)
-            raise
+            async with limit:
+                response = await call
+        except TimeoutError:
+            if opening is not None and opening.done():
+                opening.result()
+            message = f"expected a status within {headers_s:g} s"
+            raise CallFailed(Failed(message, kind="timeout", retryable="yes", maybe_served=True)) from None
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if opening is not None:
+                await asyncio.wait({opening})  # nothing may be sent before what it sends
+        if opening is not None and (gone := opening.exception()) is not None:
+            await response.close(drain=False)
+            raise gone
+        return response
 
     def _upstream_call(
         self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool

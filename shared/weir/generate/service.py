@@ -23,6 +23,7 @@ from weir.generate.late_imports import LateImports
 from weir.generate.loop_gap import LoopGap
 from weir.generate.params import GenerationParams
 from weir.generate.policy import Cooldown, Policy
+from weir.generate.pulse import Pulse
 from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.result import Response, Result, Verdict
@@ -140,7 +141,7 @@ class Run:
 
     async def serve(self, parse: Callable[[], GenerationParams]) -> None:
         """Run the request from parsing to its final event; nothing but a second cancellation gets out."""
-        pulse: asyncio.Task[None] | None = None
+        pulse: Pulse | None = None
         watch: asyncio.Task[None] | None = None
         deadline: asyncio.TimerHandle | None = None
         owner, request_id = "", self.record.invocation.request_id
@@ -151,7 +152,7 @@ class Run:
                 self.record.request = request = parse()
                 deadline = self._set_deadline(request, asyncio.current_task())
                 self.generate.telemetry.fact(self.record.started(self.generate.utc_now()))
-                pulse = asyncio.create_task(self._pulse(asyncio.current_task()))
+                pulse = self._begin_pulse(asyncio.current_task())
                 owner = owner_of(self.admitted.caller if self.admitted else self.record.invocation.caller)
                 watch = self.generate.stopping.begin(owner, request_id, self._stopper(asyncio.current_task()))
                 verdict = await self._answer(request)
@@ -290,14 +291,15 @@ class Run:
             except OSError as error:
                 raise _gone() from error
 
-    async def _pulse(self, serving: asyncio.Task[Any] | None) -> None:
+    def _begin_pulse(self, serving: asyncio.Task[Any] | None) -> Pulse:
         """Keep a silent connection alive, and leave a trace of what was used for the case that we are killed.
 
         A heartbeat that finds the caller gone ends `serving` before the next token would.
         """
         sent_before = 0
-        while True:
-            await asyncio.sleep(self.generate.policy.rhythm.pulse_s)
+
+        async def beat() -> None:
+            nonlocal sent_before
             if self.record.opened and self.record.sent_bytes == sent_before:
                 try:
                     await self.send(HEARTBEAT)
@@ -311,6 +313,8 @@ class Run:
                 self.generate.utc_now(), self.generate.monotonic_ns(), self.loop_gap.as_json()
             )
             self.generate.telemetry.fact(fact)
+
+        return Pulse(self.generate.policy.rhythm.pulse_s, beat)
 
     async def _finish(self, verdict: Verdict) -> None:
         at, record = self.generate.utc_now(), self.record

@@ -1,19 +1,41 @@
 """What a request leaves behind: its facts as JSON lines, the last of which is its metrics, too.
 
-Metrics are CloudWatch's embedded metric format, recorded by Powertools. Its `Metrics` is one object per process, which
-would merge concurrent requests; `EphemeralMetrics` is one per request. It is imported when the first request ends, not
-before the first byte. All goes to stdout, which is what Lambda collects, and what is billed by the byte: so the
-completion and its metrics are one line, and nothing is said twice (ledger/facts.py).
+Metrics are CloudWatch's embedded metric format, recorded by Powertools. It is imported when the first request ends, not
+before the first byte. Its `Metrics` collects for the whole process, which would merge concurrent requests: here one
+`EphemeralMetrics` has the names and units of all, checked once, and writes each request's values. All goes to stdout,
+which is what Lambda collects, and what is billed by the byte: so the completion and its metrics are one line, and
+nothing is said twice (ledger/facts.py).
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.embedded_metrics import NAMESPACE
 from weir.ledger.facts import said
 from weir.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.metrics import EphemeralMetrics
+
+# The metrics of every request, beside the count of its outcome, and their units.
+METRICS = {
+    "ColdStart": "Count",
+    "TimeToFirstToken": "Milliseconds",
+    "TimeToLastToken": "Milliseconds",
+    "InvocationLatency": "Milliseconds",
+    "ValidationTime": "Milliseconds",
+    "EventLoopGap": "Milliseconds",
+    "InputTokenCount": "Count",
+    "OutputTokenCount": "Count",
+    # US dollars, for the alarm on cost per 1,000 requests; the ledger's rows are exact.
+    "EstimatedCost": "None",
+}
+_COUNTED = ("None", "Count")
+# Kept: json.dumps makes an encoder for each call. ASCII, since names come from outside, and U+2028 and the like end a
+# line for many readers.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Telemetry:
@@ -30,6 +52,7 @@ class Telemetry:
         self.stage = stage
         self._mask = mask
         self._error_text = error_text
+        self._recorder: EphemeralMetrics | None = None
 
     def fact(self, fact: Mapping[str, Any], **beside: Any) -> None:
         """Write one fact; it is nested, so that nothing in it can pass for a record of the platform."""
@@ -75,33 +98,38 @@ class Telemetry:
 
     def _metrics(self, outcome: Outcome, cold_start: bool, summary: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics of one request, read off its usage and timing; what is unknown is left out."""
-        from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
-        metrics = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
-        metrics.add_dimension("stage", self.stage)
-        usage, timing = summary["usage"], summary["timing"]
-        gap = timing["event_loop_gap_ms"] or {}
-        cost = summary["cost"]
-        for name, unit, value in (
-            ("ColdStart", MetricUnit.Count, int(cold_start)),
-            ("TimeToFirstToken", MetricUnit.Milliseconds, timing["ttft_ms"]),
-            ("TimeToLastToken", MetricUnit.Milliseconds, timing["ttlt_ms"]),
-            ("InvocationLatency", MetricUnit.Milliseconds, timing["duration_ms"]),
-            ("ValidationTime", MetricUnit.Milliseconds, timing["validate_ms"]),
-            ("EventLoopGap", MetricUnit.Milliseconds, gap.get("max")),
-            ("InputTokenCount", MetricUnit.Count, usage["input_tokens"]),
-            ("OutputTokenCount", MetricUnit.Count, usage["output_tokens"]),
-            # US dollars, for the alarm on cost per 1,000 requests; the ledger's rows are exact.
-            ("EstimatedCost", MetricUnit.NoUnit, float(cost["total"]) if cost else None),
-            (outcome.metric, MetricUnit.Count, 1),
-        ):
-            if value is not None:
-                metrics.add_metric(name=name, unit=unit, value=value)
-        found: dict[str, Any] = {**metrics.serialize_metric_set()}
+        recorder = self._recorder = self._recorder or self._make_recorder()
+        usage, timing, cost = summary["usage"], summary["timing"], summary["cost"]
+        values = (
+            int(cold_start),
+            timing["ttft_ms"],
+            timing["ttlt_ms"],
+            timing["duration_ms"],
+            timing["validate_ms"],
+            (timing["event_loop_gap_ms"] or {}).get("max"),
+            usage["input_tokens"],
+            usage["output_tokens"],
+            float(cost["total"]) if cost else None,
+        )
+        metrics = {
+            name: {**recorder.metric_set[name], "Value": _plain(value)}
+            for name, value in (*zip(METRICS, values, strict=True), (outcome.metric, 1))
+            if value is not None
+        }
+        found: dict[str, Any] = {**recorder.serialize_metric_set(metrics=metrics)}
         for described in found["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
-            if described["Unit"] in (MetricUnit.NoUnit.value, MetricUnit.Count.value):
+            if described["Unit"] in _COUNTED:
                 del described["Unit"]  # a number of things is read as well without
-        return {name: _plain(value) for name, value in found.items()}
+        return found
+
+    def _make_recorder(self) -> "EphemeralMetrics":
+        from aws_lambda_powertools.metrics import EphemeralMetrics
+
+        recorder = EphemeralMetrics(namespace=NAMESPACE, service=self.service)
+        recorder.add_dimension("stage", self.stage)
+        for name, unit in (*METRICS.items(), *((outcome.metric, "Count") for outcome in Outcome)):
+            recorder.add_metric(name=name, unit=unit, value=0)
+        return recorder
 
     def _line(self, level: str, at: str, request_id: str, message: str, **members: Any) -> None:
         line = {"level": level, "timestamp": at, "requestId": request_id, "message": message, **members}
@@ -109,13 +137,10 @@ class Telemetry:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         # One write of a whole line: concurrent requests must not interleave theirs.
-        # ASCII: U+2028 and the like end a line for many readers, and names come from outside.
-        sys.stdout.write(self._mask(json.dumps(line, separators=(",", ":"))) + "\n")
+        sys.stdout.write(self._mask(_encode(line)) + "\n")
         sys.stdout.flush()
 
 
-def _plain(value: Any) -> Any:
-    """A list is for several values of a metric, and here each has one; a whole number needs no decimals."""
-    if isinstance(value, list):
-        value = value[0]
+def _plain(value: float) -> float:
+    """A whole number needs no decimals."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

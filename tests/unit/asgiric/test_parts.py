@@ -122,8 +122,8 @@ class Recorder:
     async def body(self, data: bytes) -> None:
         self.seen.append(data)
 
-    async def end(self) -> None:
-        self.seen.append("end")
+    async def end(self, data: bytes = b"") -> None:
+        self.seen += [data, "end"] if data else ["end"]
 
     async def fail(self, failure: Failure) -> None:
         self.seen.append(failure)
