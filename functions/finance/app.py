@@ -37,7 +37,7 @@ from weir.pricing.price_book import PriceBook
 from weir.reports import export_jobs
 from weir.reports.athena import AthenaEngine, AthenaRunning
 from weir.reports.budget import budget_from
-from weir.reports.charge_lines import as_csv
+from weir.reports.charge_lines import as_csv, requests_as_csv
 from weir.reports.params import (
     ExportFormat,
     FieldError,
@@ -63,6 +63,7 @@ from weir.reports.response_models import (
 from weir.reports.row_queries import Sort
 from weir.reports.studies import Studies
 from weir.reports.study_models import (
+    ChargeRequestsResponse,
     ChargesResponse,
     CompareResponse,
     ExplainedResponse,
@@ -99,6 +100,7 @@ _RUNNING: dict[int | str, dict[str, Any]] = {
 }
 
 
+CSV_REQUESTS = 10_000  # what fits a function's answer: 6 MB
 _CSV: dict[str, Any] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
 
 
@@ -528,6 +530,34 @@ def create_app(services: Services) -> FastAPI:
         return _as_csv(found["lines"], "charges") if format == "csv" else found
 
     @app.get(
+        "/api/charges/requests",
+        tags=["rows"],
+        summary="The requests that a line of charges is made of, each with its share",
+        response_model=ChargeRequestsResponse,
+        responses={200: _CSV, **_RUNNING},
+    )
+    def list_charged_requests(
+        wanted: Annotated[Filters, Depends(filters)],
+        zone: Annotated[ZoneInfo, Depends(time_zone)],
+        line: Annotated[
+            str, Query(max_length=64, description="`id` of a line of /api/charges, of this range.")
+        ],
+        cursor: Annotated[str | None, Query(max_length=1024, description="`next_cursor` of a page.")] = None,
+        limit: Annotated[int, Query(ge=1, le=500, description="At most so many rows.")] = 50,
+        format: Annotated[
+            Literal["json", "csv"], Query(description=f"csv: all of them, up to {CSV_REQUESTS:,}.")
+        ] = "json",
+    ) -> Any:
+        if format == "csv":
+            pages = list(services.studies.all_charge_requests(wanted, zone, line, CSV_REQUESTS))
+            shares = (share for page in pages for share in page["rows"])
+            return _csv_file("".join(requests_as_csv(pages[0]["line"], shares)), f"requests-of-{line}")
+        try:
+            return services.studies.charge_requests(wanted, zone, line, limit, cursor)
+        except CursorError as error:
+            raise FieldError("cursor", str(error)) from error
+
+    @app.get(
         "/api/corrections",
         tags=["rows"],
         summary="What was found after a month was closed: before, difference, after",
@@ -600,9 +630,13 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _as_csv(lines: list[dict[str, Any]], name: str) -> Response:
+    return _csv_file(as_csv(lines), name)
+
+
+def _csv_file(text: str, name: str) -> Response:
     safe = "".join(character for character in name if character.isalnum() or character in "-_")[:80]
     disposition = {"content-disposition": f'attachment; filename="{safe}.csv"'}
-    return Response(as_csv(lines), media_type="text/csv; charset=utf-8", headers=disposition)
+    return Response(text, media_type="text/csv; charset=utf-8", headers=disposition)
 
 
 def _html(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from weir.reports.charge_lines import as_csv
+from weir.reports.charge_lines import as_csv, requests_as_csv
 from weir.reports.params import FieldError, by_of, period_before, zone_of
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader, range_json
@@ -27,6 +27,7 @@ from .study_tables import (
     show_charges,
     show_compare,
     show_latency,
+    show_line,
     show_requests,
     show_unpriced,
     show_what_if,
@@ -104,6 +105,8 @@ def compare(ledger: Ledger, given: argparse.Namespace) -> int:
 def explain(ledger: Ledger, given: argparse.Namespace) -> int:
     """One request's charges, or the lines of a range's sums."""
     asked, zone = filters_of(given, now()), zone_of(given.tz)
+    if given.line is not None:
+        return _explain_line(ledger, given)
     with _studies(ledger) as (studies, tell):
         if given.request is None:
             found = studies.charges(asked, zone, tell)
@@ -116,6 +119,20 @@ def explain(ledger: Ledger, given: argparse.Namespace) -> int:
         print(as_csv(found["lines"]), end="")
     else:
         _show(found, given.json, show_charges)
+    return 0
+
+
+def _explain_line(ledger: Ledger, given: argparse.Namespace) -> int:
+    """The requests that make a line; as CSV all of them."""
+    asked, zone = filters_of(given, now()), zone_of(given.tz)
+    with _studies(ledger) as (studies, tell):
+        found = studies.charge_requests(asked, zone, given.line, given.limit, given.cursor, tell)
+        if given.csv:
+            pages = studies.all_charge_requests(asked, zone, given.line)
+            for part in requests_as_csv(found["line"], (share for page in pages for share in page["rows"])):
+                print(part, end="")
+            return 0
+    _show(found, given.json, show_line)
     return 0
 
 
@@ -148,9 +165,14 @@ def add_commands(command: Any) -> None:
     made = command("explain", "quantity by unit price of each charge: of one request, or of a range's sums")
     made.add_argument("request", nargs="?", help="a request's id; without one, the range")
     add_filters(made)
-    made.add_argument("--csv", action="store_true", help="the lines")
+    made.add_argument("--line", metavar="ID", help="the requests that make a line of the range, by its id")
+    made.add_argument("--limit", type=int, default=25, help="with --line: at most so many; default: 25")
+    made.add_argument("--cursor", help="with --line: next_cursor of what came before")
+    made.add_argument("--csv", action="store_true", help="the lines; with --line all of its requests")
     made.add_argument(
-        "--json", action="store_true", help="as /api/charges and /api/requests/{id}/charges have it"
+        "--json",
+        action="store_true",
+        help="as /api/charges (/requests) and /api/requests/{id}/charges have it",
     )
     made = command("compare", "two periods: what the cost changed by, and what made it")
     add_filters(made)

@@ -1,5 +1,6 @@
 """What latency costs and what if, as tables for a terminal."""
 
+from decimal import Decimal
 from shlex import quote
 from urllib.parse import parse_qsl
 
@@ -151,16 +152,31 @@ def show_charges(found: Json, console: Console) -> None:
     """Each product on a line, who says what a unit costs, and the charges whose lines do not sum to what is booked."""
     rows = [
         (
-            line["component"] + (f" {line['attempt']}" if line["attempt"] else ""),
-            line["quantity"] or UNKNOWN,
+            _name(line),
+            _shortened(line["quantity"]),
             line["unit"] or UNKNOWN,
             line["unit_price"] or UNKNOWN,
-            line["amount"] or UNKNOWN,
+            _shortened(line["amount"]),
             printable(line["model"] or line["region"] or UNKNOWN),
+            *((count(line["requests"]), line["id"]) if line["id"] else ()),
         )
         for line in found["lines"]
     ]
-    print_table(console, "charges", ("", "quantity", "of", "at USD", "is USD", "bought of"), rows)
+    of_range = any(line["id"] for line in found["lines"])
+    heads = (
+        "",
+        "quantity",
+        "of",
+        "at USD",
+        "is USD",
+        "bought of",
+        *(("requests", "line") if of_range else ()),
+    )
+    print_table(console, "charges", heads, rows)
+    if of_range:
+        console.print(
+            Text("the requests of a line, with the same range: costs explain --line ID", style="dim")
+        )
     said = {(line["item"], line["source"], line["valid_from"]) for line in found["lines"] if line["source"]}
     console.print()
     for item, source, since in sorted(said, key=str):
@@ -169,6 +185,38 @@ def show_charges(found: Json, console: Console) -> None:
     sums = found["differs"] if "differs" in found else found["components"]
     totals = [(entry["component"], usd(entry["booked"]), usd(entry["explained"])) for entry in sums]
     print_table(console, "booked, and what the lines come to", ("", "booked", "lines"), totals)
+
+
+def show_line(found: Json, console: Console) -> None:
+    """A line, and the requests that it is made of, with their shares."""
+    _heading(found, console)
+    line = found["line"]
+    console.print(
+        f"{_name(line)}, {count(line['requests'])} requests: {line['quantity'] or UNKNOWN} {line['unit'] or ''} at "
+        f"{line['unit_price'] or UNKNOWN} is {line['amount'] or UNKNOWN} USD, booked {line['booked'] or UNKNOWN}"
+    )
+    rows = [
+        (
+            share["row"]["request_id"],
+            minute(share["row"]["at"]),
+            *(_shortened(share[name]) for name in ("quantity", "amount", "booked")),
+        )
+        for share in found["rows"]
+    ]
+    print_table(console, "its requests", ("", "at, UTC", "quantity", "is USD", "booked"), rows)
+    if found["next_cursor"]:
+        console.print(f"more: --cursor {found['next_cursor']}")
+
+
+def _name(line: Json) -> str:
+    if line["entry"] != "request":
+        return f"{line['component']}, {line['entry']}"
+    return f"{line['component']} {line['attempt'] or ''}".rstrip()
+
+
+def _shortened(amount: str | None) -> str:
+    """A decimal of at most 15 places, to be read; what is exact is in JSON and CSV."""
+    return UNKNOWN if amount is None else f"{Decimal(amount).quantize(Decimal('1e-15')).normalize():f}"
 
 
 def change(amount: str | None) -> str:

@@ -39,6 +39,22 @@ PERIOD_SUMS = (
     *(name for name in COMPONENTS if name.endswith("_tokens")), "cost_lambda_duration", "billed_ms", "input_tokens",
     "cached_input_tokens", "cache_write_tokens", "audio_input_tokens", "output_tokens", "audio_output_tokens",
 )  # fmt: skip
+# What is left of tokens where their parts are charged for by themselves (sql/source_rows.sql).
+TOKEN_RESTS = ("fresh_tokens", "unnamed_tokens", "text_tokens", "told_tokens")
+# What each charge is a multiple of; what no row counts has no quantity.
+MULTIPLES = {
+    "lambda_duration": "gb_s",
+    "lambda_request": "billed_invocations",
+    "lambda_streamed_bytes": "beyond_bytes",
+    "api_gateway": "gateway_requests",
+    "logs": "log_bytes",
+    "input_tokens": "fresh_tokens",
+    "cached_input_tokens": "cached_input_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "audio_input_tokens": "audio_input_tokens",
+    "output_tokens": "text_tokens",
+    "audio_output_tokens": "audio_output_tokens",
+}
 _UTC = ZoneInfo("UTC")
 
 
@@ -243,8 +259,40 @@ def tokens(filters: Filters, sizes: Sequence[int]) -> Query:
 
 def charges(filters: Filters) -> Query:
     """Quantities that AWS charges for, and what is booked of them, by day and place."""
-    charged = tuple(name for name in COMPONENTS if not name.endswith("_tokens"))
-    return statement("charges", {**requested(filters), "charged": charged})
+    charged = tuple(name for name in COMPONENTS if not name.endswith(("_tokens", "_metering")))
+    components = tuple(name.removeprefix("cost_") for name in charged)
+    multiples = tuple(MULTIPLES.get(name, f"cost_{name}") for name in components)
+    return statement(
+        "charges",
+        {
+            **requested(filters),
+            "charged": charged,
+            "component": components,
+            "multiple": multiples,
+            "counted": tuple(name for name in multiples if not name.startswith("cost_")),
+        },
+    )
+
+
+def charged_tokens(filters: Filters, sizes: Sequence[int]) -> Query:
+    """Tokens of requests whose tokens are charged alike: of the same kinds, by day, model, tier and size of input."""
+    return statement(
+        "charged_tokens",
+        {
+            **requested(filters),
+            "size": [str(size) for size in sizes],
+            "below": [str(n) for n in range(len(sizes))],
+            "sizes": str(len(sizes)),
+            "counted": (*TOKENS, *TOKEN_RESTS),
+            "charged": tuple(name for name in COMPONENTS if name.endswith("_tokens")),
+        },
+    )
+
+
+def charged_beside(filters: Filters) -> Query:
+    """What is booked beside requests, by charge: corrections, and what the ledger itself cost."""
+    components = tuple(name.removeprefix("cost_") for name in COMPONENTS)
+    return statement("charged_beside", {**requested(filters), "charged": COMPONENTS, "component": components})
 
 
 def unpriced(filters: Filters) -> Query:

@@ -10,13 +10,12 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from weir.reports.queries import Filters
-from weir.reports.row_queries import Sort
 from weir.reports.time_buckets import local_day
 
 
-def query_of(filters: Filters, zone: ZoneInfo, sort: Sort = "newest") -> str:
-    """The filters as a query: days where the range is whole days of the zone, else instants."""
-    return urlencode([*_members(filters, zone), ("sort", sort)])
+def query_of(filters: Filters, zone: ZoneInfo, **beside: str) -> str:
+    """The filters as a query, and what stands beside them: days where the range is whole ones, else instants."""
+    return urlencode([*_members(filters, zone), *beside.items()])
 
 
 def narrowed(filters: Filters, zone: ZoneInfo, by: str, name: str) -> Filters:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from weir.ledger.table import COLUMNS, COMPONENTS, MONEY, PHASES
-from weir.reports.queries import Filters, requested
+from weir.reports.queries import TOKEN_RESTS, Filters, requested
 from weir.reports.statements import Query, statement
 
 type Sort = Literal[
@@ -29,6 +29,7 @@ _MOST: dict[str, str] = {
     "first_token": "ttft_ms",
     "duration": "duration_ms",
 }
+_MULTIPLES = ("beyond_bytes", "gateway_requests", *TOKEN_RESTS)
 _NEWEST = (("at_utc", "timestamp(3)"), ("request_id", "varchar"))
 _PLACES = {"at_utc": "after_at", "request_id": "after_request_id", "most": "after_most"}
 # Maps and lists come as JSON: Athena prints them in a notation of its own that cannot be read back.
@@ -45,6 +46,17 @@ def page(filters: Filters, sort: Sort, limit: int, after: Sequence[str] | None =
     placed = {} if after is None else dict(zip(names, after, strict=True))
     values = {**requested(filters), **_ALL, **placed, "limit": str(int(limit)), "most": _MOST.get(sort)}
     return statement("rows_newest" if sort == "newest" else "rows_most", values)
+
+
+def of_line(
+    filters: Filters, narrowed: Mapping[str, str | None], limit: int, after: Sequence[str] | None = None
+) -> Query:
+    """At most `limit` of the rows that a line of charges is made of, with what charges are multiples of; as `page`."""
+    places = (_PLACES[name] for name, _ in _order("cost"))
+    placed = {} if after is None else dict(zip(places, after, strict=True))
+    beside = {"beside": (*_MULTIPLES, "model_known", "is_consistent")}
+    values = {**requested(filters), **_ALL, **beside, **narrowed, **placed, "limit": str(int(limit))}
+    return statement("rows_of_line", values)
 
 
 def position(row: Mapping[str, Any], sort: Sort) -> tuple[str, ...]:

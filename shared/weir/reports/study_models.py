@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from weir.reports.response_models import LOWER_BOUND, Instant, Money, RangeResponse
-from weir.reports.row_models import Model
+from weir.reports.row_models import Model, RowResponse
 
 LISTED = Field(
     description="Query of /api/requests, and of the page, that lists them; null where there is no request"
@@ -115,6 +115,12 @@ class ChargeLineResponse(Model):
     """One product: a quantity by a unit price is an amount."""
 
     component: str = Field(description="The charge that it is part of")
+    id: str | None = Field(
+        description="Of a sum's line: its name, which /api/charges/requests takes as `line`; null of one request's"
+    )
+    entry: Literal["request", "correction", "metering"] = Field(
+        description="What is charged: requests; corrections of closed months; what the ledger itself cost"
+    )
     attempt: int | None = Field(
         description="Of a request's tokens, from 1; null in a sum, and of AWS's charges"
     )
@@ -125,6 +131,10 @@ class ChargeLineResponse(Model):
     )
     amount: Money | None = Field(
         description="Their product; of a request rounded to 15 places, of a sum exact"
+    )
+    booked: Money | None = Field(
+        description="Of a sum: what its rows have booked, each rounded, at the price of its day's book; null where "
+        "nothing is, or where it stands with another line of the same charge"
     )
     item: str | None = Field(description="The price record's item")
     requests: int = Field(description="How many requests are in it")
@@ -139,6 +149,9 @@ class ChargeLineResponse(Model):
     valid_from: str | None = Field(description="The day on which that price began; null: it always held")
     valid_to: str | None = Field(description="The day on which it ends, not included; null: it holds")
     price_book_version: str = Field(description="The price book with that record")
+    requests_query: str | None = Field(
+        description="Of a sum: query of /api/charges/requests that lists its requests; null of the ledger's own cost"
+    )
 
 
 class DiffersResponse(Model):
@@ -166,17 +179,40 @@ class ComponentSumResponse(Model):
     """A charge of the range: booked, and what its lines come to."""
 
     component: str = Field(description="The charge")
-    booked: Money = Field(description="The rows' sum, each rounded to 15 places")
-    explained: Money = Field(description="The lines' sum, at today's price book")
+    booked: Money = Field(
+        description="The rows' sum, each rounded to 15 places; the report's, to the last digit"
+    )
+    explained: Money = Field(description="The lines' sum of amounts, at today's price book")
+    corrections: Money = Field(description="Of what is booked: corrections of closed months")
 
 
 class ChargesResponse(Model):
-    """What the sums of a range are made of; corrections are not in it."""
+    """What the sums of a range are made of."""
 
     range: RangeResponse = Field(description="What was asked for")
     currency: Literal["USD"] = Field(description="Of every amount")
+    total: Money = Field(description="What all lines have booked: the report's total, to the last digit")
     lines: list[ChargeLineResponse] = Field(description="What has one price is one line; the dearest first")
     components: list[ComponentSumResponse] = Field(description="Each charge, booked and explained")
+
+
+class ShareResponse(Model):
+    """A request's share of a line."""
+
+    row: RowResponse = Field(description="The request, or the correction")
+    quantity: str | None = Field(description="Of the line's unit; null where the row does not have it")
+    amount: Money | None = Field(description="Quantity by the line's unit price, not rounded")
+    booked: Money | None = Field(description="What the row has booked of it; as `booked` of the line")
+
+
+class ChargeRequestsResponse(Model):
+    """The requests that a line is made of; quantities, amounts and what is booked add up to it to the last digit."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    line: ChargeLineResponse = Field(description="The whole line, whatever the page")
+    rows: list[ShareResponse] = Field(description="Those first of which most is booked")
+    next_cursor: str | None = Field(description="Where the next page begins; null on the last")
 
 
 class UnpricedItemResponse(Model):

@@ -72,6 +72,12 @@ def every_query(filters: Filters, zone: ZoneInfo) -> Iterator[Query]:
     yield queries.spending(filters, zone, Unit.DAY)
     yield queries.phases(filters, zone)
     yield queries.charges(filters)
+    yield queries.charged_tokens(filters, [200_000])
+    yield queries.charged_beside(filters)
+    line = {"entry": "request", "first": "2026-10-01", "last": "2026-10-02", "charge": "cost_logs",
+            "multiple": "log_bytes", "line_model": "m", "line_tier": "t", "line_region": "r", "line_architecture": "a"}  # fmt: skip
+    yield row_queries.of_line(filters, line, 50)
+    yield row_queries.of_line(filters, line, 50, ["0.1", "2026-10-02 00:00:00.000", "r1"])
     yield queries.unpriced(filters)
     for dimension in ("tenant", "tag:team"):
         yield queries.period(filters, dimension)

@@ -39,7 +39,7 @@ def test_a_query_is_read_back_to_its_filters(
     filters = Filters(
         start=start, end=end, served_model=model, tenant=tenant, tags=("team=search", "feature")
     )
-    assert read(query_of(filters, ZoneInfo(zone), "waiting")) == filters
+    assert read(query_of(filters, ZoneInfo(zone), sort="waiting")) == filters
 
 
 @given(ZONES, INSTANTS, st.integers(1, 10))
@@ -61,4 +61,6 @@ def test_the_days_of_a_range_are_the_range(zone: str, start: datetime, days: int
 def test_a_whole_day_is_written_as_one() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     day = Filters(start=datetime(2026, 11, 21, 23, tzinfo=UTC), end=datetime(2026, 11, 22, 23, tzinfo=UTC))
-    assert query_of(day, berlin) == "from=2026-11-22&to=2026-11-23&tz=Europe%2FBerlin&sort=newest"
+    assert (
+        query_of(day, berlin, sort="newest") == "from=2026-11-22&to=2026-11-23&tz=Europe%2FBerlin&sort=newest"
+    )

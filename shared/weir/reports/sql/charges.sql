@@ -1,17 +1,13 @@
--- Quantities that AWS charges for, and what is booked of them, by day and place. Requests alone: corrections are differences.
+-- Quantities that AWS charges for, and what is booked of them, by day and place; with how many requests have each charge.
+-- Requests alone: corrections are differences.
 SELECT
+  sum(CASE WHEN coalesce({charged}, 0) <> 0 OR coalesce({multiple}, 0) <> 0 THEN requests ELSE 0 END) AS of_{component},
+  sum({charged}) AS {charged},
+  sum({counted}) AS {counted},
   day,
   region,
   architecture,
-  initialization_type,
-  sum({charged}) AS {charged},
-  sum(gb_s) AS gb_s,
-  sum(billed_invocations) AS invocations,
-  -- The first 6 MB of a response are free; each 10 MB that one begins is a request of API Gateway's
-  sum(greatest(streamed_bytes - 6291456, 0)) AS beyond_bytes,
-  sum(CASE WHEN front = 'rest_api' THEN greatest(CAST(ceil(CAST(streamed_bytes AS double) / 10485760) AS bigint), 1) END) AS gateway_requests,
-  sum(log_bytes) AS log_bytes,
-  sum(requests) AS requests
+  initialization_type
 FROM requested
 WHERE is_request
-GROUP BY 1, 2, 3, 4
+GROUP BY day, region, architecture, initialization_type
