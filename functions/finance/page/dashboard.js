@@ -28,15 +28,15 @@ function change(changes, push = true) {
   sessionStorage.setItem("list", url); // where a request's page leads back to
 }
 
-/** A link that changes the state, and works in a new tab, too; the reader goes on at `to`. */
-function link(changes, to, content) {
-  const wanted = { ...state, ...changes, cursor: "" };
+/** A link that changes the state, and works in a new tab, too; the reader goes on at `to`, and `again` asks. */
+function link(changes, to, content, again = load) {
+  const wanted = { ...state, line: "", ...changes, cursor: "" };
   const made = make("a", { href: `?${parameters(wanted)}` }, ...content);
   made.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     change(wanted);
-    load();
+    again();
     find(to).focus(); // the link itself is about to go
   });
   return made;
@@ -47,6 +47,11 @@ const narrow = (changes, ...content) => link(changes, "#report", content);
 
 /** A link that narrows the report and leads to its requests. */
 const toRequests = (changes, ...content) => link(changes, "#requests", content);
+
+/** A link to the requests of a line of charges, or with "" to all of them: the report stays as it is. */
+const toLine = (line, ...content) => link({ line }, "#requests", content, reloadRows);
+
+const reloadRows = () => loadRows(state, anew("rows"), { toLine });
 
 function retryButton() {
   const button = make("button", { type: "button" }, "Try again");
@@ -181,7 +186,7 @@ async function loadReport(meanwhile = () => {}) {
     else {
       find("#status").textContent = showReport(report);
       corrections(report, clock(report.range.time_zone), state, signal);
-      reloadStudies(state, narrow, toRequests);
+      reloadStudies(state, narrow, toRequests, toLine);
     }
     // What came above has moved the requests away from whoever was led to them.
     if (document.activeElement === find("#requests")) find("#requests").scrollIntoView();
@@ -198,18 +203,17 @@ async function loadReport(meanwhile = () => {}) {
 function load() {
   fillForm(state);
   // One after the other: asked at once, two function environments would each fetch the same files.
-  loadRows(
-    state,
-    anew("rows"),
-    new Promise((meanwhile) => {
+  loadRows(state, anew("rows"), {
+    toLine,
+    turn: new Promise((meanwhile) => {
       loadReport(meanwhile);
     }),
-  );
+  });
 }
 
 /** What the reader changed: asked anew; only what depends on it where that is less. */
 const submit = (changes) => {
-  change({ ...changes, cursor: "" });
+  change({ ...changes, line: "", cursor: "" });
   load();
 };
 
@@ -223,11 +227,11 @@ bindRows(
   () => state,
   (changes) => {
     change(changes);
-    loadRows(state, anew("rows"));
+    reloadRows();
   },
 );
 offerExports(() => state);
-bindStudies(() => state, narrow, toRequests);
+bindStudies(() => state, narrow, toRequests, toLine);
 addEventListener("popstate", (event) => {
   state = { ...readState(location.search), before: event.state?.before ?? [] };
   load();

@@ -1,6 +1,6 @@
 // Charges taken apart: quantity by unit price is the amount, with who says so.
 import { make, table } from "./dom.js";
-import { exact, money, placesOf, plural, words } from "./format.js";
+import { exact, money, placesOf, plural, quantity, unit, words } from "./format.js";
 
 const COLUMNS = [
   { name: "Charge" },
@@ -10,11 +10,18 @@ const COLUMNS = [
   { name: "Bought of, and who says so" },
 ];
 
-// More digits than a reader needs stand in the title.
-const shortened = (text) => (text === null ? "not in the rows" : Number(text).toLocaleString("en-GB", { maximumSignificantDigits: 9 }));
+const ENTRIES = { correction: "corrections of closed months", metering: "what the ledger itself cost" };
 
-/** The lines as a table. */
-export function chargeLines(lines) {
+/** What a line is of: an attempt, or so many requests, to which `toLine` links. */
+function of(line, toLine) {
+  if (line.attempt) return `attempt ${line.attempt}`;
+  if (line.entry === "metering") return ENTRIES.metering;
+  const requests = line.entry === "correction" ? ENTRIES.correction : plural(line.requests, "request");
+  return line.id ? toLine(line.id, requests) : requests;
+}
+
+/** The lines as a table; `toLine(id, ...content)` makes a link to the requests of one. */
+export function chargeLines(lines, toLine = null) {
   const places = placesOf(lines.map(({ amount }) => amount));
   const shown = table(
     "Charges, explained",
@@ -24,11 +31,18 @@ export function chargeLines(lines) {
         "span",
         {},
         words(line.component),
-        make("span", { class: "note" }, line.attempt ? `attempt ${line.attempt}` : plural(line.requests, "request")),
+        make("span", { class: "note" }, of(line, toLine)),
       ),
-      make("span", { title: line.quantity }, shortened(line.quantity), make("span", { class: "note" }, line.unit?.replace("1000000", "million") ?? "no price")),
-      line.unit_price === null ? "no price" : make("span", {}, `$${line.unit_price}`),
-      make("span", { title: exact(line.amount) }, money(line.amount, places)),
+      line.entry === "request"
+        ? make("span", { title: line.quantity }, quantity(line.quantity), make("span", { class: "note" }, unit(line)))
+        : "",
+      line.unit_price === null ? (line.entry === "request" ? "no price" : "") : `$${line.unit_price}`,
+      make(
+        "span",
+        { title: exact(line.amount ?? line.booked) },
+        money(line.amount ?? line.booked, places),
+        line.amount === null && line.booked && line.entry === "request" ? make("span", { class: "note" }, "booked") : null,
+      ),
       make(
         "span",
         {},
@@ -42,17 +56,17 @@ export function chargeLines(lines) {
 }
 
 /** Show the answer of /api/charges. */
-export function explained(body, found, { query }) {
+export function explained(body, found, { toLine, query }) {
   if (!found.lines.length) {
     body.replaceChildren(make("p", { class: "hint" }, "No request in this range: nothing was charged."));
     return;
   }
   body.replaceChildren(
-    chargeLines(found.lines),
+    chargeLines(found.lines, toLine),
     make(
       "p",
       { class: "hint" },
-      "What has one price is one line. Rows are rounded one by one, at 15 places; corrections are not in it. ",
+      `What has one price is one line, at the prices of today’s book. Rows are booked one by one, rounded to 15 places, at the prices of their day: all of them are ${exact(found.total)}, the total of the report. `,
       make("a", { href: `api/charges?${query}&format=csv` }, "As CSV"),
     ),
   );

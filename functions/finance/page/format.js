@@ -53,6 +53,13 @@ export function money(text, places = null) {
 
 export const exact = (text) => (text === null || text === undefined ? null : `$${text}`);
 
+/** A quantity for the eye; more digits than a reader needs are left out. */
+export const quantity = (text) =>
+  text === null ? "not in the rows" : Number(text).toLocaleString("en-GB", { maximumSignificantDigits: 9 });
+
+/** What a line of charges counts. */
+export const unit = (line) => line.unit?.replace("1000000", "million") ?? "";
+
 export function count(value) {
   return value === null || value === undefined ? UNKNOWN : value.toLocaleString("en-GB");
 }

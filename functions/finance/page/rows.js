@@ -2,7 +2,7 @@
 import { ask } from "./api.js";
 import { find, make, table } from "./dom.js";
 import { amount } from "./amount.js";
-import { clock, count, milliseconds, money, placesOf, plural, words } from "./format.js";
+import { clock, count, exact, milliseconds, money, placesOf, plural, quantity, unit, words } from "./format.js";
 import { addDays, filterParameters } from "./state.js";
 
 const LIMIT = 25;
@@ -53,11 +53,16 @@ function address(row, state) {
   return `requests/${encodeURIComponent(row.request_id)}?${query}`;
 }
 
-/** The column that a list is sorted by, where it has none of it: its name, and its amount in a row. */
+/** The column that a list is sorted by, where it has none of it: its name, and what stands in a row. */
 function sortedBy(sort) {
   const [, of] = Object.values(SORTS).find(([names]) => names.includes(sort)) ?? [];
-  return of && !["first_token", "duration"].includes(sort) ? { name: words(sort), of: (row) => of(row, sort) } : null;
+  if (!of || ["first_token", "duration"].includes(sort)) return [];
+  return [{ name: words(sort), of: (row) => amount(of(row, sort), { places: placesOf([of(row, sort)]) }) }];
 }
+
+/** A request's share of a line: what is booked of it, or without that what its quantity comes to. */
+const share = ({ amount: product, booked }) =>
+  make("span", { title: product && `unrounded ${exact(product)}` }, money(booked ?? product));
 
 function cells(row, state, times, places, extra) {
   const again = row.answered_from && (AGAIN[row.answered_from] ?? row.answered_from);
@@ -78,7 +83,7 @@ function cells(row, state, times, places, extra) {
     count(row.usage.output_tokens),
     milliseconds(row.ttft_ms),
     milliseconds(row.billed_ms),
-    ...(extra ? [amount(extra.of(row), { places: placesOf([extra.of(row)]) })] : []),
+    ...extra.map(({ of }) => of(row)),
     make(
       "span",
       { title: row.cost.unpriced.join("\n") || null },
@@ -101,8 +106,40 @@ function skeleton() {
   );
 }
 
+/** What the list is of, where it is of one line of charges: what it is of, and the way back to all requests. */
+function lineHeading({ line, range }, state, toLine) {
+  const of = [line.model, line.tier, line.region, line.architecture].filter(Boolean).join(", ");
+  const entry = line.entry === "request" ? "" : ", corrections";
+  const product =
+    line.amount === null
+      ? ""
+      : `: ${line.quantity} ${unit(line)} × $${line.unit_price} = ${exact(line.amount)}`;
+  const csv = filterParameters(state, "line");
+  csv.set("format", "csv");
+  return make(
+    "p",
+    { class: "of-line" },
+    make("strong", {}, [words(line.component) + entry, of].filter(Boolean).join(", ")),
+    `${product}. Booked: ${exact(line.booked) ?? "nothing"}, by ${plural(line.requests, "request")}. `,
+    make("a", { href: `api/charges/requests?${csv}` }, "As CSV"),
+    ", or ",
+    toLine("", "all requests"),
+    ".",
+  );
+}
+
+/** A page of all requests, or of those of a line with their shares. */
+async function askRows(state, options) {
+  const query = filterParameters(state, "cursor", state.line ? "line" : "sort");
+  query.set("limit", LIMIT);
+  if (!state.line) return ask("api/requests", query, options);
+  const page = await ask("api/charges/requests", query, options);
+  const shares = new Map(page.rows.map(({ row, ...share }) => [row, share]));
+  return { ...page, shares, rows: [...shares.keys()] };
+}
+
 /** Show the page of rows that `state` asks for, asked for when `turn` has come. */
-export async function loadRows(state, signal, turn = null) {
+export async function loadRows(state, signal, { toLine, turn = null }) {
   const box = find("#rows");
   const status = find("#rows-status");
   find("#sort").value = state.sort;
@@ -112,12 +149,10 @@ export async function loadRows(state, signal, turn = null) {
   box.classList.add("stale");
   status.textContent = "Loading";
   buttons(state, false);
-  const query = filterParameters(state, "sort", "cursor");
-  query.set("limit", LIMIT);
   await turn;
   if (signal.aborted) return;
   try {
-    const page = await ask("api/requests", query, {
+    const page = await askRows(state, {
       signal,
       onRunning: (seconds) => {
         status.textContent = `Athena is reading the rows, ${count(Math.round(seconds))} s so far`;
@@ -126,15 +161,22 @@ export async function loadRows(state, signal, turn = null) {
     next = page.next_cursor;
     const places = placesOf(page.rows.map((row) => row.cost.total));
     const times = clock(state.tz);
-    const extra = sortedBy(state.sort);
+    const extra = page.shares
+      ? [
+          { name: "Quantity", of: (row) => quantity(page.shares.get(row).quantity) },
+          { name: "Of this line", of: (row) => share(page.shares.get(row)) },
+        ]
+      : sortedBy(state.sort);
+    find("#sort").disabled = Boolean(page.shares);
     box.replaceChildren(
+      ...(page.shares ? [lineHeading(page, state, toLine)] : []),
       table(
         "Requests",
-        extra ? [...COLUMNS.slice(0, -1), { name: extra.name, number: true }, COLUMNS.at(-1)] : COLUMNS,
+        [...COLUMNS.slice(0, -1), ...extra.map(({ name }) => ({ name, number: true })), COLUMNS.at(-1)],
         page.rows.map((row) => cells(row, state, times, places, extra)),
       ),
     );
-    box.firstChild.classList.add("cards");
+    box.lastChild.classList.add("cards");
     status.textContent = `${plural(page.rows.length, "request")} on this page${next ? ", more follow" : ""}`;
   } catch (error) {
     if (signal.aborted) return;
@@ -142,10 +184,10 @@ export async function loadRows(state, signal, turn = null) {
     next = null;
     status.textContent = "";
     const again = make("button", { type: "button" }, "Try again");
-    again.addEventListener("click", () => loadRows(state, signal));
+    again.addEventListener("click", () => loadRows(state, signal, { toLine }));
     find("#rows-failure").replaceChildren(
       make("p", {}, make("strong", {}, "The requests could not be loaded. "), error.message),
-      again,
+      make("span", {}, again, ...(state.line ? [" ", toLine("", "All requests")] : [])),
     );
     find("#rows-failure").hidden = false;
   } finally {

@@ -2,7 +2,7 @@
 // `to` is not included, as in the API; the form shows the last day that is.
 
 const FILTERS = ["outcome", "model", "served_model", "function", "tenant"];
-const NAMES = ["from", "to", "tz", "by", "sort", "cursor", ...FILTERS];
+const NAMES = ["from", "to", "tz", "by", "sort", "cursor", "line", ...FILTERS];
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
 export const isDay = (text) => DAY.test(text ?? "");

@@ -50,8 +50,8 @@ async function load(id, state, ...links) {
       },
     });
     said.textContent = "";
-    const [narrow, toRequests] = links;
-    show(body, found, { narrow, toRequests, query });
+    const [narrow, toRequests, toLine] = links;
+    show(body, found, { narrow, toRequests, toLine, query });
   } catch (error) {
     if (control.signal.aborted) return;
     const again = make("button", { type: "button" }, "Try again");

@@ -854,6 +854,48 @@ def test_a_group_of_a_bar_is_a_filter(site: Site, page: Page) -> None:
     assert query(page)["tenant"] == "(unknown)"
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_line_of_charges_leads_to_its_requests_and_their_shares(
+    site: Site, browser: Browser, width: int
+) -> None:
+    with browser.page(width, 900, dark=width < 500) as page:
+        study(page, f"{site.url}/?{RANGE}", "explained")
+        report = page.text("#headline")
+        rows = "[...document.querySelectorAll('#explained tbody tr')]"
+        of_line = f"{rows}.find((row) => row.innerText.includes('claude-haiku'))"
+        said = page.evaluate(f"{of_line}.querySelector('a').innerText")
+        page.evaluate(f"{of_line}.querySelector('a').click()")
+        page.until(f"location.search.includes('line=') && document.querySelector('.of-line') && {READY}")
+        heading = page.text(".of-line")
+        assert "claude-haiku-4-5" in heading and f"by {said}" in heading and "×" in heading
+        assert page.text("#headline") == report, "the report stays"
+        assert page.evaluate("document.activeElement.id") == "requests"
+        shares = [float(row[9].removeprefix("$")) for row in figures(page, "#rows")]
+        assert len(shares) == 25 and shares == sorted(shares, reverse=True)
+        assert_fits(page)
+        assert_accessible(page)
+        page.evaluate("document.querySelector('#requests').scrollIntoView()")
+        page.screenshot(SCREENSHOTS / f"line-{width}.png", whole=False)
+        text = httpx.get(page.evaluate("document.querySelector('.of-line a').href")).text
+        assert len(text.splitlines()) - 1 == int(said.split()[0].replace(",", ""))
+        page.click("#next")
+        page.until(f"location.search.includes('cursor=') && {READY}")
+        assert "line=" in page.evaluate("location.search")
+        page.evaluate("document.querySelectorAll('.of-line a')[1].click()")
+        page.until(f"!location.search.includes('line=') && !document.querySelector('.of-line') && {READY}")
+        assert page.complaints() == []
+
+
+def test_a_line_whose_price_has_changed_since_says_so_and_leads_to_all_requests(
+    site: Site, browser: Browser
+) -> None:
+    with browser.page() as page:
+        page.open(f"{site.url}/?{RANGE}&line=0123456789abcdef", READY)
+        assert "expected the id of a line" in page.text("#rows-failure")
+        page.click("#rows-failure a")
+        page.until(f"{READY} && document.querySelector('#rows tbody')")
+
+
 def test_an_answer_given_again_says_so_and_what_it_saved(nothing: Site, page: Page) -> None:
     again = {"attempts": [], "usage": {**lines.usage(0, 0), "source": "none"}}
     for name, usd in (("cache", "0.002"), ("idempotency_key", "0.003")):
