@@ -158,25 +158,22 @@ def show_charges(found: Json, console: Console) -> None:
             line["unit_price"] or UNKNOWN,
             _shortened(line["amount"]),
             printable(line["model"] or line["region"] or UNKNOWN),
-            *((count(line["requests"]), line["id"]) if line["id"] else ()),
         )
         for line in found["lines"]
     ]
-    of_range = any(line["id"] for line in found["lines"])
-    heads = (
-        "",
-        "quantity",
-        "of",
-        "at USD",
-        "is USD",
-        "bought of",
-        *(("requests", "line") if of_range else ()),
-    )
-    print_table(console, "charges", heads, rows)
-    if of_range:
-        console.print(
-            Text("the requests of a line, with the same range: costs explain --line ID", style="dim")
+    print_table(console, "charges", ("", "quantity", "of", "at USD", "is USD", "bought of"), rows)
+    listed = [
+        (
+            _name(line),
+            printable(line["model"] or line["region"] or UNKNOWN),
+            count(line["requests"]),
+            line["id"],
         )
+        for line in found["lines"]
+        if line["requests_query"]
+    ]
+    heads = ("", "bought of", "requests", "ID")
+    print_table(console, "the requests of each, with the same range: costs explain --line ID", heads, listed)
     said = {(line["item"], line["source"], line["valid_from"]) for line in found["lines"] if line["source"]}
     console.print()
     for item, source, since in sorted(said, key=str):

@@ -60,9 +60,16 @@ function sortedBy(sort) {
   return [{ name: words(sort), of: (row) => amount(of(row, sort), { places: placesOf([of(row, sort)]) }) }];
 }
 
-/** A request's share of a line: what is booked of it, or without that what its quantity comes to. */
-const share = ({ amount: product, booked }) =>
-  make("span", { title: product && `unrounded ${exact(product)}` }, money(booked ?? product));
+/** The columns of requests' shares of a line: what is booked of it, or without that what its quantity comes to. */
+function sharesOf(shares) {
+  const places = placesOf([...shares.values()].map(({ amount: product, booked }) => booked ?? product));
+  const shown = ({ amount: product, booked }) =>
+    make("span", { title: product && `unrounded ${exact(product)}` }, money(booked ?? product, places));
+  return [
+    { name: "Quantity", of: (row) => quantity(shares.get(row).quantity) },
+    { name: "Of this line", of: (row) => shown(shares.get(row)) },
+  ];
+}
 
 function cells(row, state, times, places, extra) {
   const again = row.answered_from && (AGAIN[row.answered_from] ?? row.answered_from);
@@ -143,6 +150,7 @@ export async function loadRows(state, signal, { toLine, turn = null }) {
   const box = find("#rows");
   const status = find("#rows-status");
   find("#sort").value = state.sort;
+  find("#sorted").hidden = Boolean(state.line); // a line's requests are sorted by their shares
   find("#requests").setAttribute("aria-busy", "true");
   find("#rows-failure").hidden = true;
   if (!box.hasChildNodes()) box.append(skeleton());
@@ -161,13 +169,7 @@ export async function loadRows(state, signal, { toLine, turn = null }) {
     next = page.next_cursor;
     const places = placesOf(page.rows.map((row) => row.cost.total));
     const times = clock(state.tz);
-    const extra = page.shares
-      ? [
-          { name: "Quantity", of: (row) => quantity(page.shares.get(row).quantity) },
-          { name: "Of this line", of: (row) => share(page.shares.get(row)) },
-        ]
-      : sortedBy(state.sort);
-    find("#sort").disabled = Boolean(page.shares);
+    const extra = page.shares ? sharesOf(page.shares) : sortedBy(state.sort);
     box.replaceChildren(
       ...(page.shares ? [lineHeading(page, state, toLine)] : []),
       table(

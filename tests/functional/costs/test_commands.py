@@ -338,6 +338,22 @@ def test_a_row_of_what_latency_costs_says_how_to_list_its_requests(bucket: str, 
     assert costs("requests", *SPAN, "--cursor", "nonsense")[0] == 2
 
 
+def test_a_line_of_the_charges_is_its_requests_and_as_csv_all_of_them(read_bucket: str, costs: Costs) -> None:
+    lines_ = json.loads(costs("explain", *SPAN, "--json")[1])["lines"]
+    line = next(line for line in lines_ if line["component"] == "output_tokens")
+    out = costs("explain", *SPAN)[1]
+    assert f" {line['id']}\n" in out and "costs explain --line ID" in out
+    code, out, err = costs("explain", *SPAN, "--line", line["id"])
+    assert (code, err) == (0, "") and "\nits requests\n" in out and "4 requests" in out
+    assert max(map(len, out.splitlines())) <= 120
+    rows = list(csv.DictReader(costs("explain", *SPAN, "--line", line["id"], "--csv")[1].splitlines()))
+    assert len(rows) == line["requests"] == 4
+    assert sum(Decimal(row["amount"]) for row in rows) == Decimal(line["amount"])
+    assert sum(Decimal(row["booked"]) for row in rows) == Decimal(line["booked"])
+    code, out, err = costs("explain", *SPAN, "--line", "nobodys")
+    assert (code, out) == (2, "") and "--line: expected the id of a line" in err
+
+
 def test_what_was_saved_is_said_by_how(bucket: str, costs: Costs) -> None:
     again = {"attempts": [], "usage": {**lines.usage(0, 0), "source": "none"}}
     for name, usd in (("cache", "0.002"), ("idempotency_key", "0.003")):
