@@ -130,6 +130,7 @@ class PriceBook:
         self._contract_models: list[tuple[Mapping[str, Any], ModelEntry]] = []
         self._found: dict[tuple[str | date | None, ...], Price | None] = {}
         self._token_found: dict[tuple[str | date | None, ...], TokenPrices | None] = {}
+        self._addresses: dict[str, str | None] = {}
         self._matches: dict[tuple[str | None, str], tuple[ModelEntry | None, ModelEntry | None]] = {}
         for region, document in (fresher or {}).items():
             self._take_fresher(region, document)

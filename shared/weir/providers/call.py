@@ -11,6 +11,9 @@ from weir.errors import CallerError
 from weir.providers.routes import Route
 from weir.providers.structured_output import StructuredOutput
 
+# Kept: json.dumps makes an encoder for each call.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 type Role = Literal["system", "developer", "user", "assistant"]
 
 
@@ -91,7 +94,7 @@ class ProviderRequest(NamedTuple):
 
     def encoded(self) -> bytes:
         """The body's bytes."""
-        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        return _encode(self.body).encode()
 
 
 def parameters(call: ModelCall, route: Route, names: Mapping[str, str]) -> dict[str, Any]:

@@ -261,7 +261,7 @@ class Upstream:
             "POST",
             _parsed(url),
             content=body,
-            headers={**self._headers, **headers},
+            headers=_as_sent(tuple({**self._headers, **headers}.items())),
             extensions={"trace": trace, "fresh": fresh, "timeout": self._timeout},
         )
         try:
@@ -286,6 +286,11 @@ class Upstream:
 @lru_cache(maxsize=256)
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
+
+
+@lru_cache(maxsize=64)  # a route's are the same for every request, traces apart
+def _as_sent(headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    return httpx.Headers(headers)
 
 
 def mask(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
