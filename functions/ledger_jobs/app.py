@@ -20,13 +20,12 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
-from weir.access.settlement import settle_all
+from weir.access.settlement import Cost, settle_all
 from weir.access.tenant_item import LEASE
 from weir.embedded_metrics import embedded_metrics, stage_of
 from weir.errors import CallerError
@@ -273,11 +272,8 @@ def _settle_budgets(event: Mapping[str, Any], folder: Path) -> tuple[dict[str, A
 
     client, reader = boto3.client("dynamodb"), LedgerReader(_store(), _book(), _row_files(), _now)
 
-    def cost_of(name: str, begun: datetime) -> Decimal | None:
-        if name.startswith(LEASE):
-            return reader.of_lease(name, begun)
-        found = reader.one(name)
-        return None if found is None else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
+    def cost_of(name: str, begun: datetime) -> Cost | None:
+        return reader.of_lease(name, begun) if name.startswith(LEASE) else reader.cost_of(name)
 
     def update(request: Mapping[str, Any]) -> None:
         with suppress(client.exceptions.ConditionalCheckFailedException):  # its process was quicker

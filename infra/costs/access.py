@@ -19,7 +19,7 @@ from rich.table import Table
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key
 from weir.access.identity import tenant_name
-from weir.access.settlement import settle_all
+from weir.access.settlement import Cost, settle_all
 from weir.access.tenant_item import LEASE, NANO, TenantLimits
 from weir.reports.parquet_cache import RowFiles
 from weir.reports.report import LedgerReader
@@ -87,13 +87,8 @@ def settle_holds(ledger: Ledger, given: argparse.Namespace) -> int:
         files = RowFiles(ledger.store, ledger.book, Path(folder), lambda: now)
         reader = LedgerReader(ledger.store, ledger.book, files, lambda: now)
 
-        def cost_of(request_id: str, at: datetime) -> Decimal | None:
-            if request_id.startswith(LEASE):
-                return reader.of_lease(request_id, at)
-            found = reader.one(request_id)
-            return (
-                None if found is None else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
-            )
+        def cost_of(name: str, begun: datetime) -> Cost | None:
+            return reader.of_lease(name, begun) if name.startswith(LEASE) else reader.cost_of(name)
 
         count = settle_all(table.all(), cost_of, table.update, now)
     print(f"{count} settled")

@@ -1,16 +1,19 @@
 """What killed requests left set aside: the ledger knows what they cost, and settles it.
 
 A function settles what it reserved. One that was killed, or timed out, cannot. Its row comes later, and then its hold
-is settled by the row's cost; a hold of a request that the ledger never heard of is let go after a day.
+is settled by the row's cost; a hold of a request that the ledger never heard of is let go after a day. What a killed
+request had bought of tokens nobody counted: then what was set aside stays spent, which is the most that it can be.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import Any, Literal
 
 from weir.access.tenant_item import LEASE, NANO, Usage, request_of, settle
+
+type Cost = Decimal | Literal["unknown"]
 
 ABANDONED_AFTER = timedelta(minutes=20)  # no function runs longer than fifteen
 LEASE_ABANDONED_AFTER = timedelta(hours=1)  # every row of its requests is in the ledger by then
@@ -28,12 +31,12 @@ class Settlement:
 
 
 def settlements(
-    usage: Usage, cost_of: Callable[[str, datetime], Decimal | None], now: datetime
+    usage: Usage, cost_of: Callable[[str, datetime], Cost | None], now: datetime
 ) -> Iterator[Settlement]:
     """The holds of a tenant's month that nobody else will settle.
 
-    `cost_of` gives, by name and begin, the cost of a request's row, or of all rows that name a lease; None while there
-    is none.
+    `cost_of` gives, by name and begin, the cost of a request's row, or of all rows that name a lease, `unknown` where
+    tokens were bought that nobody counted; None while there is no row.
     """
     for hold, (reserved, _, second) in usage.holds.items():
         at = datetime.fromtimestamp(second, UTC)
@@ -42,13 +45,16 @@ def settlements(
         cost = cost_of(request_of(hold), at)
         if cost is None and now - at < FORGOTTEN_AFTER:
             continue
-        spent = int(((cost or Decimal(0)) * NANO).to_integral_value(ROUND_CEILING))
+        if cost == "unknown":
+            spent = reserved
+        else:
+            spent = int(((cost or Decimal(0)) * NANO).to_integral_value(ROUND_CEILING))
         yield Settlement(hold, at, reserved, spent)
 
 
 def settle_all(
     items: Iterable[Mapping[str, Any]],
-    cost_of: Callable[[str, datetime], Decimal | None],
+    cost_of: Callable[[str, datetime], Cost | None],
     update: Callable[[Mapping[str, Any]], None],
     now: datetime,
 ) -> int:

@@ -2,7 +2,9 @@
 
 Without a table everybody whom AWS let through gets in, and nothing is counted. With one, a caller must be known: by IAM
 or an authorizer, which the event vouches for, by a direct invocation, which IAM let through, or by an own key.
-What is set aside is the most that the request can cost: its input by a low ratio of characters, its output to the cap.
+What is set aside is the most that the request's tokens can cost: its input, schema included, by a low ratio of
+characters, its output to the cap. Lambda is counted when it is known: a quarter of an hour of it, which nobody takes,
+would be a multiple of the tokens, and refuse what there is room for.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
 from weir.access.dynamodb import AccessStoreError
 from weir.access.identity import Caller
-from weir.access.tenant_item import Denied, TenantLimits
+from weir.access.tenant_item import NANO, Denied, TenantLimits
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource
 from weir.problems import Problem
@@ -126,13 +128,18 @@ class Gate:
             raise _denied(outcome, answer.detail, answer.retry_after_s)
         admitted.reservation = answer
 
-    async def settle(self, admitted: Admitted, spent_usd: str, tokens: int) -> None:
-        """Put what was spent in the place of what was set aside; where that fails the ledger does it."""
-        spent, reservation, admitted.reservation = Decimal(spent_usd), admitted.reservation, None
+    async def settle(self, admitted: Admitted, spent_usd: str | None, tokens: int) -> None:
+        """Put what was spent in the place of what was set aside; where that fails the ledger does it.
+
+        None is unknown: then it is held to be the most that it could be.
+        """
+        reservation, admitted.reservation = admitted.reservation, None
         lease, admitted.lease = admitted.lease, None
+        reserved = reservation.nano_usd if reservation else 0
+        spent = Decimal(reserved) / NANO if spent_usd is None else Decimal(spent_usd)
         try:
             if lease is not None:
-                await self._admission.end(lease, reservation.nano_usd if reservation else 0, spent, tokens)
+                await self._admission.end(lease, reserved, spent, tokens)
             elif reservation is not None:
                 await self._admission.settle(reservation, spent, tokens)
         except AccessStoreError:

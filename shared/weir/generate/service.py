@@ -232,20 +232,14 @@ class Run:
 
             chars += passed_chars(request.passed)
         cap = self.capped(cap)
+        if request.schema_name is not None:
+            chars += generate.documents.request(request.schema_name, route).sent_chars
         if request.schema_name is not None and request.on_violation == "retry":
             chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
-        reserving = asyncio.ensure_future(generate.gate.reserve(
-            admitted, self.record.invocation.request_id, route, chars, cap,
-            request.max_cost or None, generate.utc_now(),
-        ))  # fmt: skip
-        try:
-            await asyncio.sleep(
-                0
-            )  # the table is asked; meanwhile the document's schema is worked out, if it was not
-            if request.schema_name is not None:
-                generate.documents.request(request.schema_name, route)
-        finally:
-            await reserving  # also where that failed: what is set aside has to be known, to be settled
+        await generate.gate.reserve(
+            admitted, self.record.invocation.request_id, route, chars, cap, request.max_cost or None,
+            generate.utc_now(),
+        )  # fmt: skip
 
     def capped(self, cap: int) -> int:
         """The most output tokens that the caller's tenant may buy at once."""
@@ -350,7 +344,8 @@ class Run:
         if self.generate.gate is not None and self.admitted is not None:
             cost, output = summary["cost"], summary["usage"]["output_tokens"]
             tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
-            await self.generate.gate.settle(self.admitted, cost["total"] if cost else "0", tokens)
+            known = cost and not any(reason.endswith("_tokens_unknown") for reason in cost["unpriced"])
+            await self.generate.gate.settle(self.admitted, cost["total"] if known else None, tokens)
 
     async def _keep(self, verdict: Verdict, summary: dict[str, Any]) -> None:
         """Keep the answer for those who ask again: before the caller has its end, since they may ask at once."""

@@ -33,6 +33,12 @@ class StructuredOutput(NamedTuple):
     strict: bool = True
     passed_over: tuple[tuple[Mode, str], ...] = ()
 
+    @property
+    def sent_chars(self) -> int:
+        """How much text of it a provider reads with the request, and counts as input."""
+        schema = json.dumps(self.schema, ensure_ascii=False, separators=(",", ":")) if self.schema else ""
+        return len(schema) + len(self.prompt or "")
+
 
 def structured_output(
     name: str,

@@ -23,6 +23,7 @@ import httpx
 from weir.providers.chunked import ChunkedBody
 
 IDLE_S = 15.0
+_OPENING_S = 0.2  # what a connection that is opening may take to its end when all is closed
 _READ_BYTES = 65_536
 _HIGH_WATER_BYTES = 65_536
 _MAX_HEAD_BYTES = 102_400
@@ -109,9 +110,12 @@ class StreamTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close what is idle, and what is opening; a response that is still read closes its own."""
         if opening := set(self._opening.values()):
-            for each in opening:
+            # Cancelled in its last step, asyncio's race of addresses leaves a socket behind that nobody closes.
+            _, late = await asyncio.wait(opening, timeout=_OPENING_S)
+            for each in late:
                 each.cancel()
-            await asyncio.wait(opening)
+            if late:
+                await asyncio.wait(late)
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()

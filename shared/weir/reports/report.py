@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from weir.ledger import s3_keys
@@ -188,13 +188,26 @@ class LedgerReader:
                 return _request(rows)
         return None
 
-    def of_lease(self, lease: str, begun: datetime) -> Decimal | None:
-        """What the requests that drew on a lease cost, from the UTC day of its begin to the next; None without any."""
+    def cost_of(self, request_id: str) -> Decimal | Literal["unknown"] | None:
+        """What a request cost, corrections included; `unknown` of one that was killed, None where there is no row."""
+        found = self.one(request_id)
+        if found is None:
+            return None
+        killed = found["row"]["outcome"] == "killed"
+        return "unknown" if killed else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
+
+    def of_lease(self, lease: str, begun: datetime) -> Decimal | Literal["unknown"] | None:
+        """What the requests that drew on a lease cost, from the UTC day of its begin to the next; None without any.
+
+        It is `unknown` where one of them was killed: what it had bought of tokens nobody counted.
+        """
         first = begun.astimezone(UTC).date()
         filters = Filters(start=_midnight(first), end=_midnight(first + timedelta(days=2)))
         with self.open_rows(*filters.days, corrections=True) as opened:
             rows = self.ask(opened, {"rows": row_queries.of_lease(filters, lease)})["rows"]
-        return Decimal(rows[0]["total"]) if rows else None
+        if not rows:
+            return None
+        return "unknown" if rows[0]["killed"] else Decimal(rows[0]["total"])
 
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
         """Corrections that were found in a range, or later for its requests: before, difference, after."""

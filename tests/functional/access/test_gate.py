@@ -15,7 +15,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from infra.local.endpoints.http_server import HttpServer
-from tests.functional.generate.door import door, facts
+from tests.functional.generate.door import door, facts, set_policy
 from tests.functional.generate.scripted import Provider, completion, provider
 from weir.access import tenant_item
 from weir.access.admission import key_item, limits_item
@@ -235,6 +235,31 @@ async def test_a_failed_call_gives_back_what_was_set_aside(
         with pytest.raises(openai.BadRequestError):
             await ask(client, extra_body={"response_format": {"type": "grammar"}})
     assert not [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+
+
+@pytest.mark.parametrize(("schema", "status"), [(None, 200), ("blog_post", 429)])
+async def test_a_schema_is_text_that_is_set_aside_for_too(
+    schema: str | None, status: int, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT)
+    body = {"prompt": "x", "max_output_tokens": 1, "max_cost": "0.0012"}  # a tenth of a cent is its output
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        headers = {"authorization": f"Bearer {KEY}"}
+        answer = await opened.request({**body, **({"schema": schema} if schema else {})}, headers=headers)
+    assert (answer.status, len(asked.requests)) == (status, int(status == 200))
+
+
+async def test_what_a_provider_took_that_answered_nothing_is_held_to_be_all_that_was_set_aside(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    async with provider(["stall"]) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        set_policy(opened, headers_s=0.05)
+        headers = {"authorization": f"Bearer {KEY}"}
+        answer = await opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers)
+    assert answer.problem["outcome"] == "upstream_timeout" and asked.requests
+    (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+    assert item["holds"] == {"M": {}} and int(item["month"]["N"]) == 1_001_000  # a token in, one out
 
 
 async def test_whom_aws_vouches_for_needs_no_key(
