@@ -1,8 +1,8 @@
 """The month's report over 1,000,000 requests: how long, how much memory, and how both grow with the rows.
 
 Each size has a process of its own with finance's application in it, over a bucket on moto's S3 that holds the month's
-compacted days. The first question fetches the files; those after it, each of another series and another time zone, find
-them on the disk and no answer that was kept; the last one is the same as the one before.
+days as the ledger's jobs write them. The first question fetches the files; those after it, each of another series and
+another time zone, find them on the disk and no answer that was kept; the last one is the same as the one before.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,10 +22,21 @@ from typing import Any
 from tests.bench.ledger_export import REQUESTS, month_of_rows
 from tests.bench.tables import Bound, Table, spread
 from tests.buckets import moto_server
+from weir.ledger import s3_keys
+from weir.ledger.duck import write_flat
+from weir.ledger.metering import metering_rows
+from weir.ledger.rollups import roll_up
+from weir.ledger.store import Store
+from weir.pricing.price_book import PriceBook
 
 SIZES = (REQUESTS // 10, REQUESTS)
 REPORT_BOUND_S, FIRST_BOUND_S, MEMORY_BOUND_MB, GROWTH_BOUND = 3.0, 2.0, 1000, 11
 AFTER_THE_MONTH = datetime(2026, 12, 10, tzinfo=UTC)
+# What the ledger's functions took in an hour of 1,400 requests.
+_METERED = {
+    name: {"invocations": 60, "mb_ms": 40_000_000, "log_bytes": 90_000, "s3_gets": 300, "s3_puts": 80}
+    for name in ("weir-ledger", "weir-ledger-jobs")
+}
 _QUESTIONS = (
     {"by": "tenant", "tz": "Europe/Berlin"},
     {"by": "feature", "tz": "America/New_York"},
@@ -91,7 +102,10 @@ def _measure(size: int, folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def bucket_of(files: list[Path]) -> Iterator[dict[str, str]]:
-    """A bucket with compacted days; the environment that leads to it."""
+    """A bucket with what the ledger's jobs write of days; the environment that leads to it.
+
+    Each day has its rows, their roll-up, what the ledger itself cost, and the count of reports in the log.
+    """
     import boto3
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every request
@@ -100,8 +114,25 @@ def bucket_of(files: list[Path]) -> Iterator[dict[str, str]]:
         client = boto3.client("s3", endpoint_url=url, region_name="us-east-1",
                               aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
         client.create_bucket(Bucket="ledger")
+        store, book = Store("ledger", client=client), PriceBook.load()
         for path in files:
-            client.upload_file(str(path), "ledger", f"rows/v1/{path.parent.name}/rows.parquet")
+            day = date.fromisoformat(path.parent.name.removeprefix("dt="))
+            rollup, metering, metered = (
+                path.with_name(f"{name}.parquet") for name in ("rollup", "metering", "rollup-of-metering")
+            )
+            if not rollup.exists():
+                roll_up([path], rollup, {})
+                hours = {f"{day}T{hour:02d}:00:00Z": _METERED for hour in range(24)}
+                made = metering_rows(hours, book, region="us-east-1", architecture="arm64")
+                write_flat(metering, made, {})
+                roll_up([metering], metered, {})
+            key = s3_keys.rows_key(day)
+            store.upload(key, path)
+            store.upload(s3_keys.rollup_key(key), rollup)
+            store.upload(s3_keys.metering_rows_key(day), metering)
+            store.upload(s3_keys.rollup_key(s3_keys.metering_rows_key(day)), metered)
+            counted = {f"{day}T{hour:02d}:00:00Z": {"reports_in_log": 0} for hour in range(24)}
+            store.put_completeness(day, {"hours": counted, "counted_until": f"{day}T23:59:59Z"})
         yield {**known, "AWS_ENDPOINT_URL": url, "WEIR_LEDGER_BUCKET": "ledger"}
 
 

@@ -6,7 +6,7 @@ import { find, make } from "./dom.js";
 import { offerExports } from "./exports.js";
 import { clock, count, plural } from "./format.js";
 import { bindForm, fillForm, markFields } from "./form.js";
-import { overview } from "./overview.js";
+import { headline, overview } from "./overview.js";
 import { quality } from "./quality.js";
 import { bindRows, loadRows } from "./rows.js";
 import { activeFilters, filterParameters, parameters, readState, withoutFilters } from "./state.js";
@@ -162,11 +162,27 @@ function anew(part) {
   return asked[part].signal;
 }
 
+/** Show the totals and what they went to over time, where nothing is shown yet: they are there before the rest is. */
+async function loadOverview(signal) {
+  const later = () => {
+    throw new Error("Athena's answer is the report's, too");
+  };
+  try {
+    const found = await ask("api/overview", filterParameters(state, "by"), { signal, onRunning: later });
+    if (signal.aborted || !found.totals.requests) return;
+    headline(found, toRequests);
+    series(found, clock(found.range.time_zone), state, toRequests);
+  } catch {
+    // The report that is asked for next says what is wrong.
+  }
+}
+
 /** Ask for the report and show it; `meanwhile` is called as soon as nothing more is gained by waiting for it. */
 async function loadReport(meanwhile = () => {}) {
   const signal = anew("report");
   show({ status: "Loading", report: true });
   busy(true);
+  if (find("#report").classList.contains("loading")) await loadOverview(signal);
   try {
     const report = await ask("api/report", filterParameters(state, "by"), {
       signal,

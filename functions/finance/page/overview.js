@@ -7,7 +7,8 @@ const atLeast = (lower) => (lower ? "at least " : "");
 
 const SAVED = { early_stop: "stopped early", idempotency_key: "repeated by key", cache: "answered from the cache" };
 
-function headline({ totals, unit_economics: units }, toRequests) {
+/** Show the totals, of a report or of its overview. */
+export function headline({ totals, unit_economics: units }, toRequests) {
   const lower = atLeast(totals.is_lower_bound);
   const unit = (text) => amount(text, { lower: units.is_lower_bound });
   const saved = totals.saved;

@@ -50,7 +50,7 @@ function spanOf(points, at, range) {
   return { from: when(at ? points[at].start : range.from), to: when(points[at + 1]?.start ?? range.to) };
 }
 
-/** Draw the report's series; `toRequests(changes, ...content)` makes a link to the requests of a bar. */
+/** Draw a report's series, of an overview its cost alone; `toRequests(changes, ...content)` links to a bar's requests. */
 export function series(report, times, state, toRequests) {
   const { bucket, by, groups } = report.series;
   // Without a prototype: a tag may be called "constructor", and is then not in every point.
@@ -141,6 +141,8 @@ export function series(report, times, state, toRequests) {
       ),
     ),
   );
+  showBy(state.by);
+  if (!report.latency) return;
 
   for (const [figure, name, kind, own, sort] of [
     ["#ttft-chart", "ttft", "Time to first token", "group-1", "first_token"],
@@ -172,7 +174,6 @@ export function series(report, times, state, toRequests) {
       rows: () => points.map((_, at) => [titles[at], milliseconds(p50[at]), milliseconds(p95[at])]),
     });
   }
-  showBy(state.by);
   distribution(report.distribution);
 }
 

@@ -15,6 +15,7 @@ from weir.ledger import s3_keys
 from weir.ledger.duck import write_flat
 from weir.ledger.facts import format_timestamp
 from weir.ledger.metering import Quantities, metering_rows
+from weir.ledger.rollups import roll_up
 from weir.ledger.row_hash import describe_rows
 from weir.ledger.store import Store
 from weir.pricing.price_book import PriceBook
@@ -148,7 +149,11 @@ def _write_rows(
         # Asked again, because a month may be closed meanwhile. Where another run was quicker, the next one goes on.
         if not store.closed(s3_keys.month_of(day)):
             beside = {"rows": str(written), **describe_rows(path)}
-            store.upload(key, path, beside, once=known is None, replaces=known["etag"] if known else None)
+            if store.upload(key, path, beside, once=known is None, replaces=known["etag"] if known else None):
+                # After the rows, as a unit's: reports take no roll-up that is older than its rows.
+                rollup = path.with_name("rollup.parquet")
+                roll_up([path], rollup, {})
+                store.upload(s3_keys.rollup_key(key), rollup)
     return written
 
 

@@ -1,8 +1,10 @@
 """Roll-ups: rows that are alike in everything a report splits by, as one row of sums, counts and histograms.
 
-A roll-up is written with each unit's rows, and reports read it instead of them. Its columns are made from the row's: a
-dimension or a state of a row is kept apart, a quantity is summed. Sums are of whole numbers and decimals, so no digit
-is lost and the order of adding does not matter. The roll-up of several roll-ups is the roll-up of all their rows.
+A roll-up is written with each unit's rows, and reports read it instead of them. Its columns are made from the row's:
+what a report splits, filters or counts by is kept apart, and a quantity is summed. What no report asks for (memory,
+versions, statuses) is left to the rows: kept apart too, it would make nearly as many roll-ups as there are requests.
+Sums are of whole numbers and decimals, so no digit is lost and the order of adding does not matter. The roll-up of
+several roll-ups is the roll-up of all their rows.
 
 Percentiles come from histograms of whole counts, whose steps grow by 2 %: the middle of a step is off by at most 1 %.
 A tag with very many values would make a roll-up as long as the rows; it is left out, and named in the file.
@@ -37,11 +39,12 @@ class RollupColumn:
     type: str
 
 
-_DIMENSIONS = tuple(
-    RollupColumn(column.name, column.type)
-    for column in COLUMNS
-    if column.role in ("dimension", "state") or column.name in ("entry", "corrects")
-)
+# What sql/requested.sql names, filters and counts by.
+_ASKED = {
+    "entry", "corrects", "join_status", "outcome", "function", "model", "model_returned", "schema_name", "tenant",
+    "tags", "price_book_version", "unpriced", "answered_from", "anomalies",
+}  # fmt: skip
+_DIMENSIONS = tuple(RollupColumn(column.name, column.type) for column in COLUMNS if column.name in _ASKED)
 _SUMMED = tuple(
     RollupColumn(column.name, column.type)
     for column in COLUMNS
@@ -52,6 +55,7 @@ _KEYS = (
     *_DIMENSIONS,
     RollupColumn("is_cold", "boolean"),
     RollupColumn("is_retried", "boolean"),
+    RollupColumn("is_split", "boolean"),  # a sum over some whose phases are known hides those whose are not
 )
 _COUNTS = tuple(RollupColumn(name, "bigint") for name in ("rows", "requests", "rows_estimated", "rows_saved"))
 _ADDED = (*_COUNTS, *_SUMMED, RollupColumn("estimated_final", MONEY))

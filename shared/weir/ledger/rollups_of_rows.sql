@@ -5,6 +5,7 @@ SELECT
     {dimensions},
     init_ms > 0 AS is_cold,
     attempts > 1 AS is_retried,
+    phase_waiting IS NOT NULL AS is_split,
     count(*) AS rows,
     count(*) FILTER (entry = 'request') AS requests,
     count(estimate_total) FILTER (entry = 'request') AS rows_estimated,

@@ -10,7 +10,7 @@
     rows/v1/dt=<day it was found>/correction-<YYYY-MM>-<n>-<sha>.parquet  what came after that month was closed
     rows/v1/dt=<UTC day>/metering.parquet                        what the ledger itself cost, as rows
     metering/v1/dt=<UTC day>.json                                what its functions took, hour by hour
-    rollups/v1/dt=<UTC day>/rollup....parquet                    sums of the rows of the same name
+    rollups/v1/dt=<UTC day>/rollup....parquet, metering.parquet  sums of the rows of the same name
     closed/v1/<YYYY-MM>/rows/..., close.json                     the snapshot; close.json is written last
     closed/v1/<YYYY-MM>/correction-<n>.parquet                   each month's corrections, numbered
     exports/v1/<job>/..., status.json                            answers that are files

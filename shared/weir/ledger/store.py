@@ -58,21 +58,26 @@ class Store:
         self._old_facts: bool | None = None  # whether there are any; None is not known yet
         self.used = Used()
         self._counting = Lock()
+        self._making = Lock()
 
     @property
     def client(self) -> Any:
         """The S3 client."""
         if self._client is None:
-            import boto3  # heavy: not before it is needed
-            from botocore.config import Config
-
-            # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
-            # Elsewhere it names the global host, which sends a new bucket's readers on to its Region, where the
-            # signature is wrong (boto3#4768); the virtual style names the Region's host.
-            self._client = boto3.client(
-                "s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
-            )
+            with self._making:  # two threads that ask at once would make two, each in a fifth of a second
+                if self._client is None:
+                    self._client = self._made_client()
         return self._client
+
+    @staticmethod
+    def _made_client() -> Any:
+        import boto3  # heavy: not before it is needed
+        from botocore.config import Config
+
+        # For links: in us-east-1 boto3 signs them by version 2 unless told, which S3 takes for old buckets only.
+        # Elsewhere it names the global host, which sends a new bucket's readers on to its Region, where the
+        # signature is wrong (boto3#4768); the virtual style names the Region's host.
+        return boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
     # Facts
 
@@ -181,9 +186,10 @@ class Store:
     def completeness(self, first: date, last: date) -> dict[date, dict[str, Any]]:
         """The counts of the days `first` to `last` that were counted. Raises StoreError."""
         with _answers():
-            listed = self._between(s3_keys.COMPLETENESS_DAYS, first, last)
-        found = ((s3_keys.day_of(entry.key), self.read_json(entry.key)) for entry in listed)
-        return {day: document for day, document in found if day is not None and document is not None}
+            keys = [entry.key for entry in self._between(s3_keys.COMPLETENESS_DAYS, first, last)]
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = zip(map(s3_keys.day_of, keys), pool.map(self.read_json, keys), strict=True)
+            return {day: document for day, document in found if day is not None and document is not None}
 
     # Prices
 

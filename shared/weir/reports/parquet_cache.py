@@ -85,17 +85,19 @@ class RowFiles:
         *,
         corrections_until: date | None = None,
         fetch: bool = True,
+        listed: Sequence[Stored] | None = None,
     ) -> Opened:
         """The rows of the UTC days `first` to `last`, both included, with the corrections that were found on them.
 
         With `corrections_until`, those as well that were found after, until that day. Without `fetch`, what is in S3 is
-        named in `stored` and stays there. Raises StoreError.
+        named in `stored` and stays there. `listed` are the objects of these days where somebody has listed them.
+        Raises StoreError.
         """
         tell = on_progress or no_progress
         self._cache.mkdir(parents=True, exist_ok=True)
         now = self._now()
         opened = Opened()
-        listed = self._store.row_objects(first, last)
+        listed = self._store.row_objects(first, last) if listed is None else listed
         rows = current_rows(listed)
         stale = self._stale(first, last, now.date(), rows)
         wanted = [entry for entry in listed if s3_keys.shard_of(entry.key) is None]  # corrections, metering
@@ -132,36 +134,51 @@ class RowFiles:
         found = [entry for entry in listed if s3_keys.is_correction(entry.key)]
         return Opened(sorted(map(self._fetched, found)))
 
-    def rollups(self, first: date, last: date, on_progress: Progress | None = None) -> Opened:
+    def rollups(
+        self,
+        first: date,
+        last: date,
+        on_progress: Progress | None = None,
+        *,
+        listed: Sequence[Stored] | None = None,
+        written: Sequence[Stored] | None = None,
+    ) -> Opened:
         """The roll-ups of the UTC days `first` to `last`, both included, with the corrections found on them.
 
-        What has none, since it was joined here and now, is a correction or the ledger's own cost, is rolled up here.
+        What has none, since it was joined here and now or is a correction, is rolled up here.
+        `listed` are the rows' objects of these days and `written` the roll-ups', where somebody has listed them.
         Raises StoreError.
         """
-        rows = self.files(first, last, on_progress, fetch=False)
-        written = {entry.key: entry for entry in self._store.rollup_objects(first, last)}
+        rows = self.files(first, last, on_progress, fetch=False, listed=listed)
+        found = self._store.rollup_objects(first, last) if written is None else written
+        by_key = {entry.key: entry for entry in found}
         wanted: list[Stored] = []
+        without: list[Stored] = []
         for entry in rows.stored:
-            rollup = written.get(s3_keys.rollup_key(entry.key))
+            rollup = by_key.get(s3_keys.rollup_key(entry.key))
             # Written after its rows: one that is older is of the rows before.
-            if s3_keys.shard_of(entry.key) and rollup and rollup.modified >= entry.modified:
+            if rollup and rollup.modified >= entry.modified:
                 wanted.append(rollup)
             else:
-                rows.files.append(self._fetched(entry))
-        files = [self._rolled_up(path) for path in rows.files]
+                without.append(entry)
         with ThreadPoolExecutor(_READERS) as pool:
-            files += pool.map(self._fetched, wanted)
-        self._forget([*files, *rows.files])
+            fetched = list(pool.map(self._fetched, [*without, *wanted]))
+        rest, files = fetched[: len(without)], fetched[len(without) :]
+        # Each join by itself, as it changes while the others stay; the rest, which are small and many, together.
+        files += [self._rolled_up([path]) for path in rows.files]
+        files += [self._rolled_up(rest)] if rest else []
+        self._forget([*files, *rows.files, *rest])
         unreadable = _names(key_values(files, "unreadable"))
         return Opened(sorted(files), rows.as_of if files else None, unreadable)
 
-    def _rolled_up(self, rows: Path) -> Path:
-        path = rows.with_name(f"rollup-of-{rows.name}")
+    def _rolled_up(self, rows: Sequence[Path]) -> Path:
+        name = s3_keys.fingerprint(f"{path.parent.name}/{path.name}" for path in rows)
+        path = rows[0].with_name(f"rollup-of-{name[:32]}.parquet")
         if not path.exists():
             part = path.with_name(f"{path.name}.{uuid4().hex}.part")
             try:
-                unreadable = key_values([rows], "unreadable")
-                roll_up([rows], part, {"unreadable": unreadable[0]} if unreadable else {})
+                unreadable = _names(key_values(rows, "unreadable"))
+                roll_up(rows, part, {"unreadable": json.dumps(unreadable)} if unreadable else {})
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 Money and GB-seconds are decimal strings: a JSON number is read as binary floating point. Null is unknown, never 0.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -209,14 +210,19 @@ class LatencyResponse(Model):
     cold_start_percent: float | None = Field(description="Of the requests whose start is known")
 
 
-class PointResponse(Model):
-    """One bucket of the series."""
+class CostPointResponse(Model):
+    """What one bucket of the series cost."""
 
     start: Instant = Field(description="Its first instant; a day is one of the zone, of 23 to 25 hours")
     requests: int = Field(description="Requests in the bucket")
     total: Money = Field(description="What the bucket's rows cost")
     is_lower_bound: bool = LOWER_BOUND
     groups: dict[str, Money | None] = Field(description="A name without cost in the bucket is left out")
+
+
+class PointResponse(CostPointResponse):
+    """One bucket of the series."""
+
     ttft_p50_ms: float | None = Field(description="Median time to first token")
     ttft_p95_ms: float | None = Field(description="95th percentile of the time to first token")
     duration_p50_ms: float | None = Field(description="Median duration, as Lambda reports it")
@@ -233,7 +239,7 @@ class GroupResponse(Model):
     is_lower_bound: bool = LOWER_BOUND
 
 
-class SeriesResponse(Model):
+class CostSeriesResponse(Model):
     """Cost over time: by hour up to three days, then by day."""
 
     bucket: Literal["hour", "day"] = Field(description="How long a point is")
@@ -242,7 +248,17 @@ class SeriesResponse(Model):
     totals: list[GroupResponse] = Field(
         description="Each group over the range; empty where the groups are components, which `totals` has"
     )
-    points: list[PointResponse] = Field(description="One for each hour or day of the range, the first first")
+    points: Sequence[CostPointResponse] = Field(
+        description="One for each hour or day of the range, the first first"
+    )
+
+
+class SeriesResponse(CostSeriesResponse):
+    """Cost over time, and how long requests took."""
+
+    points: Sequence[PointResponse] = Field(
+        description="One for each hour or day of the range, the first first"
+    )
 
 
 class BreakdownsResponse(Model):
@@ -385,6 +401,20 @@ class ReportResponse(Model):
     budget: BudgetResponse | None = Field(description="Null: no budget is set")
     completeness: CompletenessResponse = Field(description="How far the totals can be trusted to be all")
     corrections: CorrectionsResponse = Field(description="What came after a month was closed")
+
+
+class OverviewResponse(Model):
+    """The part of a report that is there first; each member says what it says in the report."""
+
+    range: RangeResponse = Field(description="What was asked for")
+    as_of: Instant | None = Field(description="Whatever had arrived by then is in it; null without any row")
+    engine: Literal["duckdb", "athena"] = Field(description="Which engine read the rows")
+    currency: Literal["USD"] = Field(description="Of every amount")
+    totals: TotalsResponse = Field(
+        description="Sums of the range; the percentiles of its estimates' error are the report's, and null here"
+    )
+    unit_economics: UnitEconomicsResponse = Field(description="What one of each cost")
+    series: CostSeriesResponse = Field(description="Cost over time")
 
 
 class RunningResponse(Model):

@@ -281,7 +281,7 @@ def test_the_openapi_document_is_valid(reading: TestClient) -> None:
     assert document["openapi"].startswith("3.1")
     validate(document)
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 13
+    assert len(operations) == 15
     for operation in operations:
         assert set(operation["responses"]["422"]["content"]) == {"application/problem+json"}
 

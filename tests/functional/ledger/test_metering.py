@@ -112,6 +112,17 @@ def test_the_ledgers_own_cost_is_a_line_of_every_report_and_part_of_its_total(
     assert sum((Decimal(one["total"]) for one in by_charge if one["name"] != "(no tag)"), Decimal(0)) == own
 
 
+def test_the_ledgers_own_cost_has_a_roll_up_so_that_no_report_makes_one(store: Store, tmp_path: Path) -> None:
+    metered(store, tmp_path)
+    assert reported(store, tmp_path)["totals"]["components"]["metering"] is not None
+    assert not list((tmp_path / "rows").glob("*/rollup-of-*"))
+    # Counted anew: the roll-up is that of the new rows.
+    metered(store, tmp_path, logs=Logs(ledger=[platform_report()], ledger_jobs=[], finance=[]))
+    again = reported(store, tmp_path)["totals"]["components"]["metering"]
+    assert 0 < Decimal(again) < Decimal("0.0003")
+    assert not list((tmp_path / "rows").glob("*/rollup-of-*"))
+
+
 def test_one_tenants_report_has_no_part_of_what_is_everybodys(store: Store, tmp_path: Path) -> None:
     metered(store, tmp_path)
     filters = Filters(start=RANGE.start, end=RANGE.end, model="gpt-4o-mini")

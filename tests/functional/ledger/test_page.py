@@ -78,12 +78,14 @@ class Trouble:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.answers: list[JSONResponse] = []
+        self.held = "/api/"  # what is held back begins with this
         self.open = threading.Event()  # cleared by a test, in its own thread
         self.open.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/api/"):
-            await asyncio.to_thread(self.open.wait, PATIENCE_S)
+            if scope["path"].startswith(self.held):
+                await asyncio.to_thread(self.open.wait, PATIENCE_S)
             if self.answers:
                 await self.answers.pop()(scope, receive, send)
                 return
@@ -648,6 +650,19 @@ def test_while_it_loads_it_says_so_and_keeps_its_shape(site: Site, page: Page) -
     page.until(f"{READY} && !document.querySelector('#report').classList.contains('loading')")
 
 
+def test_totals_and_cost_over_time_are_there_before_the_rest_of_the_report(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.trouble, "held", "/api/report")
+    site.trouble.open.clear()
+    page.open(f"{site.url}/?{RANGE}", "document.querySelector('#cost-legend li')")
+    assert "721 requests" in page.text("#headline") and page.text("#waste") == ""
+    first = page.text("#headline"), page.text("#cost-legend")
+    site.trouble.open.set()
+    page.until(f"{READY} && !document.querySelector('#report').classList.contains('loading')")
+    assert (page.text("#headline"), page.text("#cost-legend")) == first
+
+
 def test_while_athena_works_it_says_so_and_asks_again(site: Site, page: Page) -> None:
     running = {"status": "running", "retry_after_s": 1}
     site.trouble.answers = [JSONResponse(running, 202, {"retry-after": "1"}) for _ in range(4)]
@@ -667,7 +682,7 @@ def test_an_error_says_what_failed_and_can_be_tried_again(site: Site, browser: B
             "title": "The ledger's storage cannot be read",
             "detail": "GetObject rows/v1: AccessDenied",
         }
-        site.trouble.answers = [JSONResponse(problem, 503) for _ in range(2)]
+        site.trouble.answers = [JSONResponse(problem, 503) for _ in range(3)]
         page.open(f"{site.url}/?{RANGE}", READY)
         assert "The report could not be loaded. GetObject rows/v1: AccessDenied" in page.text("#failure")
         assert "The requests could not be loaded." in page.text("#rows-failure")

@@ -238,6 +238,21 @@ def test_the_groups_of_a_series_sum_to_its_points_and_to_the_breakdown(reading: 
             assert sum(drawn) == Decimal(group["total"])
 
 
+@pytest.mark.parametrize("by", ["component", "tenant", "tag:feature"])
+def test_the_overview_is_the_reports_own_totals_and_series(reading: TestClient, by: str) -> None:
+    whole = report(reading, by=by, tz="Asia/Kolkata", tenant="acme")
+    query = {"from": "2026-10-20", "to": "2026-11-02", "by": by, "tz": "Asia/Kolkata", "tenant": "acme"}
+    found = reading.get("/api/overview", params=query).raise_for_status().json()
+    for said in (found, whole):
+        for name in ("error_p50_percent", "error_p99_percent"):
+            said["totals"]["estimates"].pop(name)
+    for point in whole["series"]["points"]:
+        for name in [name for name in point if name.endswith("_ms")]:
+            del point[name]
+    assert found == {name: whole[name] for name in found}
+    assert found["totals"]["requests"] > 0
+
+
 def test_a_name_finds_its_rows_and_the_unknown_find_theirs(reading: TestClient) -> None:
     found = report(reading)
     for dimension in ("outcome", "model", "tenant", "function"):
