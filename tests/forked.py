@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
 from multiprocessing import get_context
+from multiprocessing.forkserver import ensure_running
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,7 @@ class Forked:
 
     def __init__(self, code: str, variables: Mapping[str, str]) -> None:
         self._code = code
+        ensure_running()  # it imports while others are prepared
         self._pool = ProcessPoolExecutor(
             1, mp_context=_PROCESSES, initializer=_begin, initargs=(dict(variables),)
         )

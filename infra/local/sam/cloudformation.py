@@ -66,6 +66,7 @@ class CloudFormation:
         self.region = region
         self.document: dict[str, Any] = yaml.load(path.read_text(), _Loader)
         self._given = dict(parameters or {})
+        self._nested: dict[str, Self] = {}
         unknown = self._given.keys() - self.document.get("Parameters", {}).keys()
         if unknown:
             raise TemplateError(f"{path.name}: no parameters {sorted(unknown)}")
@@ -98,14 +99,18 @@ class CloudFormation:
         return name
 
     def nested(self, name: str) -> Self:
-        """The template of a nested stack."""
+        """The template of a nested stack; read once, though each output is asked for by itself."""
+        if name in self._nested:
+            return self._nested[name]
         properties = self.document["Resources"][name]["Properties"]
         location = properties.get("Location") or properties["TemplateURL"]
         parameters = {
             key: str(self.resolve(value)) for key, value in properties.get("Parameters", {}).items()
         }
         path = self.path.parent / location
-        return type(self)(path, parameters, region=self.region, stack=f"{self._stack}-{name}")
+        found = type(self)(path, parameters, region=self.region, stack=f"{self._stack}-{name}")
+        self._nested[name] = found
+        return found
 
     # ---- intrinsic functions
 
