@@ -26,6 +26,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, in their own random order: at the end, all but one process would wait for them."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 def pytest_collection_finish() -> None:
     """Modules and collected tests stay to the end: the collector need not walk half a million objects each time."""
     gc.collect()
