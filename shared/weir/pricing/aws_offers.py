@@ -1,6 +1,7 @@
 """AWS's bulk price list, fetched: one offer file of each service that is priced here."""
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,6 +27,8 @@ def fetch_offers(region: str, host: str = HOST) -> Iterator[Mapping[str, Any]]:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
                 offer = json.loads(response.read(MAX_BYTES))
         except (OSError, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the response, and holds its connection
             raise PriceListError(f"expected AWS's price list at {url}, got {error}") from error
         if not isinstance(offer, dict):
             raise PriceListError(f"expected an offer at {url}, got {type(offer).__name__}")
