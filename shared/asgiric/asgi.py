@@ -94,7 +94,10 @@ class Cycle:
             data = b"" if self._is_head else message.get("body", b"")
             is_last = not message.get("more_body", False)
             if data and not (is_last and len(data) <= PIECE_BYTES):
-                await self._send_part(self._writer, data if type(data) is bytes else bytes(data))
+                data = data if type(data) is bytes else bytes(data)
+                if len(data) > PIECE_BYTES:
+                    data = await self._send_pieces(self._writer, data)
+                await self._writer.body(data)
                 data = b""
             if is_last:
                 self.state = State.COMPLETE
@@ -116,12 +119,11 @@ class Cycle:
             due = {State.WAITING: "http.response.start", State.STREAMING: "http.response.body"}
             raise UnexpectedMessage(f"expected {due.get(self.state, 'no more messages')}, got {kind}")
 
-    async def _send_part(self, writer: ResponseWriter, data: bytes) -> None:
-        if len(data) > PIECE_BYTES:
-            last = (len(data) - 1) // PIECE_BYTES * PIECE_BYTES
-            self.state = State.MIDWAY
-            for begin in range(0, last, PIECE_BYTES):
-                await writer.body(data[begin : begin + PIECE_BYTES])
-            self.state = State.STREAMING
-            data = data[last:]
-        await writer.body(data)
+    async def _send_pieces(self, writer: ResponseWriter, data: bytes) -> bytes:
+        """Send all pieces of a large part but the last, which is returned."""
+        last = (len(data) - 1) // PIECE_BYTES * PIECE_BYTES
+        self.state = State.MIDWAY
+        for begin in range(0, last, PIECE_BYTES):
+            await writer.body(data[begin : begin + PIECE_BYTES])
+        self.state = State.STREAMING
+        return data[last:]
