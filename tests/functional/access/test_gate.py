@@ -191,6 +191,36 @@ async def test_the_provider_is_connected_to_while_the_budget_is_asked_and_sent_n
         assert (asked.connections, len(asked.requests)) == (1, 1 if status == 200 else 0)
 
 
+async def test_prices_are_loaded_once_and_while_the_table_is_waited_for(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    headers, order = {"authorization": f"Bearer {KEY}"}, []
+    async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+        gate = opened.app._generate.gate
+        assert gate is not None, "there is a table"
+        table, prepare = gate._admission._table, gate._prepare
+        assert prepare is not None, "nobody has asked"
+        send = table._send
+
+        async def noted(request: httpx.Request) -> httpx.Response:
+            order.append(request.headers["x-amz-target"].partition(".")[2])
+            answer = await send(request)
+            order.append("answered")
+            return answer
+
+        def prepared() -> None:
+            order.append("prices")
+            prepare()
+
+        table._send, gate._prepare = noted, prepared
+        for _ in range(2):
+            answer = await opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers)
+            assert answer.status == 200
+    assert order[:4] == ["BatchGetItem", "prices", "answered", "UpdateItem"]
+    assert order.count("prices") == order.count("BatchGetItem") == 1
+
+
 async def test_who_is_not_known_has_no_connection_opened(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
