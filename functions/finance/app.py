@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -314,6 +315,15 @@ def create_app(services: Services) -> FastAPI:
             ),
         ] = None,
         concurrency: Annotated[int, Query(description="Requests that share an environment.")] = 10,
+        instance_usd_hour: Annotated[
+            Decimal | None, Query(description="What an instance costs; default: what the price book has.")
+        ] = None,
+        instance_memory_gb: Annotated[
+            Decimal | None, Query(description="The memory of that instance.")
+        ] = None,
+        instance_fee_percent: Annotated[
+            Decimal | None, Query(description="AWS's fee, of that price; default: what the price book has.")
+        ] = None,
         cache_percent: Annotated[
             float | None,
             Query(description="Of the input, read from a cache; default: that of requests which do."),
@@ -334,6 +344,9 @@ def create_app(services: Services) -> FastAPI:
             architecture=architecture,
             environments=environments,
             concurrency=concurrency,
+            instance_usd_hour=instance_usd_hour,
+            instance_memory_gb=instance_memory_gb,
+            instance_fee_percent=instance_fee_percent,
             cache_percent=cache_percent,
             from_model=from_model,
             to_model=to_model,

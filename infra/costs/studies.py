@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,12 +34,24 @@ from .study_tables import (
     show_what_if,
 )
 
+
+def decimal(text: str) -> Decimal:
+    """A number, as it is written. Raises ValueError."""
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(text) from error
+
+
 # The options of `whatif`, by the names of the API's parameters.
 _SUPPOSED: dict[str, tuple[Any, str]] = {
     "ttft_ms": (int, "added to the wait for the first token; default: -200"),
     "memory_mb": (int, "of every function whose peak it fits; default: what is recommended"),
     "environments": (int, "kept warm for each function; default: what its busiest minute needs"),
     "concurrency": (int, "requests that share an environment on Managed Instances; default: 10"),
+    "instance_usd_hour": (decimal, "what an instance costs; default: what the price book has"),
+    "instance_memory_gb": (decimal, "the memory of that instance"),
+    "instance_fee_percent": (decimal, "AWS's fee, of that price; default: what the price book has"),
     "cache_percent": (float, "of the input, read from a cache; default: that of requests which do"),
     "from_model": (str, "whose tokens another model writes; default: all"),
     "to_model": (str, "the model that answers instead"),

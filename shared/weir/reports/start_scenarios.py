@@ -5,6 +5,7 @@ What stands ready is charged for itself, whether requests come or not: of each f
 
 from decimal import Decimal
 
+from weir.pricing.money import plain
 from weir.reports.places import (
     Range,
     Row,
@@ -17,6 +18,7 @@ from weir.reports.places import (
     started,
 )
 from weir.reports.supposition import Scenario, Supposed
+from weir.reports.unit_prices import MB_MS
 
 
 def snap_start(within: Range, supposed: Supposed) -> Scenario:
@@ -78,7 +80,14 @@ def managed_instances(within: Range, supposed: Supposed) -> Scenario:
     """Environments serve several requests at once, on instances."""
     many = supposed.concurrency
     made = Scenario(
-        "managed_instances", f"{many} requests an environment, on Managed Instances", {"concurrency": many}
+        "managed_instances",
+        f"{many} requests an environment, on Managed Instances",
+        {
+            "concurrency": many,
+            "instance_usd_hour": _said(supposed.instance_usd_hour),
+            "instance_memory_gb": _said(supposed.instance_memory_gb),
+            "instance_fee_percent": _said(supposed.instance_fee_percent),
+        },
     )
     made.assumptions += [
         f"Each request holds 1/{many} of its environment's memory for its duration, without its start.",
@@ -87,14 +96,33 @@ def managed_instances(within: Range, supposed: Supposed) -> Scenario:
 
     def share(place: Row) -> None:
         made.leave_out("duration_unknown", count(place, "duration_unknown"))
-        requests = count(place, "requests") - count(place, "duration_unknown")
+        requests = count(place, "requests") - count(place, "unbilled") - count(place, "duration_unknown")
         if requests > 0:
-            shared = (
-                ms_cost(within, place, count(place, "duration_ms"), item="managed_instances_memory") / many
-            )
+            shared = _held(within, place, supposed) / many
             made.add(shared - booked_at(place, "lambda_duration"), requests)
 
-    return of_each(made, billed_by_time(made, within), share)
+    of_each(made, billed_by_time(made, within), share)
+    if supposed.instance_usd_hour is None and made.unknown:
+        made.assumptions.append(
+            "EC2's prices are not in the price book: give an instance's price and memory (instance_usd_hour, "
+            "instance_memory_gb), or managed_instances_memory in WEIR_PRICE_OVERRIDES."
+        )
+    return made
+
+
+def _held(within: Range, place: Row, supposed: Supposed) -> Decimal:
+    """What its requests' time costs in all of the environment's memory, as given or by the book. Raises Unpriced."""
+    held_ms = count(place, "duration_ms")
+    if supposed.instance_usd_hour is None or supposed.instance_memory_gb is None:
+        return ms_cost(within, place, held_ms, item="managed_instances_memory")
+    given = supposed.instance_fee_percent
+    fee = price_at(within, place, "managed_instances_fee") if given is None else given / 100
+    gb_s = Decimal(held_ms * place["memory_mb"]) / MB_MS
+    return gb_s * supposed.instance_usd_hour * (1 + fee) / (3600 * supposed.instance_memory_gb)
+
+
+def _said(amount: Decimal | None) -> str | None:
+    return None if amount is None else plain(amount)
 
 
 def _keep_largest(kept: dict[str, Row], place: Row) -> None:

@@ -25,7 +25,8 @@ class Supposed:
     """What a reader supposes; None is not said, and then chosen from the range or left out.
 
     `ttft_ms` is added to the wait for the first token. `environments` are kept warm for each function, `concurrency`
-    requests share an environment on Managed Instances, `cache_percent` of the input is read from a cache.
+    requests share an environment on Managed Instances, `cache_percent` of the input is read from a cache. An instance
+    of `instance_memory_gb` costs `instance_usd_hour`, and AWS's fee `instance_fee_percent` of that.
     """
 
     ttft_ms: int = -200
@@ -33,6 +34,9 @@ class Supposed:
     architecture: str | None = None
     environments: int | None = None
     concurrency: int = 10
+    instance_usd_hour: Decimal | None = None
+    instance_memory_gb: Decimal | None = None
+    instance_fee_percent: Decimal | None = None
     cache_percent: float | None = None
     from_model: str | None = None
     to_model: str | None = None
@@ -45,13 +49,19 @@ class Supposed:
         _within("environments", self.environments, 1, _MOST_ENVIRONMENTS)
         _within("concurrency", self.concurrency, 1, 1_000)
         _within("cache_percent", self.cache_percent, 0, 100)
+        _within("instance_usd_hour", self.instance_usd_hour, 0, 1_000)
+        _within("instance_memory_gb", self.instance_memory_gb, 1, 100_000)
+        _within("instance_fee_percent", self.instance_fee_percent, 0, 100)
+        if (self.instance_usd_hour is None) != (self.instance_memory_gb is None):
+            missing = "instance_usd_hour" if self.instance_usd_hour is None else "instance_memory_gb"
+            raise FieldError(missing, "expected both an instance's price and its memory, got one of them")
         if self.architecture not in (None, *ARCHITECTURES):
             raise FieldError("architecture", f"expected arm64 or x86_64, got {self.architecture!r:.40}")
         if self.from_model and not self.to_model:
             raise FieldError("to_model", "expected the model that takes the place of from_model, got nothing")
 
 
-def _within(name: str, value: float | None, least: float, most: float) -> None:
+def _within(name: str, value: float | Decimal | None, least: float, most: float) -> None:
     if value is not None and not least <= value <= most:
         raise FieldError(name, f"expected a number from {least} to {most}, got {value}")
 

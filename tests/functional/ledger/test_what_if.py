@@ -31,6 +31,8 @@ KEPT_GB_S = {"arm64": Fraction("0.0000033334"), "x86_64": Fraction("0.0000041667
 CACHE_GB_S, RESTORE_GB = Fraction("0.0000015046"), Fraction("0.0001397998")
 # Logs per GB, there and in Frankfurt; duration on Graviton and requests cost the same in both.
 LOGS_GB, LOGS_GB_FRANKFURT = Fraction("0.5"), Fraction("0.63")
+# An instance of 16 GB as the reader gives it, USD an hour, and AWS's fee on it.
+INSTANCE_HOUR, INSTANCE_GB, INSTANCE_FEE = Fraction("0.4032"), 16, Fraction("0.15")
 # A million tokens: fresh input, input read from a cache, output.
 TOKENS = {
     "gpt-4o-mini-2024-07-18": ("0.15", "0.075", "0.6"),
@@ -264,6 +266,12 @@ def model() -> Fraction:
     return sum((one.attempts * (one.tokens(TO) - one.tokens(one.model)) for one in priced), Fraction(0))
 
 
+def managed_instances(many: int = 10, fee: Fraction = INSTANCE_FEE) -> Fraction:
+    gb_s = INSTANCE_HOUR / 3600 / INSTANCE_GB * (1 + fee)
+    shares = (Fraction(ceil(one.duration_ms), 1000) * one.gb * gb_s / many for one in BILLED)
+    return sum(shares, Fraction(0)) - sum((one.ms(one.billed_ms or 0) for one in BILLED), Fraction(0))
+
+
 BY_HAND: dict[str, Callable[[], Fraction]] = {
     "ttft": sooner,
     "memory": memory,
@@ -316,6 +324,39 @@ def test_what_has_no_price_is_unknown_and_never_nothing(scenarios: dict[str, dic
     found = scenarios["managed_instances"]
     assert (found["status"], found["difference"], found["percent"]) == ("unknown", None, None)
     assert "no_price:managed_instances_memory:us-east-1/arm64" in str(found["unknown"])
+    assert "instance_usd_hour" in found["assumptions"][-1]  # how to make it known
+
+
+@pytest.mark.parametrize(("many", "fee"), [(10, None), (3, "7.5")])
+def test_an_instance_that_the_reader_prices_costs_each_request_its_share(
+    client: TestClient, many: int, fee: str | None
+) -> None:
+    """Its memory by the request's time, AWS's fee on top: the price list's 15 %, or another."""
+    given = {"instance_usd_hour": "0.4032", "instance_memory_gb": "16", "concurrency": many}
+    found = get(client, "/api/whatif", **given, **({"instance_fee_percent": fee} if fee else {}))
+    [scenario] = [one for one in found["scenarios"] if one["name"] == "managed_instances"]
+    by_hand = managed_instances(many, INSTANCE_FEE if fee is None else Fraction(fee) / 100)
+    assert abs(Fraction(scenario["difference"]) - by_hand) < EXACT
+    assert scenario["parameters"]["instance_usd_hour"] == "0.4032"
+    assert scenario["unknown"] == [{"reason": "billed_duration_unknown", "requests": 1}]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"instance_usd_hour": "0.4"}, "instance_memory_gb"),
+        ({"instance_memory_gb": "16"}, "instance_usd_hour"),
+        ({"instance_usd_hour": "-1", "instance_memory_gb": "16"}, "instance_usd_hour"),
+        ({"instance_usd_hour": "NaN", "instance_memory_gb": "16"}, "instance_usd_hour"),
+        ({"instance_usd_hour": "1", "instance_memory_gb": "0"}, "instance_memory_gb"),
+    ],
+)
+def test_half_an_instance_or_one_that_cannot_be_is_refused_by_name(
+    client: TestClient, given: dict[str, str], field: str
+) -> None:
+    answer = client.get("/api/whatif", params={"from": "2026-11-22", "to": "2026-11-23", **given})
+    assert answer.status_code == 422
+    assert [error["pointer"].rpartition("/")[2] for error in answer.json()["errors"]] == [field]
 
 
 def test_a_size_below_the_peak_is_not_offered_and_no_peak_is_unknown(client: TestClient) -> None:

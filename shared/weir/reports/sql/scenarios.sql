@@ -26,7 +26,7 @@ SELECT
   sum(requests) FILTER (WHERE is_cold) AS cold_starts,
   sum(requests) FILTER (WHERE billed_ms IS NOT NULL AND (is_cold IS NULL OR is_cold AND duration_ms IS NULL)) AS cold_unknown,
   sum(CAST(ceil(duration_ms) AS bigint)) FILTER (WHERE is_request) AS duration_ms,
-  sum(requests) FILTER (WHERE duration_ms IS NULL) AS duration_unknown,
+  sum(requests) FILTER (WHERE billed_ms IS NOT NULL AND duration_ms IS NULL) AS duration_unknown,
 
   -- What a stop at a violation spared, at the pace of the tokens that came; what was given again was not stopped
   sum(saved_total) FILTER (WHERE is_request AND saved_tokens > 0 AND answered_from IS NULL) AS saved_total,
