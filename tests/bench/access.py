@@ -298,7 +298,10 @@ async def checks(services: AwsServices, patch: pytest.MonkeyPatch) -> Table:
     ):
         await opened.request({**body, "prompt": "y"}, headers=sent)  # the tenant's month has begun
     async with provider(slow) as asked, door(asked.base_url, patch, **settings(services)) as opened:
-        opened.app._generate.gate._admission._table._send = meter.handle_async_request  # type: ignore[union-attr]  # it has a table
+        generate = opened.app._generate
+        assert generate.gate is not None and generate.repeats is not None, "there are tables"
+        for table in (generate.gate._admission._table, generate.repeats()._store._table):
+            table._send = meter.handle_async_request
         await opened.request(body, headers={**sent, "idempotency-key": "k"})
         first = Counter(meter.units)
         meter.units.clear()
