@@ -293,6 +293,12 @@ async def _run_task(aws: LocalAws, task: dict[str, Any]) -> dict[str, Any]:
     return done
 
 
+async def _ended(task: asyncio.Task[Headers]) -> None:
+    """The task's end, wherever it is: it asks services that end after it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: bool) -> None:
     line, style = terminal.line, terminal.style
     started_s = time.monotonic()
@@ -315,6 +321,7 @@ async def _run(terminal: Terminal, environment: Mapping[str, str], *, built: boo
         table = aws.functions["GenerateFunction"].config.environment["WEIR_ACCESS_TABLE"]
         operator = Operator(aws.services, config.region, table)
         caller, poor = await operator.make_caller("demo"), asyncio.create_task(operator.make_poor_caller())
+        stack.push_async_callback(_ended, poor)
         doors = Doors(generate_url, finance_url, upstream, caller, poor, lambda task: _run_task(aws, task))
         await Demo(doors, client, terminal).run()
     if upstream.simulator is not None:
