@@ -43,8 +43,6 @@ from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import new_key
 from weir.access.tenant_item import NANO, TenantLimits
 
-pytestmark = pytest.mark.timeout(180)
-
 STACK = f"weir-{uuid4().hex[:8]}"  # all tests' buckets are on one server
 BUCKET = f"{STACK}-ledgerstack-bucket"
 KMS_KEY = f"arn:aws:kms:{ACCOUNT}:key/0a1b"
@@ -95,34 +93,21 @@ class Recorded:
     asked: dict[str, set[Permission]]
 
 
-@pytest.fixture(scope="module")
-def recorded(moto_url: str, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    return asyncio.run(record(moto_url, tmp_path_factory.mktemp("functions")))
-
-
-def test_each_function_is_allowed_what_it_asks_for_and_nothing_else(recorded: Recorded) -> None:
+# One test: the recording is most of it, and processes that share the tests would each make their own.
+@pytest.mark.timeout(180)
+def test_each_function_is_allowed_what_it_asks_for_and_nothing_else(moto_url: str, tmp_path: Path) -> None:
+    recorded = asyncio.run(record(moto_url, tmp_path))
     assert not (wrong := findings(recorded.granted, recorded.asked, BY_AWS)), "\n".join(wrong)
-
-
-def test_every_permission_that_is_taken_away_is_missed(recorded: Recorded) -> None:
     for grant in recorded.granted:
-        found = findings(recorded.granted - {grant}, recorded.asked, BY_AWS)
-        assert found, f"nobody misses {grant}"
-
-
-def test_every_permission_that_is_added_is_told_as_unused(recorded: Recorded) -> None:
-    for one in recorded.granted:
+        assert findings(recorded.granted - {grant}, recorded.asked, BY_AWS), f"nobody misses {grant}"
         for more in (
-            replace(one, action="s3:DeleteObject"),
-            replace(one, action=f"{one.action}Version"),
-            replace(one, resource=f"{one.resource}/of-another-stack"),
+            replace(grant, action="s3:DeleteObject"),
+            replace(grant, action=f"{grant.action}Version"),
+            replace(grant, resource=f"{grant.resource}/of-another-stack"),
         ):
             assert findings(recorded.granted | {more}, recorded.asked, BY_AWS) == [
                 f"{more.function} may {more.action} on {more.resource}, and never does: take it away"
             ]
-
-
-def test_the_operators_page_has_the_table_of_permissions(recorded: Recorded) -> None:
     found = "\n".join(table(recorded))
     assert found in (ROOT / "infra/README.md").read_text(), f"infra/README.md: expected this table\n{found}"
 
