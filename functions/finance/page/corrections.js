@@ -58,6 +58,7 @@ export async function corrections(report, times, state, signal) {
       ),
       more ? make("p", { class: "hint" }, `The ${LIMIT} that changed most; an export has all.`) : "",
     );
+    list.firstChild.classList.add("cards"); // six columns do not fit a phone
   } catch (error) {
     if (!signal?.aborted)
       list.replaceChildren(make("p", { class: "not-ok" }, `They cannot be listed: ${error.message}`));

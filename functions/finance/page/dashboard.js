@@ -90,8 +90,9 @@ function showEmpty(range) {
   find("#status").textContent = `No requests · ${rangeText(range)}`;
   const filtered = activeFilters(state) > 0;
   const command =
-    "curl -N \"$URL/v1/generations\" -H 'content-type: application/json' \\\n" +
-    '  -d \'{"prompt": "Why stream?", "schema": "blog_post"}\'';
+    'curl -N "$URL/v1/generations" \\\n' +
+    "  -H 'content-type: application/json' \\\n" +
+    '  -d \'{"prompt": "Why stream?",\n       "schema": "blog_post"}\'';
   find("#empty").replaceChildren(
     make("h2", {}, filtered ? "No request matches these filters" : "No requests in this range"),
     ...(filtered

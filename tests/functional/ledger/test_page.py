@@ -252,6 +252,22 @@ def assert_fits(page: Page) -> None:
     assert wide <= window
 
 
+def photograph(page: Page, name: str, middle: str | None = None) -> None:
+    """A state as a reader sees it, around the element `middle`: in the light, in the dark, and on a phone."""
+    for suffix, width, height, dark in (
+        ("", 1280, 900, False),
+        ("-dark", 1280, 900, True),
+        ("-phone", 390, 844, False),
+    ):
+        page.resize(width, height)
+        page.theme(dark)
+        to = f"document.querySelector({json.dumps(middle)}).scrollIntoView({{block: 'center'}})"
+        page.evaluate(to if middle else "scrollTo(0, 0)")
+        page.screenshot(SCREENSHOTS / f"{name}{suffix}.png", whole=False)
+        assert_fits(page)
+    page.resize(1280, 900)
+
+
 # ---- What it says --------------------------------------------------------------------------------------------------
 
 
@@ -395,6 +411,7 @@ def test_a_range_with_nothing_but_a_correction_shows_it_and_leads_to_its_request
     assert figures(page, "#rows") == []
     assert_accessible(page)
     page.screenshot(SCREENSHOTS / "corrections.png")
+    photograph(page, "corrected", "#corrections")
     page.open(page.evaluate("document.querySelector('#corrections-list a').href"), DONE)
     assert "As booked" in page.text("#headline") and "14 Oct 2026, 14:00:00, Europe/Berlin" in page.text(
         "#headline"
@@ -624,7 +641,7 @@ def test_without_requests_it_says_how_to_make_one(nothing: Site, page: Page) -> 
     assert page.evaluate(
         "document.querySelector('#report').hidden && document.querySelector('#requests').hidden"
     )
-    page.screenshot(SCREENSHOTS / "empty.png")
+    photograph(page, "empty")
     assert_accessible(page)
 
 
@@ -713,7 +730,7 @@ def test_a_million_requests_weigh_as_much_as_a_page_of_them(
         assert len(figures(page, "#rows")) == 25
         assert page.evaluate("document.querySelectorAll('*').length") < 3000
         assert_fits(page)
-        page.screenshot(SCREENSHOTS / "million.png")
+        photograph(page, "million")
         page.click("#next")
         page.until(f"location.search.includes('cursor=') && {READY}")
         assert len(figures(page, "#rows")) == 25
