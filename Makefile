@@ -29,7 +29,7 @@ ARGS ?=
 # (tests/conftest.py); more than four wait for each other's memory.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-sdks test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus reconcile audit clean
+.PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-sdks test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus screenshots reconcile audit clean
 
 help: ## This list.
 	@sed -n -e 's/^# ---- \(.*[^ -]\) *--*$$/\1/p' -e 's/^\([a-z-]*\):.*## \(.*\)$$/  \1\t\2/p' Makefile | expand -t 24
@@ -143,6 +143,10 @@ test-oldest-pydantic: .venv-oldest-pydantic/.installed ## Streamed validation on
 
 focus: $(ENV) .venv-focus/.installed ## FOCUS exports of a made ledger, judged by the FinOps Foundation's validator.
 	PYTHONPATH=shared $(PY) -m tests.focus_judge
+
+screenshots: $(ENV) $(CHART) ## The pictures of finance's README, made anew by the page's tests; needs Chromium.
+	PYTHONPATH=shared $(PY) -m pytest -q tests/functional/ledger/test_page.py
+	cp .artifacts/screenshots/readme/*.png functions/finance/screenshots/
 
 reconcile: $(ENV) ## Bills with seeded errors against a made ledger: what reconciliation says of each.
 	PYTHONPATH=shared $(PY) -m tests.seeded_bills

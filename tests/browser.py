@@ -210,15 +210,16 @@ class Page:
                 found.append(json.dumps(given["issue"]["details"]))
         return found
 
-    def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """A PNG of the whole page, or of the window."""
+    def screenshot(self, path: Path, *, whole: bool = True, height: float | None = None) -> None:
+        """A PNG of the whole page, of its first `height`, or of the window."""
         path.parent.mkdir(parents=True, exist_ok=True)
         # Lets the last drawing happen: two frames.
         self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         options: dict[str, Any] = {"format": "png"}
         if whole:
             size = self.command("Page.getLayoutMetrics")["cssContentSize"]
-            options |= {"captureBeyondViewport": True, "clip": {**size, "scale": 1}}
+            clip = {**size, "height": height or size["height"], "scale": 1}
+            options |= {"captureBeyondViewport": True, "clip": clip}
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", **options)["data"]))
 
 

@@ -11,7 +11,7 @@ import { quality } from "./quality.js";
 import { bindRows, loadRows } from "./rows.js";
 import { activeFilters, filterParameters, parameters, readState, withoutFilters } from "./state.js";
 import { bindSeries, series } from "./series.js";
-import { bindStudies, reloadStudies } from "./studies.js";
+import { bindStudies, openStudy, reloadStudies } from "./studies.js";
 
 // `before` are the cursors of the pages before the one shown; the history keeps them, the URL need not.
 let state = { ...readState(location.search), before: history.state?.before ?? [] };
@@ -249,6 +249,10 @@ bindRows(
 );
 offerExports(() => state);
 bindStudies(() => state, narrow, toRequests, toLine);
+find("#line-by-line").addEventListener("click", (event) => {
+  event.preventDefault(); // the hash would be a state of its own
+  openStudy("explained");
+});
 addEventListener("popstate", (event) => {
   state = { ...readState(location.search), before: event.state?.before ?? [] };
   load();

@@ -87,6 +87,13 @@ export function bindStudies(state, ...links) {
   }
 }
 
+/** Open a panel for whoever comes from elsewhere on the page, and let them go on there. */
+export function openStudy(id) {
+  find(`#${id}`).open = true;
+  find(`#${id} > summary`).focus();
+  find(`#${id}`).scrollIntoView();
+}
+
 /** Read the open panels anew: the report shows something else. */
 export function reloadStudies(state, ...links) {
   for (const id of Object.keys(PANELS)) if (find(`#${id}`).open) load(id, state, ...links);

@@ -33,6 +33,7 @@ from weir.pricing.price_book import PriceBook
 
 ROOT = Path(__file__).resolve().parents[3]
 SCREENSHOTS = ROOT / ".artifacts" / "screenshots"
+README = SCREENSHOTS / "readme"  # `make screenshots` puts these beside finance's README
 CHART = ROOT / "functions/finance/page/vendor/chart.umd.min.js"
 AXE = ROOT / ".node-page" / "node_modules" / "axe-core" / "axe.min.js"
 # Europe/Berlin, the browser's zone here, is an hour ahead of UTC.
@@ -296,6 +297,7 @@ def test_the_first_picture_says_what_it_cost_and_what_is_not_known(site: Site, p
     assert killed[2].split("\n") == ["Killed", "bill only"] and killed[4:6] == ["unknown", "unknown"]
     assert killed[8].startswith("≥\u00a0$")
     page.screenshot(SCREENSHOTS / "light.png")
+    page.screenshot(README / "dashboard-light.png", height=1228)
 
 
 @pytest.mark.parametrize(
@@ -453,6 +455,8 @@ def test_it_is_readable_in_dark_and_light_and_on_a_phone(
         page.open(f"{site.url}/?{RANGE}&by=tenant", READY)
         assert_fits(page)
         page.screenshot(SCREENSHOTS / f"{name}.png")
+        if name != "phone-dark":
+            page.screenshot(README / f"dashboard-{name}.png", height=780 if name == "phone" else 1228)
         assert_accessible(page)
         assert page.complaints() == []
 
@@ -600,6 +604,7 @@ def test_one_request_has_a_page_with_its_timeline(site: Site, page: Page) -> Non
         "#quality"
     )
     page.screenshot(SCREENSHOTS / "request.png")
+    page.screenshot(README / "request.png", height=1108)
     assert_accessible(page)
     page.resize(360, 800)
     assert_fits(page)
@@ -782,6 +787,8 @@ def test_a_panel_is_one_click_away_fits_and_has_what_the_api_says(
         assert all(words in said for words in expected), said
         page.evaluate(f"document.querySelector('#{name}').scrollIntoView()")
         page.screenshot(SCREENSHOTS / f"{name}-{width}.png", whole=False)
+        if width > 500 and name in ("what-if", "comparison"):
+            page.screenshot(README / f"{name}.png", whole=False)
         assert_accessible(page)
         assert page.complaints() == []
 
@@ -891,7 +898,10 @@ def test_a_line_of_charges_leads_to_its_requests_and_their_shares(
     site: Site, browser: Browser, width: int
 ) -> None:
     with browser.page(width, 900, dark=width < 500) as page:
-        study(page, f"{site.url}/?{RANGE}", "explained")
+        page.open(f"{site.url}/?{RANGE}", READY)
+        page.click("#line-by-line")
+        page.until("document.querySelector('#explained').getAttribute('aria-busy') === 'false'")
+        assert page.evaluate("document.activeElement.closest('details').id") == "explained"
         report = page.text("#headline")
         rows = "[...document.querySelectorAll('#explained tbody tr')]"
         of_line = f"{rows}.find((row) => row.innerText.includes('claude-haiku'))"
@@ -908,6 +918,8 @@ def test_a_line_of_charges_leads_to_its_requests_and_their_shares(
         assert_accessible(page)
         page.evaluate("document.querySelector('#requests').scrollIntoView()")
         page.screenshot(SCREENSHOTS / f"line-{width}.png", whole=False)
+        if width > 500:
+            page.screenshot(README / "line.png", whole=False)
         text = httpx.get(page.evaluate("document.querySelector('.of-line a').href")).text
         assert len(text.splitlines()) - 1 == int(said.split()[0].replace(",", ""))
         page.click("#next")
@@ -999,3 +1011,4 @@ def test_a_requests_charges_are_taken_apart_on_its_page(site: Site, page: Page) 
     assert "Output tokens" in said and "attempt 1" in said and "As CSV" in said
     assert_fits(page)
     page.screenshot(SCREENSHOTS / "explained-request.png")
+    page.screenshot(README / "explained.png")
