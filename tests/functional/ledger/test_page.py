@@ -33,7 +33,7 @@ from weir.pricing.price_book import PriceBook
 
 ROOT = Path(__file__).resolve().parents[3]
 SCREENSHOTS = ROOT / ".artifacts" / "screenshots"
-README = SCREENSHOTS / "readme"  # `make screenshots` puts these beside finance's README
+README = SCREENSHOTS / "readme"  # `make screenshots` takes those that finance's README has
 CHART = ROOT / "functions/finance/page/vendor/chart.umd.min.js"
 AXE = ROOT / ".node-page" / "node_modules" / "axe-core" / "axe.min.js"
 # Europe/Berlin, the browser's zone here, is an hour ahead of UTC.
@@ -264,7 +264,7 @@ def photograph(page: Page, name: str, middle: str | None = None) -> None:
         page.theme(dark)
         to = f"document.querySelector({json.dumps(middle)}).scrollIntoView({{block: 'center'}})"
         page.evaluate(to if middle else "scrollTo(0, 0)")
-        page.screenshot(SCREENSHOTS / f"{name}{suffix}.png", whole=False)
+        page.screenshot(README / f"{name}{suffix}.png", whole=False)
         assert_fits(page)
     page.resize(1280, 900)
 
