@@ -68,7 +68,7 @@ export function unpricedQueue(body, found, { query }) {
         make(
           "span",
           { title: exact(item.at_nearest) },
-          item.model ? money(item.at_nearest) : "",
+          item.model || item.nearest ? money(item.at_nearest) : "",
           item.nearest && make("span", { class: "note" }, `as ${item.nearest}`),
         ),
       ];
@@ -80,7 +80,7 @@ export function unpricedQueue(body, found, { query }) {
     make(
       "p",
       { class: "hint" },
-      "The nearest price is that of the listed model whose name is most like it. It says what is at stake, and is no price of theirs.",
+      "The nearest price is that of the listed model, or AWS Region, whose name is most like it. It says what is at stake, and is no price of theirs.",
     ),
   );
 }

@@ -296,8 +296,9 @@ def charged_beside(filters: Filters) -> Query:
 
 
 def unpriced(filters: Filters) -> Query:
-    """Why requests are not priced in full, with their tokens."""
-    return statement("unpriced", {**requested(filters), "counted": TOKENS})
+    """Why requests are not priced in full, with their tokens and what AWS charges for."""
+    counted = (*TOKENS, "gb_s", "billed_invocations", "log_bytes")
+    return statement("unpriced", {**requested(filters), "counted": counted})
 
 
 def models(filters: Filters) -> Query:

@@ -225,8 +225,12 @@ class UnpricedItemResponse(Model):
     input_tokens: int | None = Field(description="What they read; null where nobody counted")
     output_tokens: int | None = Field(description="What they wrote; null where nobody counted")
     model: str | None = Field(description="The model that has no price; null for other reasons")
-    nearest: str | None = Field(description="The listed model whose name is most like it")
-    at_nearest: Money | None = Field(description="What these tokens would cost at its price; null is unknown")
+    nearest: str | None = Field(
+        description="The listed model, or the place of AWS's, whose name is most like it"
+    )
+    at_nearest: Money | None = Field(
+        description="What was used would cost so much at its price; null is unknown"
+    )
     prices: dict[str, str] = Field(
         description="Its prices, USD a million tokens: input, cached_input, output"
     )

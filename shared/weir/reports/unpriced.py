@@ -1,7 +1,8 @@
 """What is not priced, as a queue of work: each reason with its requests, its tokens, and what they would cost at the
 nearest price; and the record that would price them, checked before anybody takes it into use.
 
-The nearest price is that of the listed model whose name is most like the unpriced one's. It says how much is at stake,
+The nearest price is that of the listed model whose name is most like the unpriced one's; of what AWS charges for, that
+of the other architecture there, or else of the Region whose name is most like it. It says how much is at stake,
 and is no price of theirs. A record made of it has to be written by whoever knows the contract.
 """
 
@@ -11,8 +12,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from weir.ledger.facts import format_timestamp
-from weir.pricing.money import MONEY, PLACES, plain
-from weir.pricing.price_book import PriceBook, PriceBookError
+from weir.pricing.money import MONEY, PLACES, charge, plain
+from weir.pricing.price_book import AwsItem, PriceBook, PriceBookError
 from weir.pricing.quantities import TokensBought
 from weir.pricing.token_charges import price_of_sum
 from weir.pricing.usage import COUNTS, Usage
@@ -21,6 +22,13 @@ from weir.reports.params import FieldError
 type Row = Mapping[str, Any]
 
 _TOKENS = "no_price:tokens:"
+# What is charged by AWS's items: a sum of the rows, and how much of it is one unit.
+_OF_AWS: Mapping[AwsItem, tuple[str, int]] = {
+    "duration": ("gb_s", 1),
+    "request": ("billed_invocations", 1),
+    "logs_ingestion": ("log_bytes", 1024**3),
+}
+_ARCHITECTURES = ("arm64", "x86_64")
 _LEAST_ALIKE = 0.3
 _MOST_USD = 1_000_000  # a dollar a token
 # The prices that a record may have, by the query's names.
@@ -33,7 +41,7 @@ def queue(rows: Iterable[Row], book: PriceBook) -> list[dict[str, Any]]:
     for row in rows:
         reason = row["reason"].rpartition(":")[0] if row["reason"].startswith("no_price:") else row["reason"]
         model = reason.removeprefix(_TOKENS) if reason.startswith(_TOKENS) else None
-        new = {"requests": 0, "first": row["first_at"], "last": row["last_at"], "tokens": {}}
+        new = {"requests": 0, "first": row["first_at"], "last": row["last_at"], "tokens": {}, "billed": {}}
         entry = found.setdefault((reason, model), new)
         entry["requests"] += int(row["requests"])
         entry["first"], entry["last"] = (
@@ -43,6 +51,9 @@ def queue(rows: Iterable[Row], book: PriceBook) -> list[dict[str, Any]]:
         for name in COUNTS:
             if row.get(name) is not None:
                 entry["tokens"][name] = entry["tokens"].get(name, 0) + int(row[name])
+        for name, _ in _OF_AWS.values():
+            if row.get(name) is not None:
+                entry["billed"][name] = entry["billed"].get(name, 0) + row[name]
     names = sorted({name for name, _ in book.listed_models()}) if any(model for _, model in found) else []
     listed = [_item(reason, model, entry, names, book) for (reason, model), entry in found.items()]
     return sorted(listed, key=lambda item: (-item["requests"], item["reason"]))
@@ -55,6 +66,9 @@ def _item(
     # Some are listed without a price of their own, or only since later.
     nearest = next((name for name in like if {"input", "output"} <= _prices(name, entry, book).keys()), None)
     cost = _cost(nearest, entry, book) if nearest else None
+    prices = _prices(nearest, entry, book) if nearest else {}
+    if model is None:
+        nearest, cost = _at_nearest_place(reason, entry, book)
     tokens = entry["tokens"]
     return {
         "reason": reason,
@@ -66,8 +80,28 @@ def _item(
         "model": model,
         "nearest": nearest,
         "at_nearest": None if cost is None else plain(cost),
-        "prices": _prices(nearest, entry, book) if nearest else {},
+        "prices": prices,
     }
+
+
+def _at_nearest_place(
+    reason: str, entry: Mapping[str, Any], book: PriceBook
+) -> tuple[str | None, Decimal | None]:
+    """The nearest place at which an item of AWS's has a price, and what was billed at it; None is not known."""
+    item = next((item for item in _OF_AWS if reason.startswith(f"no_price:{item}:")), None)
+    if item is None:
+        return None, None
+    name, unit = _OF_AWS[item]
+    region, _, architecture = reason.removeprefix(f"no_price:{item}:").partition("/")
+    others = [other for other in book.regions if other != region]
+    places = [(region, other) for other in _ARCHITECTURES if architecture and other != architecture]
+    places += [(other, architecture) for other in get_close_matches(region, others, max(len(others), 1), 0)]
+    for there, processor in places:
+        price = book.aws_price(item, region=there, architecture=processor or None, at=entry["last"])
+        if price is not None and name in entry["billed"]:
+            cost = charge(Decimal(entry["billed"][name]) / unit, price.amount)
+            return (f"{there}/{processor}" if processor else there), cost
+    return None, None
 
 
 def record(model: str, prices: Mapping[str, str | None]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ ASKED = [asked(number) for number in range(40)]
 BILLED = [one for one in ASKED if one.billed_ms is not None]
 
 
-def written(one: Asked) -> list[dict[str, Any]]:
+def written(one: Asked, region: str = "us-east-1") -> list[dict[str, Any]]:
     """The log lines of a request."""
     request_id, usage = (
         f"r{one.number:02d}",
@@ -124,6 +124,7 @@ def written(one: Asked) -> list[dict[str, Any]]:
         "architecture": one.architecture,
         "memory_mb": one.memory_mb,
         "model": one.model,
+        "region": region,
     }
     timing = {"wait_ms": one.wait_ms, "stream_ms": one.stream_ms, "validate_ms": 12.0, "ttft_ms": one.wait_ms}
     attempt = {"attempt": 1, "model": one.model, "model_returned": one.model, "usage": usage}
@@ -611,3 +612,24 @@ def test_a_record_is_checked_and_says_what_it_would_add_which_is_what_repricing_
             422,
             f"/{next(iter(wrong))}",
         ), wrong
+
+
+def test_what_aws_has_no_price_for_is_told_at_the_nearest_place(bucket: str) -> None:
+    """A Region that nobody lists: duration and requests as in us-east-2, where they cost what they do in us-east-1."""
+    events = [
+        lines.log_event(line, f"far{one.number}{part}", lines.NOON_MS + 1000 * one.number + part)
+        for one in ASKED[:6]
+        for part, line in enumerate(written(one, "us-east-9"))
+    ]
+    ingest(lines.batch(events), Store(bucket), "us-east-9")
+    with TestClient(finance.create_app(NextDay())) as far:
+        found = {item["reason"]: item for item in get(far, "/api/unpriced")["items"]}
+    for architecture in ("arm64", "x86_64"):
+        item = found[f"no_price:duration:us-east-9/{architecture}"]
+        of_it = [one for one in ASKED[:6] if one.architecture == architecture]
+        by_hand = sum((one.ms(one.billed_ms or 0) for one in of_it), Fraction(0))
+        assert (item["requests"], item["nearest"]) == (len(of_it), f"us-east-2/{architecture}")
+        assert abs(Fraction(item["at_nearest"]) - by_hand) < EXACT
+    requests = found["no_price:request:us-east-9"]
+    assert (requests["nearest"], Fraction(requests["at_nearest"])) == ("us-east-2", 6 * Fraction("0.0000002"))
+    assert found["no_price:logs_ingestion:us-east-9"]["nearest"].startswith("us-east-")
