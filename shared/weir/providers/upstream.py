@@ -265,10 +265,7 @@ class Upstream:
             extensions={"trace": trace, "fresh": fresh, "timeout": self._timeout},
         )
         try:
-            if not isinstance(self._transport, StreamTransport) or request.url.userinfo:
-                return await self._client.send(request, stream=True)
-            # What the client does around its transport (cookies, redirects, logins) has nothing to do here.
-            return await self._transport.handle_async_request(request)
+            return await self._client.send(request, stream=True)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
             failed = self._broken(error)
             if not connected and now() - began <= _DEAD_S:
