@@ -25,12 +25,12 @@ export function headline({ totals, unit_economics: units }, toRequests) {
       ["Per million output tokens", unit(units.per_million_output_tokens)],
       [
         "Saved, an estimate",
-        ways.length ? toRequests({ sort: "saved" }, money(saved.total)) : money(saved.total),
+        ways.length ? toRequests({ sort: "saved" }, money(saved.total)) : "nothing",
         {
           title: exact(saved.total),
           note:
             ways.map(({ how, total, requests }) => `${SAVED[how]} ${money(total)} (${count(requests)})`).join(", ") ||
-            "nothing stopped early, nothing answered again",
+            "no request stopped early or answered again",
         },
       ],
     ]),
