@@ -146,7 +146,7 @@ focus: $(ENV) .venv-focus/.installed ## FOCUS exports of a made ledger, judged b
 
 screenshots: $(ENV) $(CHART) ## The pictures of finance's README, made anew by the page's tests; needs Chromium.
 	PYTHONPATH=shared $(PY) -m pytest -q tests/functional/ledger/test_page.py
-	set -e; cd functions/finance/screenshots; for picture in *.png; do cp $(CURDIR)/.artifacts/screenshots/readme/$$picture .; done
+	set -e; cd functions/finance/screenshots; for picture in *.png; do cp ../../../.artifacts/screenshots/readme/$$picture .; done
 
 reconcile: $(ENV) ## Bills with seeded errors against a made ledger: what reconciliation says of each.
 	PYTHONPATH=shared $(PY) -m tests.seeded_bills
