@@ -21,6 +21,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+@pytest.hookimpl(optionalhook=True)  # not every environment has pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: a test that waits for a clock or a socket leaves its own to another."""
     return (os.cpu_count() or 1) + 1
