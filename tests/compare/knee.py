@@ -13,7 +13,7 @@ from tests.compare.figures import Knee
 from tests.compare.provider import Provider
 from tests.compare.running import Running
 
-RAMP_S, RAMP_FROM, RAMP_TO = 12.5, 2.0, 60.0  # seconds, and requests a second at its begin and end
+RAMP_S, RAMP_FROM, RAMP_TO = 15.0, 2.0, 118.0  # seconds, and requests a second at its begin and end
 WINDOW_S, LOOK_S = 2.0, 0.25
 
 
