@@ -164,7 +164,7 @@ bench: $(ENV) $(CHART) .venv-peers/.installed node-peers ## Latency, CPU and mem
 	PYTHONPATH=shared $(PY) -m tests.bench $(ARGS)
 
 # What is not installed becomes a row that says so.
-compare: $(ENV) node-peers ## The article's steps, what people would pick and ours under one load, in five minutes; FULL=1: more loads, most of an hour.
+compare: $(ENV) node-peers ## The article's steps, what people would pick and ours under one load, in four minutes; FULL=1: more loads, most of an hour.
 	@$(MAKE) .venv-compare/.installed || echo "compare: the peers' environment could not be made: their rows say so"
 	@$(MAKE) .venv-litellm/.installed || echo "compare: LiteLLM could not be installed: its row says so"
 	PYTHONPATH=shared $(PY) -m tests.compare $(if $(FULL),--full) $(ARGS)

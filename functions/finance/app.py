@@ -361,7 +361,7 @@ def create_app(services: Services) -> FastAPI:
     @app.get(
         "/api/overview",
         tags=["totals"],
-        summary="A report's totals and series alone, in a third of its time",
+        summary="A report's totals and series alone, to be shown before the rest",
         response_model=OverviewResponse,
         responses=_RUNNING,
     )
@@ -674,7 +674,7 @@ def _html(name: str) -> Any:
 
 app = create_app(Services())
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ and "WEIR_LEDGER_BUCKET" in os.environ:
-    # A quarter of a second of imports that the first report would wait for: in INIT nobody has asked yet.
+    # Its imports are what the first report would wait for: in INIT nobody has asked yet.
     _ = Services().store.client
 
 

@@ -104,7 +104,7 @@ class LedgerReader:
         self._lock = Lock()
 
     def overview(self, filters: Filters, by: str, zone: ZoneInfo) -> dict[str, Any]:
-        """A range's totals and series, which are there in a third of the time that the whole report takes.
+        """A range's totals and series, which are there before the whole report is.
 
         Its statements are among the report's, which finds their answers kept.
         """
