@@ -285,7 +285,12 @@ class PriceBook:
 
     def seller_of(self, base_url: str) -> str | None:
         """Who sells the tokens that come from an address; None where the list knows nobody there."""
-        return next((seller.name for seller in self.sellers.values() if seller.serves(base_url)), None)
+        if base_url not in self._addresses:
+            serving = (seller.name for seller in self.sellers.values() if seller.serves(base_url))
+            if len(self._addresses) >= _MAX_CACHED:
+                self._addresses.clear()
+            self._addresses[base_url] = next(serving, None)
+        return self._addresses[base_url]
 
     def _matching(self, seller: str | None, model: str) -> tuple[ModelEntry | None, ModelEntry | None]:
         """The entries that fit a model's name: the contract's, the list's."""
