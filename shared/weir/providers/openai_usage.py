@@ -84,9 +84,9 @@ def _cost(usage: Mapping[str, Any]) -> Decimal | None:
 def _first(usage: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int | None:
     """The first count among the places where servers put it."""
     for path in paths:
-        value: object = usage
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if (count := read_count(value)) is not None:
+        value = usage.get(path[0])
+        for name in path[1:]:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and (count := read_count(value)) is not None:
             return count
     return None

@@ -203,14 +203,11 @@ class _Connection(asyncio.BufferedProtocol):
             data = self._http.send(
                 h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
             )
-            async with asyncio.timeout(timeout_s):
-                async for part in request.stream:
-                    # The head goes out with the first part of the body: one packet, one TLS record.
-                    await self._write((data or b"") + (self._http.send(h11.Data(data=part)) or b""))
-                    data = b""
-                await self._write((data or b"") + (self._http.send(h11.EndOfMessage()) or b""))
-        except TimeoutError as error:
-            raise httpx.WriteTimeout("the request was not taken in time") from error
+            async for part in request.stream:
+                # The head goes out with the first part of the body: one packet, one TLS record.
+                await self._write((data or b"") + (self._http.send(h11.Data(data=part)) or b""), timeout_s)
+                data = b""
+            await self._write((data or b"") + (self._http.send(h11.EndOfMessage()) or b""), timeout_s)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
 
@@ -328,15 +325,21 @@ class _Connection(asyncio.BufferedProtocol):
         if was_paused and self._transport is not None and self.is_open:
             self._transport.resume_reading()
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, timeout_s: float | None) -> None:
         if not data or self._waiting_bytes:
             return  # with an answer before the request was whole, the rest of it is of no use
         if not self.is_open:
             raise httpx.WriteError(str(self._lost or "the connection is closed"))
         assert self._transport is not None
         self._transport.write(data)
-        while self._writable is not None:
-            await self._writable
+        if self._writable is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._writable is not None:
+                    await self._writable
+        except TimeoutError as error:
+            raise httpx.WriteTimeout("the request was not taken in time") from error
 
     # Called by the event loop.
 
