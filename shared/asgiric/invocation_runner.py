@@ -65,7 +65,7 @@ class InvocationRunner:
         self._state = state
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._given_up = self._loop.create_future()
+        self._over = self._loop.create_future()  # the task has ended, or is given up
         self._timers: list[asyncio.TimerHandle] = []
         self._context: LambdaContext | None = None
         self._task: asyncio.Task[None] | None = None
@@ -94,9 +94,10 @@ class InvocationRunner:
         # fire before the application first waits, so they are set after that.
         running = self._run(request.scope(self._context, self._state), cycle)
         self._task = asyncio.Task(running, loop=self._loop, eager_start=True)
+        self._task.add_done_callback(self._end_wait)
         self._watch_deadline(cancel_at_ms)
         try:
-            await asyncio.wait((self._task, self._given_up), return_when=asyncio.FIRST_COMPLETED)
+            await self._over
             await self._answer(cycle, writer)
         finally:
             for timer in self._timers:
@@ -109,7 +110,7 @@ class InvocationRunner:
         grace_ms = self._context.deadline_ms - self._clock() * 1000 - self._answer_ms()
         if reason == "shutdown":
             grace_ms = min(grace_ms, SHUTDOWN_GRACE_MS)
-        self._timers.append(self._loop.call_later(max(0.0, grace_ms / 1000), self._give_up))
+        self._timers.append(self._loop.call_later(max(0.0, grace_ms / 1000), self._end_wait))
         if self._context.cancelled_by is None:
             self._context.cancelled_by = reason
             self._task.cancel()
@@ -139,9 +140,9 @@ class InvocationRunner:
         else:
             self.cancel("deadline")
 
-    def _give_up(self) -> None:
-        if not self._given_up.done():
-            self._given_up.set_result(None)
+    def _end_wait(self, _: object = None) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def _answer(self, cycle: Cycle, writer: ResponseWriter) -> None:
         failure = self._failure(cycle)

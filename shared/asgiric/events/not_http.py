@@ -13,22 +13,22 @@ from typing import Any
 from asgiric.errors import AsgiricError
 
 # Members that stand together in the events of one service.
-_SENDERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Amazon EventBridge", ("detail-type", "detail", "source")),
-    ("Amazon CloudWatch Logs", ("awslogs",)),
-    ("Amazon Data Firehose", ("deliveryStreamArn", "records")),
-    ("Amazon Cognito", ("triggerSource", "userPoolId")),
-    ("Amazon S3 Batch Operations", ("invocationSchemaVersion", "tasks")),
-    ("Amazon S3 Object Lambda", ("getObjectContext", "userRequest")),
-    ("Amazon Lex", ("bot", "sessionState")),
-    ("an API Gateway authorizer", ("type", "methodArn")),
-    ("an API Gateway authorizer", ("type", "routeArn")),
-    ("AWS AppSync", ("arguments", "info", "prev", "stash")),
-    ("AWS CloudFormation", ("RequestType", "ResponseURL", "StackId")),
-    ("AWS CodePipeline", ("CodePipeline.job",)),
-    ("AWS Config", ("invokingEvent", "resultToken")),
-    ("AWS Secrets Manager", ("SecretId", "ClientRequestToken", "Step")),
-    ("Amazon VPC Lattice", ("raw_path", "is_base64_encoded")),
+_SENDERS: tuple[tuple[str, set[str]], ...] = (
+    ("Amazon EventBridge", {"detail-type", "detail", "source"}),
+    ("Amazon CloudWatch Logs", {"awslogs"}),
+    ("Amazon Data Firehose", {"deliveryStreamArn", "records"}),
+    ("Amazon Cognito", {"triggerSource", "userPoolId"}),
+    ("Amazon S3 Batch Operations", {"invocationSchemaVersion", "tasks"}),
+    ("Amazon S3 Object Lambda", {"getObjectContext", "userRequest"}),
+    ("Amazon Lex", {"bot", "sessionState"}),
+    ("an API Gateway authorizer", {"type", "methodArn"}),
+    ("an API Gateway authorizer", {"type", "routeArn"}),
+    ("AWS AppSync", {"arguments", "info", "prev", "stash"}),
+    ("AWS CloudFormation", {"RequestType", "ResponseURL", "StackId"}),
+    ("AWS CodePipeline", {"CodePipeline.job"}),
+    ("AWS Config", {"invokingEvent", "resultToken"}),
+    ("AWS Secrets Manager", {"SecretId", "ClientRequestToken", "Step"}),
+    ("Amazon VPC Lattice", {"raw_path", "is_base64_encoded"}),
 )
 # Members of a request context that HTTP does not have.
 _CONTEXTS = (("an API Gateway WebSocket", "connectionId"), ("Amazon VPC Lattice", "serviceNetworkArn"))
@@ -56,7 +56,7 @@ def sender_of(event: dict[str, Any]) -> str | None:
             if member in context:
                 return sender
     for sender, members in _SENDERS:
-        if all(member in event for member in members):
+        if event.keys() >= members:
             return sender
     return None
 
