@@ -78,9 +78,11 @@ class LambdaContext:
 
 
 def _object(header: str | None) -> dict[str, Any] | None:
+    if not header:
+        return None
     # A direct caller writes it; whatever it is, it must not cost the invocation.
     try:
-        value = json.loads(header or "null")
+        value = json.loads(header)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -275,7 +275,7 @@ class Splitter:
             self._at += 1
             return True
         self._scanner = ValueScanner()
-        return True
+        return self._in_value(self._scanner)
 
     def _in_value(self, scanner: ValueScanner) -> bool:
         text, at = self._text, self._at

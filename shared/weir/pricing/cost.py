@@ -142,7 +142,7 @@ _amounts = attrgetter(*(column.name for column in fields(Components)))
 
 
 def _money_json(group: Components | Phases) -> dict[str, str | None]:
-    names = (column.name for column in fields(group))
+    names = type(group).__slots__
     return {name: None if (amount := getattr(group, name)) is None else plain(amount) for name in names}
 
 

@@ -59,6 +59,9 @@ class JSONEventsDecoder(AnswerDecoder):
         self._sse.strays.clear()
 
     def _event(self, event: str, data: str, *, whole: bool = True) -> None:
+        if data == "[DONE]":
+            self._end()  # the usual mark: parsed first, it would be an exception, with its place looked up
+            return
         try:
             document = _parsed(data)
         except (ValueError, RecursionError):

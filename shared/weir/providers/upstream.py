@@ -268,10 +268,11 @@ class Upstream:
         request = httpx.Request(
             "POST",
             _parsed(url),
-            content=body,
-            headers=_as_sent(tuple({**self._headers, **headers}.items())),
+            headers=_as_sent(url, tuple({**self._headers, **headers}.items())),
+            stream=httpx.ByteStream(body),
             extensions={"trace": trace, "fresh": fresh, "timeout": self._timeout},
         )
+        request.headers["Content-Length"] = str(len(body))
         try:
             return await self._client.send(request, stream=True)
         except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
@@ -294,8 +295,8 @@ def _parsed(url: str) -> httpx.URL:
 
 
 @lru_cache(maxsize=64)  # a route's are the same for every request, traces apart
-def _as_sent(headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
-    return httpx.Headers(headers)
+def _as_sent(url: str, headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    return httpx.Headers([("Host", _parsed(url).netloc.decode("ascii")), *headers])
 
 
 def mask(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
