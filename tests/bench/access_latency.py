@@ -29,7 +29,7 @@ from weir.access.tenant_item import NANO, TenantLimits
 from weir.generate.release import ValidatedRelease
 from weir.schemas.blog_post import BlogPost
 
-TABLE_S = 0.005
+TABLE_S, _SPUN_S = 0.005, 0.0005
 WARM_ROUNDS, COLD_ROUNDS = 120, 12
 TTFT_BOUND_MS, COLD_BOUND_MS = 6.0, 10.0
 WITHOUT, WITH = "without a table", "identity, limits, budgets"
@@ -77,11 +77,14 @@ class Table5ms:
             length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]  # clients send it
             while len(data) < length:
                 data += connection.recv(65_536)
+            due_s = time.perf_counter() + TABLE_S
             asked, data = json.loads(data[:length]), data[length:]
             operation = re.search(rb"(?i)x-amz-target: \w+\.(\w+)", head)[1].decode()  # type: ignore[index]
             self.operations.append(operation)
-            time.sleep(TABLE_S)
             body = json.dumps(self._answer(operation, asked)).encode()
+            time.sleep(TABLE_S - _SPUN_S)
+            while time.perf_counter() < due_s:
+                pass  # a sleep ends when the kernel likes, later than asked for
             connection.sendall(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b"
                 % (len(body), body)

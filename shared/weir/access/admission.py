@@ -1,9 +1,12 @@
 """Who gets in: a caller is found, limits are read, money is reserved before the call and settled after it.
 
 What a request needs to know is read at once: the key, and the limits of the tenant that it names. Every read of the
-table is kept for a while in the process, also that a key is unknown; reserving never is. Where the
-table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used, or never
-saw any budget, gets in with a small cap on output; any other is refused. Nobody gets in by a key that was never read.
+table is kept for a while in the process, also that a key is unknown; reserving never is. `meanwhile` is called when a
+question has been written to the table, for work in the time that its answer takes; without a question, not at all.
+
+Where the table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used,
+or never saw any budget, gets in with a small cap on output; any other is refused. Nobody gets in by a key that was
+never read.
 """
 
 import os
@@ -55,19 +58,19 @@ class Admission:
         self._minutes: dict[str, int] = {}  # by tenant, the minute that its item had when last seen
         self._leases: Leases | None = None
 
-    async def caller(self, given: GivenKey) -> Caller:
+    async def caller(self, given: GivenKey, meanwhile: Callable[[], None] | None = None) -> Caller:
         """Who an own key stands for. Raises Unauthorized; AccessStoreError, where nobody can say."""
         limits = () if given.tenant is None else _limits_of(given.tenant)
-        key: ApiKey | None = (await self._read(("KEY", given.id), beside=limits))[0]
+        key: ApiKey | None = (await self._read(("KEY", given.id), beside=limits, meanwhile=meanwhile))[0]
         if key is None or given.tenant not in (None, key.tenant):
             raise Unauthorized("authorization: expected a key that was made here")
         if (reason := key.refusal(given.secret, self._utc_now())) is not None:
             raise Unauthorized(f"authorization: {reason}")
         return Caller(key.tenant, f"key:{given.id}", "key", given.id)
 
-    async def limits(self, tenant: str) -> TenantLimits:
+    async def limits(self, tenant: str, meanwhile: Callable[[], None] | None = None) -> TenantLimits:
         """What a tenant may, or what the table's item `LIMITS#default` says of all others. Raises AccessStoreError."""
-        own, usual = await self._read(*_limits_of(tenant))
+        own, usual = await self._read(*_limits_of(tenant), meanwhile=meanwhile)
         return own or usual or TenantLimits()
 
     def lease(self, tenant: str, limits: TenantLimits) -> "Lease | None":
@@ -87,6 +90,7 @@ class Admission:
         amount: Decimal,
         limits: TenantLimits,
         lease: "Lease | None" = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Reservation | Denied:
         """Set `amount` (USD, rounded up to nano-USD) aside, in the table or out of a lease, if every limit has room.
 
@@ -98,7 +102,7 @@ class Admission:
         reservation = Reservation(tenant, tenant_item.hold_of(request_id, at), nano, at)
         if not limits.counted:
             return reservation._replace(settled=True)
-        denied = await self._set_aside(tenant, reservation.hold, nano, limits, at)
+        denied = await self._set_aside(tenant, reservation.hold, nano, limits, at, meanwhile=meanwhile)
         return denied or reservation
 
     async def settle(self, reservation: Reservation, spent: Decimal, tokens: int) -> None:
@@ -153,7 +157,14 @@ class Admission:
         return Reservation(lease.tenant, lease.hold, nano, lease.at, lease=lease)
 
     async def _set_aside(
-        self, tenant: str, hold: str, nano: int, limits: TenantLimits, at: datetime, held: int = 0
+        self,
+        tenant: str,
+        hold: str,
+        nano: int,
+        limits: TenantLimits,
+        at: datetime,
+        held: int = 0,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Denied | None:
         """Add `nano` to a hold in the table; why not, if a limit has no room."""
         now_minute, minute = int(at.timestamp()) // 60, self._minutes.get(tenant)
@@ -167,7 +178,7 @@ class Admission:
                 else tenant_item.reserve(tenant, hold, nano, limits, at, new_minute_after=minute, held=held)
             )
             try:
-                usage = Usage.read(await self._table.update(asked))
+                usage = Usage.read(await self._table.update(asked, meanwhile))
             except ConditionFailed as failed:
                 usage, begins = Usage.read(failed.item), "holds" not in failed.item
                 self._note(tenant, usage, limits, at)
@@ -214,14 +225,20 @@ class Admission:
         self._minutes[tenant] = usage.minute
         self._used[tenant] = max(shares, default=Decimal(0))
 
-    async def _read(self, *places: tuple[str, str], beside: Sequence[tuple[str, str]] = ()) -> Sequence[Any]:
+    async def _read(
+        self,
+        *places: tuple[str, str],
+        beside: Sequence[tuple[str, str]] = (),
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Sequence[Any]:
         """What the table has at places (kind, name); one answer tells all that is not known, and what is `beside`."""
         now, known = self._utc_now(), {place: self._kept.get(place) for place in (*places, *beside)}
         missing = sorted(
             place for place, kept in known.items() if kept is None or not timedelta(0) <= now - kept[0] < KEPT
         )
         try:
-            found = await self._table.get_all([_item_key(*place) for place in missing]) if missing else ()
+            keys = [_item_key(*place) for place in missing]
+            found = await self._table.get_all(keys, meanwhile) if missing else ()
         except AccessStoreError:
             if None in map(known.get, places):
                 raise

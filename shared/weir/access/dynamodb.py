@@ -14,6 +14,7 @@ from weir.errors import ConfigurationError, StorageError
 from weir.providers.sigv4 import Credentials, sign
 
 TIMEOUT_S = 2.0
+_TIMEOUT = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
 _TARGET = "DynamoDB_20120810."
 _TYPE = "application/x-amz-json-1.0"
 
@@ -32,6 +33,8 @@ class ConditionFailed(AccessStoreError):
 
 class AccessTable:
     """One table; what sends is shared with the process, its credentials are read for each call.
+
+    `meanwhile` is called when a request has been written: the time that its answer takes is for other work.
 
     A transport sends rather than a client, whose redirects, cookies and merging would be half of a call's own time.
     """
@@ -53,12 +56,14 @@ class AccessTable:
         self._credentials = credentials
         self._utc_now = utc_now
 
-    async def update(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def update(
+        self, request: Mapping[str, Any], meanwhile: Callable[[], None] | None = None
+    ) -> Mapping[str, Any]:
         """UpdateItem; the item's attributes, if the request asks for them.
 
         Raises ConditionFailed, AccessStoreError.
         """
-        return _mapping((await self._call("UpdateItem", request)).get("Attributes"))
+        return _mapping((await self._call("UpdateItem", request, meanwhile)).get("Attributes"))
 
     async def put(self, request: Mapping[str, Any]) -> None:
         """PutItem. Raises ConditionFailed, AccessStoreError."""
@@ -70,9 +75,12 @@ class AccessTable:
         item = answer.get("Item")
         return item if isinstance(item, Mapping) else None
 
-    async def get_all(self, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    async def get_all(
+        self, keys: Sequence[Mapping[str, Any]], meanwhile: Callable[[], None] | None = None
+    ) -> list[Mapping[str, Any]]:
         """BatchGetItem: the items that there are, in any order. Raises AccessStoreError."""
-        answer = await self._call("BatchGetItem", {"RequestItems": {self._table: {"Keys": keys}}})
+        asked = {"RequestItems": {self._table: {"Keys": keys}}}
+        answer = await self._call("BatchGetItem", asked, meanwhile)
         if answer.get("UnprocessedKeys"):
             raise AccessStoreError("the table: expected all items that were asked for, got fewer: it is busy")
         found = _mapping(answer.get("Responses")).get(self._table)
@@ -82,7 +90,9 @@ class AccessTable:
         """DeleteItem. Raises ConditionFailed, AccessStoreError."""
         await self._call("DeleteItem", request)
 
-    async def _call(self, operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _call(
+        self, operation: str, members: Mapping[str, Any], meanwhile: Callable[[], None] | None = None
+    ) -> Mapping[str, Any]:
         named = members if "RequestItems" in members else {"TableName": self._table, **members}
         body = json.dumps(named, separators=(",", ":")).encode()
         headers = {"content-type": _TYPE, "x-amz-target": _TARGET + operation}
@@ -92,13 +102,11 @@ class AccessTable:
                 "POST", host, "/", headers, body,
                 credentials=await self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
             )  # fmt: skip
-            timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
+            extensions: dict[str, Any] = {"timeout": _TIMEOUT}
+            if meanwhile is not None:
+                extensions["trace"] = _when_written(meanwhile)
             request = httpx.Request(
-                "POST",
-                self._url,
-                content=body,
-                headers={**headers, **signed},
-                extensions={"timeout": timeout},
+                "POST", self._url, content=body, headers={**headers, **signed}, extensions=extensions
             )
             response = await self._send(request)
             try:
@@ -118,6 +126,14 @@ class AccessTable:
         raise AccessStoreError(
             f"the table: expected 200, got {response.status_code} {kind} {message}".rstrip()
         )
+
+
+def _when_written(call: Callable[[], None]) -> Callable[[str, Any], Awaitable[None]]:
+    async def trace(event: str, info: Any) -> None:
+        if event == "http11.send_request_body.complete":
+            call()
+
+    return trace
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

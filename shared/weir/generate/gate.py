@@ -7,11 +7,10 @@ characters, its output to the cap. Lambda is counted when it is known: a quarter
 would be a multiple of the tokens, and refuse what there is room for.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
@@ -48,7 +47,7 @@ class Admitted:
 class Gate:
     """One process's; `price_book` is asked when money has to be set aside.
 
-    `prepare` loads what that needs. It is called once, while the table is waited for.
+    `prepare` loads what that needs, while the table is waited for; called again it has nothing to do.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Gate:
     ) -> None:
         self._admission = admission
         self._price_book = price_book
-        self._prepare: Callable[[], None] | None = prepare
+        self._prepare = prepare
 
     async def admit(
         self, vouched: Caller | None, source: EventSource | None, authorization: str | None
@@ -75,14 +74,14 @@ class Gate:
                     raise Unauthorized(
                         "authorization: expected a signed request, or Bearer with a key of this stack"
                     )
-                caller = await self._meanwhile(self._admission.caller(key))
+                caller = await self._admission.caller(key, self._prepare)
         except Unauthorized as error:
             headers = (("www-authenticate", "Bearer"),)
             raise Problem(Outcome.UNAUTHORIZED, str(error), headers=headers) from None
         except AccessStoreError as error:
             raise Problem(Outcome.UNAUTHORIZED, f"{error}; a key cannot be looked up", status=503) from error
         try:
-            limits = await self._meanwhile(self._admission.limits(caller.tenant))
+            limits = await self._admission.limits(caller.tenant, self._prepare)
         except AccessStoreError as error:
             limits = self._without_table(caller.tenant, None, error)
         return Admitted(caller, limits, self._admission.lease(caller.tenant, limits))
@@ -104,8 +103,11 @@ class Gate:
         cap: int,
         max_cost: str | None,
         at: datetime,
+        meanwhile: Callable[[], None],
     ) -> None:
         """Set the most that a request can cost aside; `max_cost` is in USD, the caller's own limit.
+
+        `meanwhile` is called while the table is waited for, if it is asked at all.
 
         Raises Problem: 429 where a limit has no room, with the reason.
         """
@@ -118,7 +120,9 @@ class Gate:
         if not limits.counted:
             return
         try:
-            answer = await self._admission.reserve(tenant, request_id, most, limits, admitted.lease)
+            answer = await self._admission.reserve(
+                tenant, request_id, most, limits, admitted.lease, meanwhile
+            )
         except AccessStoreError as error:
             admitted.limits = self._without_table(tenant, limits, error)
             return
@@ -151,19 +155,6 @@ class Gate:
             await self._admission.aclose()
         except AccessStoreError:
             pass
-
-    async def _meanwhile[T](self, asking: Coroutine[Any, Any, T]) -> T:
-        """Wait for the table; the first who asks prepares what comes after it in that time."""
-        prepare, self._prepare = self._prepare, None
-        if prepare is None:
-            return await asking
-        asked = asyncio.ensure_future(asking)
-        try:
-            await asyncio.sleep(0)  # it is sent
-            prepare()
-        finally:
-            answer = await asked
-        return answer
 
     def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
         calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too

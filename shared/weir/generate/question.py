@@ -6,6 +6,7 @@ table. A violation under `retry` puts a second question. Each call is an attempt
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,8 +85,8 @@ class Run(Protocol):
     def terminated(self) -> list[UpstreamResponse]:
         """Responses to be drained when the caller has the last byte."""
 
-    async def reserve(self, request: GenerationParams, route: Route) -> None:
-        """Set aside what it may cost. Raises Problem where that is more than there is."""
+    async def reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
+        """Set aside what it may cost, `meanwhile` beside the wait for it. Raises Problem where there is too little."""
 
     def capped(self, cap: int) -> int:
         """The most output tokens that it may buy at once."""
@@ -105,6 +106,8 @@ class Question:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._built: tuple[object, tuple[Asked, ProviderRequest, bytes]] | None = None
+        self._ahead: Attempt | None = None  # the first, made before it was allowed
 
     def route(self, request: GenerationParams) -> Route:
         """Whom a request asks. Raises Problem where there is no such model."""
@@ -118,7 +121,7 @@ class Question:
     async def run(self, request: GenerationParams) -> Verdict:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
         route = self.route(request)
-        await self._run.reserve(request, route)
+        await self._run.reserve(request, route, partial(self._begin_ahead, request, route))
         attempt = await self._ask(request, route, None)
         verdict = attempt.verdict
         assert verdict is not None, "an attempt that has ended has a verdict"
@@ -202,7 +205,9 @@ class Question:
     ) -> Attempt:
         """One upstream call, to its verdict."""
         asked, provider_request, body = self._build(request, route, retry)
-        attempt = self._new_attempt(request, asked, released)
+        attempt, self._ahead = self._ahead, None
+        if attempt is None or attempt.asked is not asked:
+            attempt = self._new_attempt(request, asked, released)
         if attempt.waits and self._run.generate.late_imports.ready:
             attempt.begin_validation()
         if (trace := self._run.record.invocation.trace) is not None:
@@ -238,9 +243,14 @@ class Question:
             clock=generate.monotonic_ns,
         )
 
+    def _begin_ahead(self, request: GenerationParams, route: Route) -> None:
+        with suppress(Exception):  # it is raised again where what was built is needed
+            self._ahead = self._new_attempt(request, self._build(request, route, None)[0])
+
     def _build(
         self, request: GenerationParams, route: Route, retry: "Retry | None"
     ) -> tuple[Asked, ProviderRequest, bytes]:
+        """What is sent; kept, and made anew where a retry, another route, mode or cap asks for something else."""
         name = request.schema_name
         structured = None
         if name is not None:
@@ -248,6 +258,9 @@ class Question:
                 name, route, retry.properties if retry else None
             )
         cap = self._run.capped(self._run.generate.routes.cap_for(route, name, request.max_output_tokens))
+        key = (route, cap, structured, retry)
+        if self._built is not None and self._built[0] == key:
+            return self._built[1]
         call = ModelCall(
             [*request.messages, *(retry.messages if retry else ())],
             cap,
@@ -273,7 +286,8 @@ class Question:
         passes_tools = "tools" in request.passed
         schema = partial(load_schema, name) if name is not None else None
         asked = Asked(route, chars, cap, structured, schema, retry, document, passes_tools)
-        return asked, provider_request, body
+        self._built = key, (asked, provider_request, body)
+        return self._built[1]
 
     async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
         """The call, from its start to the end of its body, or to the point where it is ended."""

@@ -218,7 +218,7 @@ class Run:
 
         return stop
 
-    async def reserve(self, request: GenerationParams, route: Route) -> None:
+    async def reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
         """Set aside what the request may cost, if anybody limits that."""
         generate, admitted = self.generate, self.admitted
         if generate.gate is None or admitted is None:
@@ -238,7 +238,7 @@ class Run:
             chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
         await generate.gate.reserve(
             admitted, self.record.invocation.request_id, route, chars, cap, request.max_cost or None,
-            generate.utc_now(),
+            generate.utc_now(), meanwhile,
         )  # fmt: skip
 
     def capped(self, cap: int) -> int:

@@ -250,9 +250,9 @@ class Operations:
         self.asked: list[str] = []
         call = table._call
 
-        async def note(operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        async def note(operation: str, *arguments: Any) -> Mapping[str, Any]:
             self.asked.append(operation)
-            return await call(operation, members)
+            return await call(operation, *arguments)
 
         monkeypatch.setattr(table, "_call", note)
 

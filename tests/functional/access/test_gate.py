@@ -21,6 +21,8 @@ from weir.access import tenant_item
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ApiKey, new_key
 from weir.access.tenant_item import NANO, TenantLimits
+from weir.generate import question
+from weir.providers.protocols import build_request
 
 ASK: list[Any] = [{"role": "user", "content": "Write."}]
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -191,7 +193,7 @@ async def test_the_provider_is_connected_to_while_the_budget_is_asked_and_sent_n
         assert (asked.connections, len(asked.requests)) == (1, 1 if status == 200 else 0)
 
 
-async def test_prices_are_loaded_once_and_while_the_table_is_waited_for(
+async def test_prices_are_loaded_and_the_providers_request_is_built_while_the_table_is_waited_for(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
@@ -200,7 +202,6 @@ async def test_prices_are_loaded_once_and_while_the_table_is_waited_for(
         gate = opened.app._generate.gate
         assert gate is not None, "there is a table"
         table, prepare = gate._admission._table, gate._prepare
-        assert prepare is not None, "nobody has asked"
         send = table._send
 
         async def noted(request: httpx.Request) -> httpx.Response:
@@ -213,12 +214,20 @@ async def test_prices_are_loaded_once_and_while_the_table_is_waited_for(
             order.append("prices")
             prepare()
 
+        def built(*arguments: Any) -> Any:
+            order.append("request")
+            return build_request(*arguments)
+
         table._send, gate._prepare = noted, prepared
+        monkeypatch.setattr(question, "build_request", built)
         for _ in range(2):
             answer = await opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers)
             assert answer.status == 200
     assert order[:4] == ["BatchGetItem", "prices", "answered", "UpdateItem"]
     assert order.count("prices") == order.count("BatchGetItem") == 1
+    reserved = order.index("request", order.index("request") + 1)  # of the second: the first begins a month
+    assert order[reserved - 1 : reserved + 2] == ["UpdateItem", "request", "answered"]
+    assert order.count("request") == 2, "it is built once"
 
 
 async def test_who_is_not_known_has_no_connection_opened(
@@ -370,16 +379,18 @@ async def test_with_the_table_down_a_key_cannot_be_looked_up_and_whom_aws_vouche
 async def test_with_the_table_down_who_has_used_four_fifths_of_a_budget_has_to_wait(
     spent: str, status: int, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=10 * NANO))
     headers = {"authorization": f"Bearer {KEY}"}
     async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
-        body = {"prompt": "x", "max_output_tokens": 1}
+        body = {"prompt": "x", "max_output_tokens": 2000}
         assert (await opened.request(body, headers=headers)).status == 200
         admission = opened.app._generate.gate._admission  # type: ignore[union-attr]  # there is a table
         admission._used["acme"] = Decimal(spent)
         dynamodb.delete_table(TableName="access")
         answer = await opened.request(body, headers=headers)
-        assert (answer.status, len(asked.requests)) == (status, 1 + (status == 200))
+        assert answer.status == status
+        caps = [sent.get("max_completion_tokens", sent.get("max_tokens")) for sent in asked.requests]
+        assert caps == ([2000, 1024] if status == 200 else [2000]), "what was built for more is not sent"
         if status == 429:
             assert answer.problem["outcome"] == "budget_exceeded" and answer.headers["retry-after"] == "30"
 

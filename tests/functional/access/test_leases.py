@@ -1,7 +1,7 @@
 """Leases on a real table's rules: few writes for a tenant that comes often, and a budget that is exact all the same."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -27,9 +27,11 @@ class Counted:
     def __init__(self, table: AccessTable) -> None:
         self.table, self.writes = table, 0
 
-    async def update(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def update(
+        self, request: Mapping[str, Any], meanwhile: Callable[[], None] | None = None
+    ) -> Mapping[str, Any]:
         self.writes += 1
-        return await self.table.update(request)
+        return await self.table.update(request, meanwhile)
 
 
 @pytest.fixture
@@ -200,7 +202,7 @@ async def test_a_lease_of_which_nobody_can_say_whether_it_was_filled_up_is_left_
     assert lease is not None
     update = counted.table.update
 
-    async def answered_too_late(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def answered_too_late(request: Mapping[str, Any], *_: Any) -> Mapping[str, Any]:
         await update(request)
         raise AccessStoreError("the table: expected an answer of DynamoDB, got ReadTimeout")
 
