@@ -14,7 +14,6 @@ from weir.errors import ConfigurationError, StorageError
 from weir.providers.sigv4 import Credentials, sign
 
 TIMEOUT_S = 2.0
-_TIMEOUT = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
 _TARGET = "DynamoDB_20120810."
 _TYPE = "application/x-amz-json-1.0"
 
@@ -102,7 +101,8 @@ class AccessTable:
                 "POST", host, "/", headers, body,
                 credentials=await self._credentials(), region=self._region, service="dynamodb", at=self._utc_now(),
             )  # fmt: skip
-            extensions: dict[str, Any] = {"timeout": _TIMEOUT}
+            timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
+            extensions: dict[str, Any] = {"timeout": timeout}
             if meanwhile is not None:
                 extensions["trace"] = _when_written(meanwhile)
             request = httpx.Request(

@@ -7,7 +7,7 @@ characters, its output to the cap. Lambda is counted when it is known: a quarter
 would be a multiple of the tokens, and refuse what there is room for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -30,6 +30,10 @@ CHARS_PER_TOKEN = 3  # fewer than any language takes: what is set aside should n
 # Of a model without a price nobody can say what it may cost; so much is set aside, per million tokens in USD.
 UNPRICED_MTOK = Decimal(100)
 _MILLION = Decimal(1_000_000)
+
+
+# The most that a route can be asked: characters that it reads, tokens that it writes.
+type MostAsked = tuple[Route, int, int]
 
 
 class Admitted:
@@ -98,22 +102,21 @@ class Gate:
         self,
         admitted: Admitted,
         request_id: str,
-        route: Route,
-        input_chars: int,
-        cap: int,
+        calls: Sequence[MostAsked],
         max_cost: str | None,
         at: datetime,
         meanwhile: Callable[[], None],
     ) -> None:
-        """Set the most that a request can cost aside; `max_cost` is in USD, the caller's own limit.
+        """Set the most that a request can cost aside, by the dearest of `calls`, one of which may answer.
 
-        `meanwhile` is called while the table is waited for, if it is asked at all.
+        `max_cost` is in USD, the caller's own limit. `meanwhile` is called while the table is waited for, if it is
+        asked at all.
 
         Raises Problem: 429 where a limit has no room, with the reason.
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
         if limits.counted or max_cost is not None:
-            most = self._most(route, input_chars, cap, at)
+            most = max(self._most(call, at) for call in calls)
             if max_cost is not None and most > Decimal(max_cost):
                 detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
                 raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
@@ -156,7 +159,8 @@ class Gate:
         except AccessStoreError:
             pass
 
-    def _most(self, route: Route, input_chars: int, cap: int, at: datetime) -> Decimal:
+    def _most(self, call: MostAsked, at: datetime) -> Decimal:
+        route, input_chars, cap = call
         calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
         book, input_tokens = self._price_book(), calls * -(-input_chars // CHARS_PER_TOKEN)
         prices = book.token_prices(

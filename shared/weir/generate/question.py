@@ -5,7 +5,7 @@ table. A violation under `retry` puts a second question. Each call is an attempt
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -88,6 +88,9 @@ class Run(Protocol):
     async def reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
         """Set aside what it may cost, `meanwhile` beside the wait for it. Raises Problem where there is too little."""
 
+    def chain(self, route: Route) -> Sequence[Route]:
+        """A route and those that may stand in for it for this caller, in order."""
+
     def capped(self, cap: int) -> int:
         """The most output tokens that it may buy at once."""
 
@@ -158,7 +161,7 @@ class Question:
     ) -> Attempt:
         """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
         generate = self._run.generate
-        chain = generate.routes.chain(route)
+        chain = self._run.chain(route)
         route = next((each for each in chain if not generate.cooldown.cooling(each)), route)
         asked, made, fresh = {route.name}, 0, False
         while True:

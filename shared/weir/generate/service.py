@@ -38,7 +38,7 @@ from weir.providers.sse import HEARTBEAT
 from weir.providers.upstream import Upstream, UpstreamResponse
 
 if TYPE_CHECKING:
-    from weir.generate.gate import Admitted, Gate
+    from weir.generate.gate import Admitted, Gate, MostAsked
     from weir.generate.repeats import Kept, Repeats
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
@@ -225,21 +225,33 @@ class Run:
             return
         generate.gate.allow(admitted, route)
         generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
-        cap = generate.routes.cap_for(route, request.schema_name, request.max_output_tokens)
         chars = sum(len(turn.text) for turn in request.messages)
         if request.passed:
             from weir.generate.chat_tools import passed_chars
 
             chars += passed_chars(request.passed)
-        cap = self.capped(cap)
-        if request.schema_name is not None:
-            chars += generate.documents.request(request.schema_name, route).sent_chars
-        if request.schema_name is not None and request.on_violation == "retry":
-            chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
         await generate.gate.reserve(
-            admitted, self.record.invocation.request_id, route, chars, cap, request.max_cost or None,
-            generate.utc_now(), meanwhile,
-        )  # fmt: skip
+            admitted,
+            self.record.invocation.request_id,
+            [self._most_asked(request, each, chars) for each in self.chain(route)],
+            request.max_cost or None,
+            generate.utc_now(),
+            meanwhile,
+        )
+
+    def _most_asked(self, request: GenerationParams, route: Route, chars: int) -> "MostAsked":
+        generate, schema = self.generate, request.schema_name
+        cap = self.capped(generate.routes.cap_for(route, schema, request.max_output_tokens))
+        if schema is not None:
+            chars += generate.documents.request(schema, route).sent_chars
+            if request.on_violation == "retry":
+                chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
+        return route, chars, cap
+
+    def chain(self, route: Route) -> list[Route]:
+        """A route and those that may stand in for it, as far as the caller's tenant may ask them."""
+        models = self.admitted.limits.models if self.admitted else None
+        return [each for each in self.generate.routes.chain(route) if models is None or each.name in models]
 
     def capped(self, cap: int) -> int:
         """The most output tokens that the caller's tenant may buy at once."""

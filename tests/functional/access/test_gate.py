@@ -17,6 +17,7 @@ from openai import AsyncOpenAI
 from infra.local.endpoints.http_server import HttpServer
 from tests.functional.generate.door import door, facts, set_policy
 from tests.functional.generate.scripted import Provider, completion, provider
+from tests.functional.generate.scripted import status as unwell
 from weir.access import tenant_item
 from weir.access.admission import key_item, limits_item
 from weir.access.api_keys import ApiKey, new_key
@@ -156,6 +157,40 @@ async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
         assert caught.value.code == code and "expected" in str(caught.value)
         assert caught.value.response.headers["x-should-retry"] == "false"
         assert not asked.requests
+
+
+@pytest.mark.parametrize(
+    ("may", "max_cost", "status", "asked"),
+    [
+        (None, None, 200, ["m-1", "m-2"]),
+        (frozenset({"first"}), None, 503, ["m-1"]),
+        (None, "0.05", 429, []),  # the first alone would cost a cent at most
+        (frozenset({"first"}), "0.05", 503, ["m-1"]),
+    ],
+)
+async def test_a_model_that_stands_in_is_one_that_the_tenant_may_ask_and_its_price_is_set_aside(
+    may: frozenset[str] | None, max_cost: str | None, status: int, asked: list[str],
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    put(dynamodb, KEPT, acme=TenantLimits(models=may, monthly_budget=NANO))
+    prices = [
+        {"model": model, "records": [{"prices": {"input": "1", "output": output}}]}
+        for model, output in (("m-1", "1"), ("m-2", "100"))
+    ]
+    body = {"prompt": "x", "max_output_tokens": 1000, **({"max_cost": max_cost} if max_cost else {})}
+    async with provider(unwell(503, {})) as down, provider(completion("Hello")) as up:
+        models = {
+            "first": {"base_url": down.base_url, "model": "m-1", "fallbacks": ["second"]},
+            "second": {"base_url": up.base_url, "model": "m-2"},
+        }
+        settings = {
+            "WEIR_MODELS": json.dumps({"models": models}),
+            "WEIR_PRICE_OVERRIDES": json.dumps({"models": prices}),
+        }
+        async with door(down.base_url, monkeypatch, **{**TABLE, **settings}) as opened:
+            answer = await opened.request(body, headers={"authorization": f"Bearer {KEY}"})
+        sent = [request["model"] for request in (*down.requests, *up.requests)]
+        assert (answer.status, list(dict.fromkeys(sent))) == (status, asked)
 
 
 class SlowWrites:
