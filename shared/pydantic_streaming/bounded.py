@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticKnownError, SchemaValidator
 
-from pydantic_streaming.core_schema import DATA, OWN_SCOPE, Schema, fields_of, overrides_validation
+from pydantic_streaming.core_schema import (
+    DATA,
+    OWN_SCOPE,
+    Schema,
+    fields_of,
+    kept_by_model,
+    overrides_validation,
+)
 from pydantic_streaming.reasons import reads_other_fields
 
 __all__ = ["MAX_ERRORS", "bounded", "may_hold_many"]
@@ -54,7 +60,7 @@ def bounded(model: type[BaseModel], text: str | bytes) -> Any:
         _unknown.reset(token)
 
 
-@lru_cache(maxsize=1_000)
+@kept_by_model
 def _validator(model: type[BaseModel]) -> SchemaValidator:
     schema: Any = _bounded(model.__pydantic_core_schema__, forgiven=False)
     if schema["type"] == "definitions":
@@ -130,7 +136,7 @@ REFUSE_UNKNOWN: Schema = {
 }
 
 
-@lru_cache(maxsize=1_000)
+@kept_by_model
 def _errors_a_value(model: type[BaseModel]) -> int:
     """How many errors one value can be: an empty object lacks what it needs, a union tries every choice."""
     members = choices = 1

@@ -11,8 +11,9 @@ and the differential tests run on the oldest and the newest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,6 +32,7 @@ __all__ = [
     "fields_of",
     "holds_objects",
     "is_object",
+    "kept_by_model",
     "named",
     "overrides_validation",
     "parts_of",
@@ -47,6 +49,21 @@ DATA = frozenset({"default", "metadata", "serialization", "expected", "function"
 # Fields of these belong to an object of their own: `info.data` of their validators is not the split object's.
 OWN_SCOPE = frozenset({"model", "dataclass", "typed-dict"})
 FUNCTIONS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
+
+
+def kept_by_model[Made](make: Callable[[type[BaseModel]], Made]) -> Callable[[type[BaseModel]], Made]:
+    """Make something of a model once, and let the model keep it: programs that make models as they run have no end of
+    them, and a cache here would keep each alive."""
+    name = f"__{make.__module__}_{make.__name__}__".replace(".", "_")
+
+    @wraps(make)
+    def find(model: type[BaseModel]) -> Made:
+        if name not in model.__dict__:  # a parent's is another model's
+            setattr(model, name, make(model))
+        made: Made = model.__dict__[name]
+        return made
+
+    return find
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ known sooner, and no call takes long. How is `inside`. Everything is made when i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -29,6 +29,7 @@ from pydantic_streaming.core_schema import (
     fields_of,
     holds_objects,
     is_object,
+    kept_by_model,
     named,
     overrides_validation,
     shape_of,
@@ -408,7 +409,7 @@ def _how(value: ValueSchema) -> str:
             return "value"
 
 
-@lru_cache(maxsize=1_000)  # programs that make models as they run have no end of them
+@kept_by_model
 def plan_for(model: type[BaseModel]) -> Plan:
     """Return the plan of `model`, made at the first call and kept.
 

@@ -20,9 +20,11 @@ from tests.fuzz.documents import chopped
 from weir.generate.caller_schema import compile_schema
 
 DOCUMENTS = 4  # of each schema
-NAMES = ("a", "b", "model", "schema", "f0", "é", "a-b", "a/b", "~", "self", "json")
+LONG = "of a name that is told from another one by its last letter alone, "
+NAMES = ("a", "b", "model", "schema", "f0", "é", "a-b", "a/b", "~", "self", "json", f"{LONG}a", f"{LONG}b")
 STRINGS = ("", "a", "ab", "abc", "zz9", "é", "1", "\n", "long enough to be cut", "\u2028", '"\\')
 NUMBERS = (0, 1, 2, -1, 3, 7, 10**15, -(10**20), 0.5, 1.0, 2.0, -0.0, 0.1, 0.3, 1e3, 1e-7, 12.75)
+_TYPES = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 PATTERNS = ("^a", "b$", "^[a-z]+$", "[0-9]", "^.{2}$", "^(a|zz).*$")
 
 
@@ -37,7 +39,10 @@ def schema(random: Random, depth: int = 0, refs: tuple[str, ...] = ()) -> dict[s
         case "ref":
             return {"$ref": random.choice(refs)}
         case "enum":
-            return {"enum": random.sample([*STRINGS, 0, 1, 2, -1, True, False, None], random.randint(1, 4))}
+            values = random.sample([*STRINGS, 0, 1, 2, -1, True, False, None], random.randint(1, 4))
+            types = sorted({_TYPES[type(value)] for value in values})
+            named = types if len(types) > 1 or random.random() < 0.5 else types[0]
+            return {"enum": values} | ({"type": named} if random.random() < 0.4 else {})
         case "const":
             return {"const": random.choice([*STRINGS, 0, 1, True, False, None])}
         case "types":
@@ -92,10 +97,11 @@ def root(random: Random) -> dict[str, Any]:
     """A whole schema, in half of all cases with definitions, that may hold themselves."""
     if random.random() < 0.5:
         return objects(random, 0, ())
-    refs = ("#/$defs/One", "#/$defs/Two", "#")
+    refs = ("#/$defs/One", "#/$defs/Two", "#/definitions/One", "#")
     return {
         **objects(random, 0, refs),
         "$defs": {"One": objects(random, 2, refs), "Two": schema(random, 3, ())},
+        "definitions": {"One": schema(random, 3, ())},
     }
 
 
@@ -110,8 +116,8 @@ def value(random: Random, of: Any, whole: dict[str, Any], depth: int = 0) -> Any
     if random.random() < 0.04 or depth > 6:
         return random.choice([None, True, False, 0, 1, 1.0, "", "a", [], {}, [None], {"a": 1}])
     if "$ref" in of:
-        name = of["$ref"].removeprefix("#").removeprefix("/$defs/")
-        return value(random, whole["$defs"][name] if name else whole, whole, depth + 1)
+        _, where, name = of["$ref"].split("/") if "/" in of["$ref"] else ("", "", "")
+        return value(random, whole[where][name] if name else whole, whole, depth + 1)
     if "anyOf" in of:
         return value(random, random.choice(of["anyOf"]), whole, depth + 1)
     if "enum" in of or "const" in of:

@@ -9,8 +9,11 @@ https://json-schema.org/draft/2020-12
 import json
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from hashlib import sha256
+from math import inf
 from typing import Annotated, Any, Literal, Union
+from urllib.parse import unquote
 
 from pydantic import (
     MISSING,
@@ -28,9 +31,10 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticCustomError, SchemaError
 
 from weir.errors import CallerError
+from weir.generate.caller_patterns import PatternRefused, check_pattern, pattern_steps
 from weir.schemas import is_registered, register_schema
 
-MAX_NODES, MAX_DEPTH, MAX_SCHEMA_CHARS, MAX_ENUM = 500, 20, 60_000, 500
+MAX_NODES, MAX_DEPTH, MAX_SCHEMA_CHARS, MAX_ENUM, MAX_PATTERN_STEPS = 500, 20, 60_000, 1_000, 5_000
 _SAYS_NOTHING = frozenset({
     "title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly", "writeOnly",
     "format", "strict", "propertyOrdering",
@@ -50,8 +54,8 @@ class SchemaRefused(CallerError, ValueError):
     """A schema says what cannot be held here; `pointer` is the place in it."""
 
     def __init__(self, pointer: str, detail: str) -> None:
-        super().__init__(f"{pointer or '/'}: {detail}")
-        self.pointer = pointer
+        super().__init__(f"{pointer[:1_000] or '/'}: {detail}")
+        self.pointer = pointer[:1_000]
         self.detail = detail
 
 
@@ -65,40 +69,51 @@ def compiled(name: str, schema: Mapping[str, Any]) -> str:
     digest = sha256(text.encode()).hexdigest()[:12]
     own = f"{plain}~{digest}"
     if not is_registered(own):
-        register_schema(own, compile_schema(f"{plain}_{digest}", schema))
+        compiler = _Compiler(schema, f"{plain}_{digest}")
+        register_schema(own, compiler.model(), compiler.parts)
     return own
 
 
 def compile_schema(prefix: str, schema: Mapping[str, Any]) -> type[BaseModel]:
     """The schema's model; `prefix` begins the names of its classes. Raises SchemaRefused."""
-    compiler = _Compiler(schema, prefix)
-    try:
-        model = compiler.root()
-        model.model_rebuild(_types_namespace=compiler.models)
-        model.__pydantic_core_schema__  # noqa: B018 - a pattern that the engine does not know is found here
-    except (SchemaError, PydanticUserError, re.error) as error:
-        raise SchemaRefused("", f"expected patterns of the Rust engine, got {str(error)[:200]}") from error
-    # As the provider is told: the caller's own words, and not what Pydantic would make of them. mypy takes a method for
-    # fixed; of a class that was made a line ago nobody has seen another one.
-    text = json.dumps(schema)
-    model.model_json_schema = classmethod(lambda cls, *_, **__: json.loads(text))  # type: ignore[assignment,method-assign]
-    return model
+    return _Compiler(schema, prefix).model()
 
 
 class _Compiler:
     def __init__(self, schema: Mapping[str, Any], prefix: str) -> None:
-        self.models: dict[str, Any] = {}
+        self._models: dict[str, Any] = {}
         self._schema = schema
         self._prefix = prefix
-        self._definitions = schema.get("$defs", schema.get("definitions", {}))
         self._nodes = 0
+        self._steps = 0  # of all patterns
         self._made: dict[str, str] = {}
 
-    def root(self) -> type[BaseModel]:
+    @property
+    def parts(self) -> int:
+        """How much of it there is to keep."""
+        return self._nodes + self._steps
+
+    def model(self) -> type[BaseModel]:
+        """The schema's model. Raises SchemaRefused."""
+        model = self._root()
+        try:
+            model.model_rebuild(_types_namespace=self._models)
+            model.__pydantic_core_schema__  # noqa: B018 - what Pydantic does not take is found here
+        except (SchemaError, PydanticUserError) as error:
+            raise SchemaRefused(
+                "", f"expected a schema that Pydantic takes, got {str(error)[-200:]}"
+            ) from error
+        # As the provider is told: the caller's own words, and not what Pydantic would make of them. mypy takes a method
+        # for fixed; of a class that was made a line ago nobody has seen another one.
+        text = json.dumps(self._schema)
+        model.model_json_schema = classmethod(lambda cls, *_, **__: json.loads(text))  # type: ignore[assignment,method-assign]
+        return model
+
+    def _root(self) -> type[BaseModel]:
         schema, pointer = self._schema, ""
         while isinstance(schema.get("$ref"), str):
-            pointer = self._target(schema["$ref"], pointer)[1]
-            schema = self._target(schema["$ref"], pointer)[0]
+            self._only(_said(schema), {"$ref"}, pointer)
+            schema, pointer = self._target(schema["$ref"], pointer)
             if pointer in self._made:
                 raise SchemaRefused(pointer, "expected an object, got a reference to itself")
             self._made[pointer] = ""
@@ -108,7 +123,7 @@ class _Compiler:
             )
         self._made.clear()
         name = self._object(schema, pointer, 0)
-        model: type[BaseModel] = self.models[name]
+        model: type[BaseModel] = self._models[name]
         return model
 
     def _type(self, schema: object, pointer: str, depth: int) -> Any:
@@ -119,7 +134,7 @@ class _Compiler:
             )
         if not isinstance(schema, Mapping):
             raise SchemaRefused(pointer, f"expected a schema, got {type(schema).__name__}")
-        said = {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
+        said = _said(schema)
         if "$ref" in said:
             self._only(said, {"$ref"}, pointer)
             target, where = self._target(schema["$ref"], pointer)
@@ -134,32 +149,26 @@ class _Compiler:
             kinds = [self._type(part, f"{pointer}/anyOf/{n}", depth + 1) for n, part in enumerate(parts)]
             return Union[tuple(kinds)]  # noqa: UP007  # of types that are known now - of a list whose length is not known
         if "enum" in said or "const" in said:
-            self._only(said, {"enum", "const", "type"}, pointer)
-            return self._enum(
-                [schema["const"]] if "const" in said else schema["enum"], schema.get("type"), pointer
-            )
+            word = "const" if "const" in said else "enum"
+            self._only(said, {word, "type"}, pointer)
+            values = [schema[word]] if word == "const" else schema[word]
+            return self._enum(values, schema.get("type"), pointer, f"{pointer}/{word}")
         kinds_named = schema.get("type")
         if isinstance(kinds_named, list):
+            self._check_types(kinds_named, pointer)
             of_each = [
-                {
-                    key: value
-                    for key, value in schema.items()
-                    if key == "type" or key in _BY_TYPE.get(str(one), ())
-                }
+                {key: value for key, value in schema.items() if key == "type" or key in _BY_TYPE[one]}
                 | {"type": one}
                 for one in kinds_named
             ]
-            allowed = {"type"}.union(*(_BY_TYPE.get(str(one), frozenset()) for one in kinds_named))
+            allowed = {"type"}.union(*(_BY_TYPE[one] for one in kinds_named))
             self._only(said, allowed, pointer)
             return Union[tuple(self._type(one, pointer, depth + 1) for one in of_each)]  # noqa: UP007  # of types that are known now
         if kinds_named is None:
             self._only(said, {"$ref", "anyOf", "const", "enum", "type"}, pointer)
-        if kinds_named not in _BY_TYPE:
-            raise SchemaRefused(
-                f"{pointer}/type", f"expected one of {sorted(_BY_TYPE)}, got {kinds_named!r:.40}"
-            )
-        self._only(said, {"type", *_BY_TYPE[kinds_named]}, pointer)
-        return self._simple(kinds_named, schema, pointer, depth)
+        self._check_types([kinds_named], pointer)
+        self._only(said, {"type", *_BY_TYPE[str(kinds_named)]}, pointer)
+        return self._simple(str(kinds_named), schema, pointer, depth)
 
     def _simple(self, kind: str, schema: Mapping[str, Any], pointer: str, depth: int) -> Any:
         match kind:
@@ -177,13 +186,14 @@ class _Compiler:
                     ),
                 ]
             case "string":
-                pattern = schema.get("pattern")
                 return Annotated[
                     StrictStr,
                     Field(
                         min_length=_count(schema, "minLength", pointer),
                         max_length=_count(schema, "maxLength", pointer),
-                        pattern=pattern if isinstance(pattern, str) else None,
+                        pattern=self._pattern(schema["pattern"], f"{pointer}/pattern")
+                        if "pattern" in schema
+                        else None,
                     ),
                 ]
             case "boolean":
@@ -197,25 +207,26 @@ class _Compiler:
         )
         bounds = {name: schema[name] for name in sorted(_BY_TYPE["number"]) if name in schema}
         for name, bound in bounds.items():
-            if isinstance(bound, bool) or not isinstance(bound, int | float):
-                raise SchemaRefused(f"{pointer}/{name}", f"expected a number, got {bound!r:.40}")
+            if not _is(bound, "number") or bound in (inf, -inf) or (name == "multipleOf" and bound <= 0):
+                raise SchemaRefused(
+                    f"{pointer}/{name}", f"expected a number that it can be, got {bound!r:.40}"
+                )
         return Annotated[number, AfterValidator(_bounded(bounds))] if bounds else number
 
     def _object(self, schema: Mapping[str, Any], pointer: str, depth: int) -> str:
         if pointer in self._made:
             return self._made[pointer]
-        said = {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
-        self._only(said, {"type", *_BY_TYPE["object"]}, pointer)
+        self._only(_said(schema), {"type", *_BY_TYPE["object"]}, pointer)
         name = self._made[pointer] = f"{self._prefix}_{len(self._made)}"
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if not isinstance(properties, Mapping) or not isinstance(required, list):
             raise SchemaRefused(pointer, "expected properties by name, and a list of those that are required")
-        if unknown := [key for key in required if key not in properties]:
+        if unknown := [key for key in required if not isinstance(key, str) or key not in properties]:
             raise SchemaRefused(
                 f"{pointer}/required", f"expected declared properties, got {unknown[0]!r:.60}"
             )
         more = schema.get("additionalProperties", True)
-        if more not in (True, False):
+        if not isinstance(more, bool):
             raise SchemaRefused(f"{pointer}/additionalProperties", "expected true or false, got a schema")
         fields: dict[str, Any] = {}
         for number, (key, part) in enumerate(properties.items()):
@@ -227,16 +238,19 @@ class _Compiler:
             else:  # a member that did not come is in no document that is given back, not as null either
                 fields[f"f{number}"] = (Union[kind, MISSING], Field(MISSING, alias=key))  # noqa: UP007  # a name, maybe
         config = ConfigDict(extra="allow" if more else "forbid", defer_build=True, protected_namespaces=())
-        self.models[name] = create_model(name, __config__=config, **fields)
+        self._models[name] = create_model(name, __config__=config, **fields)
         return name
 
-    def _enum(self, values: object, kind: object, pointer: str) -> Any:
+    def _enum(self, values: object, kind: object, pointer: str, where: str) -> Any:
         if not isinstance(values, list) or not 0 < len(values) <= MAX_ENUM:
-            raise SchemaRefused(f"{pointer}/enum", f"expected a list of 1 to {MAX_ENUM} values")
+            raise SchemaRefused(where, f"expected a list of 1 to {MAX_ENUM} values")
         if not all(value is None or isinstance(value, str | bool | int | float) for value in values):
-            raise SchemaRefused(f"{pointer}/enum", "expected strings, numbers, booleans or null")
-        if kind is not None and (kind not in _BY_TYPE or not all(_is(value, str(kind)) for value in values)):
-            raise SchemaRefused(f"{pointer}/enum", f"expected values of type {kind!r:.40}")
+            raise SchemaRefused(where, "expected strings, numbers, booleans or null")
+        if kind is not None:
+            named: list[Any] = kind if isinstance(kind, list) else [kind]
+            self._check_types(named, pointer)
+            if not all(any(_is(value, one) for one in named) for value in values):
+                raise SchemaRefused(where, f"expected values of type {kind!r:.60}")
         # A Literal takes 1, 1.0 and true for one another; in JSON Schema 1 is 1.0, and true is neither.
         kinds: list[Any] = [None] if None in values else []
         if texts := [value for value in values if isinstance(value, str)]:
@@ -251,13 +265,34 @@ class _Compiler:
         if reference == "#":
             return self._schema, ""
         found = re.fullmatch(r"#/(\$defs|definitions)/([^/]+)", str(reference))
-        key = found[2].replace("~1", "/").replace("~0", "~") if found else ""
-        target = self._definitions.get(key) if found and isinstance(self._definitions, Mapping) else None
+        key = unquote(found[2]).replace("~1", "/").replace("~0", "~") if found else ""
+        definitions = self._schema.get(found[1]) if found else None
+        target = definitions.get(key) if isinstance(definitions, Mapping) else None
         if not isinstance(target, Mapping):
             raise SchemaRefused(
                 f"{pointer}/$ref", f"expected a reference into $defs, got {str(reference)[:60]!r}"
             )
         return target, f"/{found[1] if found else ''}/{_token(key)}"
+
+    def _check_types(self, kinds: list[Any], pointer: str) -> None:
+        for kind in kinds or [None]:
+            if not isinstance(kind, str) or kind not in _BY_TYPE:
+                raise SchemaRefused(
+                    f"{pointer}/type", f"expected one of {sorted(_BY_TYPE)}, got {kind!r:.40}"
+                )
+
+    def _pattern(self, pattern: object, pointer: str) -> str:
+        if not isinstance(pattern, str):
+            raise SchemaRefused(pointer, f"expected a pattern, got {pattern!r:.40}")
+        try:
+            self._steps += pattern_steps(pattern)
+            if self._steps > MAX_PATTERN_STEPS:
+                detail = f"expected at most {MAX_PATTERN_STEPS} steps in all patterns, got {self._steps}"
+                raise SchemaRefused(pointer, f"{detail}; a length is said by maxLength")
+            check_pattern(pattern)
+        except PatternRefused as error:
+            raise SchemaRefused(pointer, str(error)) from None
+        return pattern
 
     def _only(self, said: set[str], allowed: set[str], pointer: str) -> None:
         if more := sorted(said - allowed):
@@ -266,22 +301,29 @@ class _Compiler:
             )
 
 
+def _said(schema: Mapping[str, Any]) -> set[str]:
+    return {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
+
+
 def _token(key: object) -> str:
-    return str(key)[:60].replace("~", "~0").replace("/", "~1")
+    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def _count(schema: Mapping[str, Any], name: str, pointer: str) -> int | None:
-    value = schema.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+    if name not in schema:
+        return None
+    value = schema[name]
+    if not _is(value, "integer") or value < 0:
         raise SchemaRefused(f"{pointer}/{name}", f"expected a whole number from 0 on, got {value!r:.40}")
-    return value
+    return min(int(value), 2**62)  # nothing is that long, and Pydantic counts no further
 
 
 def _is(value: object, kind: str) -> bool:
     return {
         "string": isinstance(value, str),
         "boolean": isinstance(value, bool),
-        "integer": isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1,
+        "integer": (isinstance(value, int) and not isinstance(value, bool))
+        or (isinstance(value, float) and value.is_integer()),
         "number": isinstance(value, int | float) and not isinstance(value, bool),
         "null": value is None,
     }.get(kind, False)
@@ -321,7 +363,10 @@ def _bounded(bounds: Mapping[str, float]) -> Any:
 
 
 def _multiple(value: float, of: float) -> bool:
-    if isinstance(value, int) and isinstance(of, int):
-        return of != 0 and value % of == 0
-    quotient = value / of if of else float("nan")
-    return quotient == int(quotient) if abs(quotient) < 1e300 else False
+    if value in (inf, -inf):
+        return False
+    try:
+        quotient: float = value / of if isinstance(of, float) else 0.5 * bool(value % of)
+        return quotient == int(quotient)
+    except OverflowError:  # of one of them, or of the quotient, there is no float
+        return (Fraction(value) / Fraction(of)).denominator == 1

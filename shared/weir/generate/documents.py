@@ -13,7 +13,7 @@ from weir.providers.structured_output import (
 )
 from weir.schemas import checked_schemas, load_schema
 
-MAX_KNOWN = 1_000
+MAX_KNOWN = 200
 
 
 class Documents:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from weir.errors import CallerError, ConfigurationError
 
@@ -34,24 +35,29 @@ def schema_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in Path(__file__).parent.glob("[a-z]*.py")))
 
 
-MAX_REGISTERED = 200
-_registered: dict[str, type[BaseModel]] = {}
+# A part, a member's schema say, takes some 12 KB of memory: what callers bring must fit the smallest function.
+MAX_REGISTERED_PARTS = 3_000
+_kept: dict[str, tuple[type[BaseModel], int]] = {}
+# What is forgotten can still be asked for while a request that brought it runs: whoever does holds its model.
+_registered: WeakValueDictionary[str, type[BaseModel]] = WeakValueDictionary()
 
 
-def register_schema(name: str, model: type[BaseModel]) -> None:
-    """Let a model that a caller brought be asked for by `name`, which no file has; the oldest of many are forgotten."""
+def register_schema(name: str, model: type[BaseModel], parts: int) -> None:
+    """Let a model that a caller brought be asked for by `name`, which no file has; the oldest are forgotten when all
+    have too many parts."""
     assert "~" in name, f"schema: expected a name that no file can have, got {name!r}"
-    if name not in _registered and len(_registered) >= MAX_REGISTERED:
-        del _registered[next(iter(_registered))]
     _registered[name] = model
+    _kept[name] = model, parts
+    while len(_kept) > 1 and sum(each for _, each in _kept.values()) > MAX_REGISTERED_PARTS:
+        del _kept[next(iter(_kept))]
 
 
 def is_registered(name: str) -> bool:
     """Whether a caller brought a model of that name to this process; the question keeps it among the newest."""
-    model = _registered.pop(name, None)
-    if model is None:
+    found = _kept.pop(name, None)
+    if found is None:
         return False
-    _registered[name] = model
+    _kept[name] = found
     return True
 
 
@@ -62,7 +68,7 @@ def load_schema(name: str) -> type[BaseModel]:
         UnknownSchema: neither a file nor registered.
         SchemaFileError: the file has no such class.
     """
-    return _registered[name] if name in _registered else _of_file(name)
+    return _registered.get(name) or _of_file(name)
 
 
 @cache

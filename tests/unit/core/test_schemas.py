@@ -51,7 +51,8 @@ def file_of(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(schemas, "schema_names", lambda: (name,))
         schemas._of_file.cache_clear()
 
-    return make
+    yield make
+    schemas._of_file.cache_clear()
 
 
 @pytest.mark.parametrize(
