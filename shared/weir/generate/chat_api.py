@@ -21,11 +21,11 @@ from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.events import ToolCall
-from weir.schemas import schema_names
+from weir.schemas import load_schema, schema_names
 
 # Nothing of the answer hangs on them.
 _IGNORED = frozenset({
-    "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+    "user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prediction",
 })  # fmt: skip
 _PASSED = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "reasoning_effort": "reasoning_effort",
            "service_tier": "service_tier", "release": "release", "on_violation": "on_violation", "tags": "tags",
@@ -45,9 +45,13 @@ _SDK_RETRIES = frozenset({408, 409, 429})
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request in the service's words, and how its answer is written."""
+    """A request in the service's words, and how its answer is written.
+
+    `document` is the model of a schema that the caller brought: it is not forgotten while somebody has the request.
+    """
 
     request: GenerationParams
+    document: type[Any] | None
     streams: bool
     include_usage: bool
     tool: str | None = None  # the function whose arguments the document is
@@ -60,14 +64,20 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     if not isinstance(given, dict):
         raise _refuse("", f"expected an object, got {type(given).__name__}")
     members = {key: value for key, value in given.items() if value is not None and key not in _IGNORED}
-    streams = members.pop("stream", False) is True
+    streams = members.pop("stream", False)
+    if not isinstance(streams, bool):
+        raise _refuse("/stream", f"expected true or false, got {streams!r:.40}")
     options = members.pop("stream_options", {})
     asked: dict[str, Any] = {}
+    places: dict[str, str] = {}  # where the caller said what `asked` says elsewhere
     for name in ("max_completion_tokens", "max_tokens"):  # the newer name wins
-        if (cap := members.pop(name, None)) is not None:
-            asked.setdefault("max_output_tokens", cap)
+        if (cap := members.pop(name, None)) is not None and "max_output_tokens" not in asked:
+            asked["max_output_tokens"], places["/max_output_tokens"] = _whole(cap), f"/{name}"
+    if "seed" in members:
+        members["seed"] = _whole(members["seed"])
     if (stop := members.pop("stop", None)) is not None:
         asked["stop"] = [stop] if isinstance(stop, str) else stop
+        places |= {"/stop/0": "/stop"} if isinstance(stop, str) else {}
     if members.pop("n", 1) != 1:
         raise _refuse("/n", "expected 1: one answer a request")
     if members.pop("modalities", ["text"]) != ["text"]:
@@ -76,7 +86,7 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         if members.pop(name, False):
             raise _refuse(f"/{name}", "expected none: they are not passed on")
     messages = members.pop("messages", None)
-    asked["messages"] = _messages(messages)
+    asked["messages"] = _messages(messages, places)
     if "model" in members:
         asked["model"] = members.pop("model")
     try:
@@ -85,7 +95,7 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         raise _refuse(error.pointer, error.detail) from None
     response_format = members.pop("response_format", {"type": "text"})
     tool, schema = None, None
-    if response_format == {"type": "json_object"}:
+    if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
         passed["response_format"] = response_format
     elif forced is not None and response_format == {"type": "text"}:
         schema = _compiled_arguments(forced)
@@ -93,6 +103,8 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
             tool, passed = forced.name, without_tools(passed)
     else:
         schema = _schema(response_format)
+        if schema is not None and passed.get("tool_choice") == "none":
+            passed = without_tools(passed)
         if schema is not None and "tools" in passed:
             raise _refuse("/tools", "expected none beside a schema for the answer")
     if passed and (passed.keys() & {"tools", "response_format"}):
@@ -109,32 +121,72 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         )
     asked["include"] = ["delta"]
     include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
-    request = read_request(json.dumps(asked).encode())._replace(passed=passed)
-    return ChatRequest(request, streams, include_usage, tool)
+    try:
+        request = read_request(json.dumps(asked).encode())._replace(passed=passed)
+    except Problem as problem:
+        raise _as_given(problem, places) from None
+    document = load_schema(schema) if schema is not None and "~" in schema else None
+    return ChatRequest(request, document, streams, include_usage, tool)
 
 
-def _messages(given: object) -> list[dict[str, Any]]:
+def _whole(number: object) -> object:
+    """A count as an integer, where a caller's language has floats alone."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _as_given(problem: Problem, places: Mapping[str, str]) -> Problem:
+    """A refusal that names the members as the caller did."""
+    errors = []
+    for error in problem.members.get("errors", ()):
+        pointer = error["pointer"]
+        own = max((place for place in places if f"{pointer}/".startswith(f"{place}/")), key=len, default="")
+        errors.append({**error, "pointer": places.get(own, "") + pointer.removeprefix(own)})
+    if not errors:
+        return problem
+    return _refuse(errors[0]["pointer"], errors[0]["detail"])
+
+
+def _messages(given: object, places: dict[str, str]) -> list[dict[str, Any]]:
+    """The turns that say something; OpenAI takes empty ones, and other protocols do not."""
     if not isinstance(given, list):
         raise _refuse("/messages", "expected a list of messages")
-    return [_message(message, f"/messages/{number}") for number, message in enumerate(given)]
+    said: list[dict[str, Any]] = []
+    for number, message in enumerate(given):
+        own, pointer = f"/messages/{len(said)}", f"/messages/{number}"
+        role, content = _message(message, pointer)
+        if isinstance(content, list):
+            parts: list[dict[str, Any]] = []
+            for at, part in enumerate(content):
+                if (taken := _part(part, f"{pointer}/content/{at}")) is not None:
+                    places[f"{own}/content/{len(parts)}"] = f"{pointer}/content/{at}"
+                    for name in ("url", "data", "media_type"):
+                        places[f"{own}/content/{len(parts)}/{name}"] = f"{pointer}/content/{at}/image_url/url"
+                    parts.append(taken)
+            content = parts
+        if content is None or content in ("", []):
+            continue
+        places[own] = pointer
+        said.append({"role": role, "content": content})
+    if not said:
+        raise _refuse("/messages", "expected a message that says something")
+    return said
 
 
-def _message(given: object, pointer: str) -> dict[str, Any]:
+def _message(given: object, pointer: str) -> tuple[object, Any]:
     if not isinstance(given, Mapping):
         raise _refuse(pointer, "expected an object")
     for name in ("function_call", "audio"):
         if given.get(name):
             raise _refuse(f"{pointer}/{name}", "expected none: it is not passed on")
-    role, content = told(given)
-    if isinstance(content, list):
-        content = [_part(part, f"{pointer}/content/{number}") for number, part in enumerate(content)]
-    return {"role": role, "content": content}
+    return told(given)
 
 
-def _part(given: object, pointer: str) -> dict[str, Any]:
+def _part(given: object, pointer: str) -> dict[str, Any] | None:
+    """A part of a message; None where it says nothing."""
     kind = given.get("type") if isinstance(given, Mapping) else None
     if isinstance(given, Mapping) and kind in ("text", "refusal"):
-        return {"type": "text", "text": given.get("text") or given.get("refusal")}
+        text = given.get(str(kind))
+        return {"type": "text", "text": text} if text not in ("", None) else None
     if isinstance(given, Mapping) and kind == "image_url" and isinstance(given.get("image_url"), Mapping):
         url = str(given["image_url"].get("url"))
         if not url.startswith("data:"):

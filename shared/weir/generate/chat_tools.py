@@ -17,6 +17,8 @@ MAX_TOOLS = 128
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 # What else only this protocol says.
 _PASSED = ("frequency_penalty", "presence_penalty", "logit_bias", "verbosity")
+# As many clients send them: they ask for nothing, and any protocol has a place for that.
+_NOTHING: Mapping[str, Any] = {"frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}}
 
 
 class ToolsRefused(CallerError, ValueError):
@@ -44,7 +46,8 @@ class ChatTools(NamedTuple):
 
 def take_tools(members: dict[str, Any]) -> ChatTools:
     """Take from a body's members what is about tools or passed on with them. Raises ToolsRefused."""
-    passed = {name: members.pop(name) for name in (*_TOOLS, *_PASSED) if name in members}
+    found = {name: members.pop(name) for name in (*_TOOLS, *_PASSED) if name in members}
+    passed = {name: value for name, value in found.items() if value != _NOTHING.get(name)}
     tools, choice = passed.get("tools") or [], passed.get("tool_choice")
     if not isinstance(tools, list) or len(tools) > MAX_TOOLS:
         raise ToolsRefused("/tools", f"expected a list of at most {MAX_TOOLS} functions")
@@ -72,7 +75,7 @@ def without_tools(passed: Mapping[str, Any]) -> dict[str, Any]:
 
 def told(message: Mapping[str, Any]) -> tuple[object, Any]:
     """(role, content) of a message as a conversation without tools has it: calls and their results are text."""
-    role, content = message.get("role"), message.get("content")
+    role, content = message.get("role"), message.get("content") or message.get("refusal")
     if role in ("tool", "function"):
         return "user", content or "(nothing)"
     calls = message.get("tool_calls")

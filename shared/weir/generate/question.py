@@ -280,9 +280,9 @@ class Question:
         )
         try:
             provider_request = build_request(call, route)
+            body = provider_request.encoded()
         except NotPassed as error:
             raise invalid_fields([(error.pointer, error.detail)]) from error
-        body = provider_request.encoded()
         # A provider counts the schema as input, too; the bytes of an image it does not count as text.
         chars = len(body) - sum(message.data_chars for message in call.messages)
         document = document_schema(name) if name and structured and structured.null_is_absent else None

@@ -10,9 +10,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     FailFast,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -28,7 +30,7 @@ from weir.schemas import is_registered, schema_names
 MAX_ERRORS = 20
 
 type Include = Literal["delta", "value", "result"]
-type Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/@-]{1,64}$")]
+type BillTag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/@-]{1,64}$")]
 
 
 def _known(name: str) -> str:
@@ -78,10 +80,11 @@ class RequestMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: (
-        Annotated[str, Field(min_length=1)]
-        | Annotated[list[Content], FailFast(), Field(min_length=1, max_length=64)]
-    )
+    content: Annotated[
+        Annotated[str, Field(min_length=1), Tag("a text")]
+        | Annotated[list[Content], FailFast(), Field(min_length=1, max_length=64), Tag("a list")],
+        Discriminator(lambda content: "a list" if isinstance(content, list) else "a text"),
+    ]
 
     def as_message(self) -> Message:
         """The turn in words of no protocol."""
@@ -148,7 +151,7 @@ class GenerationRequest(BaseModel):
         Field(description="At the first violation: stop the model, let it finish, or ask once more."),
     ] = "stop"
     tags: Annotated[
-        dict[Tag, Tag], BeforeValidator(_few), Field(max_length=10, description="Names for the bill.")
+        dict[BillTag, BillTag], BeforeValidator(_few), Field(max_length=10, description="Names for the bill.")
     ] = {}
 
     @model_validator(mode="after")
@@ -187,12 +190,27 @@ def parse_body(body: bytes) -> GenerationParams:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if found[0]["type"] == "json_invalid":
             raise Problem(Outcome.BAD_REQUEST, f"body: {found[0]['msg']}", status=400) from None
+        given = parse_json(body)
         raise invalid_fields(
-            [
-                ("".join(f"/{_token(part)}" for part in item["loc"]), item["msg"])
-                for item in found[:MAX_ERRORS]
-            ]
+            [(_pointer(item["loc"], item["type"], given), item["msg"]) for item in found[:MAX_ERRORS]]
         ) from None
+
+
+def _pointer(loc: tuple[int | str, ...], kind: str, value: Any) -> str:
+    """The place of an error in a body; which choice of a union it was is no part of that."""
+    pointer = ""
+    for number, part in enumerate(loc):
+        match value:
+            case dict() if part in value:
+                value = value[part]
+            case list() if isinstance(part, int):
+                value = value[part]
+            case dict() if kind == "missing" and number == len(loc) - 1:
+                pass
+            case _:
+                continue
+        pointer += f"/{_token(part)}"
+    return pointer
 
 
 def _token(part: int | str) -> str:

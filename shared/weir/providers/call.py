@@ -12,7 +12,7 @@ from weir.providers.routes import Route
 from weir.providers.structured_output import StructuredOutput
 
 # Kept: json.dumps makes an encoder for each call.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 type Role = Literal["system", "developer", "user", "assistant"]
 
@@ -93,8 +93,11 @@ class ProviderRequest(NamedTuple):
     headers: Mapping[str, str] = {}
 
     def encoded(self) -> bytes:
-        """The body's bytes."""
-        return _encode(self.body).encode()
+        """The body's bytes. Raises NotPassed: JSON has no word for a number among the caller's own members."""
+        try:
+            return _encode(self.body).encode()
+        except ValueError as error:
+            raise NotPassed("", f"expected numbers that JSON has: {error}") from None
 
 
 def parameters(call: ModelCall, route: Route, names: Mapping[str, str]) -> dict[str, Any]:

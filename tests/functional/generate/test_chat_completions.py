@@ -195,7 +195,17 @@ async def test_plain_text_leaves_the_moment_it_comes_and_costs_are_told(
         ({"logprobs": True}, "logprobs"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"temperature": 3}, "temperature"),
-        ({"max_completion_tokens": 0}, "max_output_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"max_tokens": 10.5}, "max_tokens"),
+        ({"stop": ""}, "stop"),
+        ({"extra_body": {"stream": "true"}}, "stream"),
+        ({"messages": [{"role": "user", "content": ""}]}, "messages"),
+        ({"messages": [{"role": "system", "content": ""}, {"role": "user", "content": 5}]}, "messages.1.content"),
+        (
+            {"messages": [{"role": "system", "content": ""}, {"role": "user", "content": [
+                {"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": "http://x"}}]}]},
+            "messages.1.content.1.image_url.url",
+        ),
         ({"extra_body": {"surprise": 1}}, "surprise"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "nobody"}}}, "response_format.json_schema.name"),
@@ -217,6 +227,111 @@ async def test_what_changes_the_question_is_refused_by_the_members_name(
         assert caught.value.param == param
         assert caught.value.response.headers["x-should-retry"] == "false"
         assert not asked.requests
+
+
+NULLABLE: Any = {
+    "type": "json_schema",
+    "json_schema": {"name": "state", "strict": None, "schema": {
+        "type": "object", "properties": {"state": {"type": ["string", "null"], "enum": ["open", None]}},
+        "required": ["state"], "additionalProperties": False,
+    }},
+}  # fmt: skip
+TURN = {"role": "user", "content": "Write."}
+SAID = [{"role": "user", "content": "Write."}]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ([{"role": "system", "content": ""}, TURN], SAID),
+        ([{"role": "system", "content": []}, TURN], SAID),
+        ([{"role": "assistant", "content": None}, TURN], SAID),
+        ([{"role": "assistant", "content": None, "refusal": "No."}, TURN], [{"role": "assistant", "content": "No."}, *SAID]),
+        (
+            [{"role": "assistant", "content": "", "tool_calls": None, "function_call": None, "annotations": []}, TURN],
+            SAID,
+        ),
+        ([{"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "Write."}]}], SAID),
+        ([{**TURN, "name": "ada"}, {"role": "assistant", "content": "Sure: "}], [*SAID, {"role": "assistant", "content": "Sure: "}]),
+    ],
+)  # fmt: skip
+async def test_turns_that_say_nothing_are_left_out_as_clients_send_them(
+    given: list[Any], sent: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sdk(monkeypatch, completion("ok")) as (client, asked):
+        await client.chat.completions.create(model="test-model", messages=given)
+        assert asked.requests[0]["messages"] == sent
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}},
+        {"max_tokens": 10.0, "seed": 1.0, "n": 1.0},
+        {"prediction": {"type": "content", "content": "x"}, "tools": [], "tool_choice": "none"},
+        {
+            "top_logprobs": 0,
+            "logprobs": False,
+            "stop": None,
+            "stream": False,
+            "response_format": {"type": "text"},
+        },
+    ],
+)
+async def test_members_that_ask_for_nothing_are_taken_whatever_the_models_protocol(
+    members: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_UPSTREAM_PROVIDER", "anthropic")
+    body = {"model": "test-model", "messages": ASK, **members, "seed": None}
+    async with provider(completion("ok")) as asked, door(asked.base_url, monkeypatch) as opened:
+        await opened.request(body, path="/v1/chat/completions")
+        assert asked.requests[0].get("max_tokens") == members.get("max_tokens", 16_000)
+        assert not asked.requests[0].keys() & (members.keys() - {"max_tokens", "stream"})
+
+
+async def test_a_whole_number_is_one_whatever_its_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with provider(completion("ok")) as asked, door(asked.base_url, monkeypatch) as opened:
+        body = {"messages": ASK, "max_completion_tokens": 10.0, "max_tokens": 20.0, "seed": 7.0}
+        assert (await opened.request(body, path="/v1/chat/completions")).status == 200
+        sent = asked.requests[0]
+        assert (repr(sent["max_tokens"]), repr(sent["seed"])) == ("10", "7")
+
+
+@pytest.mark.parametrize("member", ['"logit_bias": {"a": 1e999}', '"extra_body": {"a": NaN}', '"tools": [], "extra_body": {"a": -Infinity}'])  # fmt: skip
+async def test_a_number_that_json_does_not_have_is_refused_and_not_sent_on(
+    member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = f'{{"messages": {json.dumps(ASK)}, {member}}}'.encode()
+    async with provider(completion("ok")) as asked, door(asked.base_url, monkeypatch) as opened:
+        answer = await opened.request(body, path="/v1/chat/completions")
+        assert (answer.status, answer.json["error"]["code"]) == (400, "bad_request") and not asked.requests
+
+
+async def test_a_choice_that_may_be_null_is_held_as_strict_mode_writes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for document, outcome in (
+        ({"state": None}, "ok"),
+        ({"state": "open"}, "ok"),
+        ({"state": "shut"}, "invalid_output"),
+    ):
+        async with sdk(monkeypatch, completion(json.dumps(document))) as (client, _):
+            try:
+                whole = await client.chat.completions.create(
+                    model="test-model", messages=ASK, response_format=NULLABLE
+                )
+            except openai.APIError as error:
+                assert error.code == outcome
+            else:
+                assert outcome == "ok" and json.loads(whole.choices[0].message.content or "") == document
+
+
+async def test_tools_that_must_not_be_called_stand_beside_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with sdk(monkeypatch, completion('{"state": null}')) as (client, asked):
+        await client.chat.completions.create(
+            model="test-model", messages=ASK, response_format=NULLABLE, tools=TOOLS, tool_choice="none"
+        )
+        assert "tools" not in asked.requests[0]
 
 
 async def test_members_that_change_nothing_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
