@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[2]
 # Not before the provider is asked: frameworks, AWS's SDK, what validates and prices, the OpenAPI models, httpx's own
 # engine and its loops.
 AFTER_THE_REQUEST = {
-    "fastapi", "starlette", "mangum", "boto3", "botocore", "aws_lambda_powertools", "httpcore", "anyio", "sniffio",
-    "pydantic", "pydantic_core", "pydantic_streaming", "annotated_types", "typing_extensions", "weir.generate.requests",
-    "weir.generate.retry", "weir.generate.validator_process", "weir.pricing.cost", "weir.pricing.price_book",
-    "weir.generate.openapi", "weir.ledger.store", "weir.schemas.blog_post", "jsonschema", "yaml",
+    "fastapi", "starlette", "mangum", "boto3", "botocore", "aws_lambda_powertools", "httpcore", "h11", "anyio",
+    "sniffio", "pydantic", "pydantic_core", "pydantic_streaming", "annotated_types", "typing_extensions",
+    "weir.generate.requests", "weir.generate.retry", "weir.generate.validator_process", "weir.pricing.cost",
+    "weir.pricing.price_book", "weir.generate.openapi", "weir.ledger.store", "weir.schemas.blog_post", "jsonschema",
+    "yaml",
 }  # fmt: skip
 
 READ_GENERATION = """

@@ -1,8 +1,8 @@
 """The chunks of an HTTP/1.1 body, sans IO: bytes in at any cut, the body's bytes out.
 
-A provider writes each event of its stream as a chunk of its own. h11, which reads the rest of an answer, makes two
-events of each and asks its state machine about both, which takes as long as reading what is in it; here a chunk is one
-match and one slice. As strict as h11: a test holds the two against each other.
+A provider writes each event of its stream as a chunk of its own. h11 makes two events of each and asks its state
+machine about both, which takes as long as reading what is in it; here a chunk is one match and one slice. As strict as
+h11: a test holds the two against each other.
 https://www.rfc-editor.org/rfc/rfc9112#section-7.1
 """
 
@@ -21,6 +21,8 @@ class ChunkedBody:
     What breaks the framing stops it for good, and `error` says what: no exception, so that the bytes before are not
     lost.
     """
+
+    ends_with_connection = False
 
     def __init__(self) -> None:
         self.ended = False

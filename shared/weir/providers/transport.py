@@ -1,4 +1,4 @@
-"""An engine for httpx that imports less at a cold start than its own: h11 on an asyncio protocol.
+"""An engine for httpx that imports less at a cold start than its own: HTTP/1.1 on an asyncio protocol.
 
 A provider's stream needs one connection, HTTP/1.1 and TLS. httpx's default engine (httpcore on anyio) brings pools,
 proxies, HTTP/2 and two event loops along, and a cold start pays for their imports. Requests, responses, decoding,
@@ -17,16 +17,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import Context, copy_context
 from typing import Any, cast
 
-import h11
 import httpx
 
-from weir.providers.chunked import ChunkedBody
+from weir.providers.http1 import Head, HeadReader, NotHttp, encode_head
 
 IDLE_S = 15.0
 _OPENING_S = 0.2  # what a connection that is opening may take to its end when all is closed
 _READ_BYTES = 65_536
 _HIGH_WATER_BYTES = 65_536
-_MAX_HEAD_BYTES = 102_400
 
 type _Origin = tuple[str, str, int]  # scheme, host, port
 
@@ -101,10 +99,10 @@ class StreamTransport(httpx.AsyncBaseTransport):
             connection.close()
             raise
         return httpx.Response(
-            head.status_code,
-            headers=head.headers.raw_items(),
+            head.status,
+            headers=head.fields,
             stream=_Body(self, origin, connection, timeout.get("read")),
-            extensions={"http_version": b"HTTP/" + head.http_version, "reason_phrase": head.reason},
+            extensions={"http_version": b"HTTP/" + head.version, "reason_phrase": head.reason},
         )
 
     async def aclose(self) -> None:
@@ -161,7 +159,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """A socket and the exchange on it; what comes waits in h11, and reading stops while much of it waits.
+    """A socket and the exchange on it; reading stops while much waits of what came.
 
     It reads into a buffer of its own: the loop's, of 256 KiB, is mapped and unmapped by the kernel at every read.
     """
@@ -171,13 +169,12 @@ class _Connection(asyncio.BufferedProtocol):
         self.is_new = True  # no request was sent on it
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
-        self._http = _http()
-        self._chunked: ChunkedBody | None = None  # reads the body in h11's place, where it comes in chunks
-        self._came: list[bytes] = []  # of such a body
-        self._is_kept = True  # by the peer, behind such a body
+        self._method: str | None = None  # of the request that is under way
+        self._sent = False  # all of it
+        self._head: Head | None = None  # of its answer
+        self._came: list[bytes] = []  # and nobody has read it
         self._received: _Arrival | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._held: object = h11.NEED_DATA  # an event that came with the bytes before it
         self._waiting_bytes = 0
         self._lost: Exception | None = None
 
@@ -200,32 +197,36 @@ class _Connection(asyncio.BufferedProtocol):
         assert isinstance(request.stream, httpx.AsyncByteStream)
         self.is_new = False
         try:
-            data = self._http.send(
-                h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-            )
-            async for part in request.stream:
-                # The head goes out with the first part of the body: one packet, one TLS record.
-                await self._write((data or b"") + (self._http.send(h11.Data(data=part)) or b""), timeout_s)
-                data = b""
-            await self._write((data or b"") + (self._http.send(h11.EndOfMessage()) or b""), timeout_s)
-        except h11.LocalProtocolError as error:
+            data = encode_head(request.method, request.url.raw_path, request.headers.raw)
+        except NotHttp as error:
             raise httpx.LocalProtocolError(str(error)) from error
+        self._method = request.method
+        chunked = "transfer-encoding" in request.headers
+        async for part in request.stream:
+            # The head goes out with the first part of the body: one packet, one TLS record.
+            framed = b"%x\r\n%b\r\n" % (len(part), part) if chunked and part else part
+            await self._write(data + framed, timeout_s)
+            data = b""
+        await self._write(data + (b"0\r\n\r\n" if chunked else b""), timeout_s)
+        # With an answer before the request was whole, the rest of it is of no use, and was not sent.
+        self._sent = not self._waiting_bytes
 
-    async def receive_head(self, timeout_s: float | None) -> h11.Response:
+    async def receive_head(self, timeout_s: float | None) -> Head:
         """Wait for the response's status and headers."""
+        assert self._method is not None, "an answer follows a request"
+        reader = HeadReader(self._method)
         while True:
-            event = await self._receive(timeout_s)
-            if isinstance(event, h11.Response):
-                self._read_chunks(event)
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise httpx.RemoteProtocolError("the peer closed the connection without a response")
-
-    def _read_chunks(self, head: h11.Response) -> None:
-        if (b"transfer-encoding", b"chunked") in head.headers and head.status_code not in (204, 304):
-            self._chunked, self._came = ChunkedBody(), [self._http.trailing_data[0]]
-            closes = any(name == b"connection" and b"close" in value.lower() for name, value in head.headers)
-            self._is_kept = head.http_version == b"1.1" and not closes
+            try:
+                found = reader.feed(self._take()) if self._came else None
+            except NotHttp as error:
+                raise self._failure(str(error)) from error
+            if found is not None:
+                self._head, behind = found
+                self._came = [behind] if behind else []
+                return self._head
+            if self._lost is not None:
+                raise self._failure("the peer closed the connection without a response")
+            await self._wait(timeout_s)
 
     async def receive_data(self, timeout_s: float | None) -> bytes | None:
         """Wait for more of the body; None at its end.
@@ -233,44 +234,27 @@ class _Connection(asyncio.BufferedProtocol):
         All that has come is one part: at a model's pace that is what one write of its brought, and whoever is behind
         catches up in one step.
         """
-        if (chunked := self._chunked) is not None:
-            while True:
-                if self._came:
-                    came, self._came = self._came, []
-                    if data := chunked.feed(came[0] if len(came) == 1 else b"".join(came)):
-                        return data
-                if chunked.ended:
-                    return None
-                if chunked.error is not None:
-                    raise httpx.RemoteProtocolError(chunked.error)
-                if self._lost is not None:
-                    raise self._failure("the peer closed the connection before the end of a chunked body")
-                await self._wait(timeout_s)
-        event = await self._receive(timeout_s)
-        if not isinstance(event, h11.Data):
-            return None
-        parts = [event.data]
-        while self._http.trailing_data[0]:
-            if not isinstance(event := self._next(), h11.Data):
-                self._held = event
-                break
-            parts.append(event.data)
-        return b"".join(parts)
+        assert self._head is not None, "a body follows a head"
+        body = self._head.body
+        while True:
+            if self._came and (data := body.feed(self._take())):
+                return data
+            if body.ended or (body.ends_with_connection and isinstance(self._lost, EOFError)):
+                return None
+            if body.error is not None:
+                raise httpx.RemoteProtocolError(body.error)
+            if self._lost is not None:
+                raise self._failure("the peer closed the connection before the end of a body")
+            await self._wait(timeout_s)
 
     def begin_next(self) -> bool:
         """Make ready for another request, if both sides are done with this one and leave the connection open."""
-        if not self.is_open or self._http.our_state is not h11.DONE:
+        head = self._head
+        if not self.is_open or not self._sent or head is None or not head.kept:
             return False
-        if (chunked := self._chunked) is not None:
-            # Behind the end may stand bytes that nobody asked for.
-            if not (chunked.ended and self._is_kept) or chunked.rest or self._came:
-                return False
-            self._http, self._chunked = _http(), None
-        else:
-            if self._http.their_state is not h11.DONE or self._http.trailing_data[0]:
-                return False
-            self._http.start_next_cycle()
-        self._held = h11.NEED_DATA  # an end that nobody waited for is of this exchange
+        if not head.body.ended or head.body.rest or self._came:
+            return False  # behind the end may stand what nobody asked for
+        self._method, self._sent, self._head = None, False, None
         self._resume()
         return True
 
@@ -279,16 +263,10 @@ class _Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _receive(self, timeout_s: float | None) -> object:
-        while True:
-            event, self._held = self._held, h11.NEED_DATA
-            if event is h11.NEED_DATA:
-                event = self._next()
-            if isinstance(event, httpx.TransportError):
-                raise event
-            if event is not h11.NEED_DATA:
-                return event
-            await self._wait(timeout_s)
+    def _take(self) -> bytes:
+        """All that has come."""
+        came, self._came = self._came, []
+        return came[0] if len(came) == 1 else b"".join(came)
 
     async def _wait(self, timeout_s: float | None) -> None:
         """Until something more has come, or the connection's end."""
@@ -305,15 +283,6 @@ class _Connection(asyncio.BufferedProtocol):
         finally:
             self._received = None
 
-    def _next(self) -> object:
-        """What h11 makes of the bytes that have come; a broken protocol as an error to be raised in its turn."""
-        try:
-            return self._http.next_event()
-        except h11.RemoteProtocolError as error:
-            failure = self._failure(str(error))
-            failure.__cause__ = error
-            return failure
-
     def _failure(self, broken: str) -> httpx.TransportError:
         """Why a response broke off: the connection did, or the peer ended what was `broken` then."""
         if self._lost is not None and not isinstance(self._lost, EOFError):
@@ -327,7 +296,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def _write(self, data: bytes, timeout_s: float | None) -> None:
         if not data or self._waiting_bytes:
-            return  # with an answer before the request was whole, the rest of it is of no use
+            return
         if not self.is_open:
             raise httpx.WriteError(str(self._lost or "the connection is closed"))
         assert self._transport is not None
@@ -350,14 +319,10 @@ class _Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._http.our_state is h11.IDLE:
+        if self._method is None:
             self.close()  # nobody asked: it must not pass for an answer to the next request
             return
-        data = bytes(self._buffer[:nbytes])
-        if self._chunked is not None:
-            self._came.append(data)
-        else:
-            self._http.receive_data(data)
+        self._came.append(bytes(self._buffer[:nbytes]))
         self._waiting_bytes += nbytes
         if self._waiting_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
@@ -381,7 +346,6 @@ class _Connection(asyncio.BufferedProtocol):
     def _end(self, reason: Exception) -> None:
         if self._lost is None:
             self._lost = reason
-            self._http.receive_data(b"")
             self._wake()
 
     def _wake(self) -> None:
@@ -450,10 +414,6 @@ class _Body(httpx.AsyncByteStream):
             self._transport.keep(self._origin, connection)
         else:
             connection.close()
-
-
-def _http() -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
 
 
 def _origin(url: httpx.URL) -> _Origin:
