@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PREFIX = "/2018-06-01/runtime"
+_NEXT = f"{_PREFIX}/invocation/next"
 # Some servers behind this API route on it; awslambdaric sends one too.
 _USER_AGENT = ("User-Agent", "asgiric")
 _STREAMED = (
@@ -63,11 +64,12 @@ class RuntimeApi:
         host, _, port = address.rpartition(":")
         self._address = address
         self._host, self._port = host, int(port)
+        self._next = encode_request("GET", _NEXT, address, [_USER_AGENT])
         self._connection: Connection | None = None
 
     async def next_invocation(self) -> Invocation:
         """Wait for work, however long. Raises RuntimeApiError on anything but an invocation."""
-        response = await self._call("GET", "/invocation/next")
+        response = await self._exchange(self._next, f"GET {_NEXT}")
         if response.status != 200:
             raise RuntimeApiError(f"expected 200 from /invocation/next, got {_describe(response)}")
         about = response.headers.get
@@ -163,6 +165,10 @@ class RuntimeApi:
     ) -> Response:
         target = _PREFIX + path
         data = encode_request(method, target, self._address, [_USER_AGENT, *(headers or ())], body=body)
+        return await self._exchange(data, f"{method} {target}")
+
+    async def _exchange(self, data: bytes, what: str) -> Response:
+        """One call, made once more on a new connection where a reused one has died."""
         while True:
             connection = await self._connect()
             try:
@@ -173,7 +179,7 @@ class RuntimeApi:
                 retry = connection.is_stale
                 self.close()
                 if not retry:
-                    raise RuntimeApiError(f"{method} {target}: {error}") from error
+                    raise RuntimeApiError(f"{what}: {error}") from error
 
     async def _connect(self) -> Connection:
         if self._connection is None or not self._connection.is_open:

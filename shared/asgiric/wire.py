@@ -9,6 +9,7 @@ Hand framing costs about half of what a general HTTP library does per chunk; tes
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from asgiric.errors import PeerError
@@ -77,6 +78,7 @@ def _field_lines(fields: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
+@lru_cache(maxsize=64)  # the names of an exchange are the same each time
 def _is_token(name: str) -> bool:
     # What is left when a token's characters are taken out; the quickest of the ways to ask.
     return name != "" and not name.encode("utf-8", "replace").translate(None, _TOKEN)

@@ -90,8 +90,8 @@ class ObjectContainer(Container):
     def here(self) -> str | None:
         if self.path is None or self.late:
             return None
-        key = self.current if self.field is None else self.field.dump_key
-        return None if key is None else self.path + pointer(key)
+        at = pointer(self.current) if self.field is None else self.field.pointer
+        return None if at is None else self.path + at
 
     def value_schema(self) -> ValueSchema:
         return self.plan.extra_value if self.field is None else self.field.value_schema
@@ -99,7 +99,7 @@ class ObjectContainer(Container):
     @property
     def late(self) -> bool:
         """Whether the part being read is dumped from the instance, at the end, or not at all."""
-        return self.field is not None and (self.field.name in self.plan.late or self.field.dump_key is None)
+        return self.field is not None and (self.field.pointer is None or self.field.name in self.plan.late)
 
     def part(self, text: str) -> None:
         schema = self.value_schema()

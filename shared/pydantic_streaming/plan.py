@@ -45,6 +45,7 @@ from pydantic_streaming.reasons import (
     reads_info,
     reasons_against,
 )
+from pydantic_streaming.values import pointer
 
 __all__ = ["DictPlan", "FieldPlan", "ListPlan", "ObjectPlan", "Plan", "TextPlan", "ValueSchema", "plan_for"]
 
@@ -111,10 +112,10 @@ class TextPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldPlan:
-    """A field of a split object: its name, its key in the dump, None where it is not dumped, and its value."""
+    """A field of a split object: its name, where it is in the dump, None where it is not dumped, and its value."""
 
     name: str
-    dump_key: str | None
+    pointer: str | None
     value_schema: ValueSchema
 
 
@@ -254,7 +255,7 @@ def object_plan(schema: Schema, definitions: Any) -> ObjectPlan | tuple[str, ...
         if "serialization_exclude_if" in info or needs_instance(inner, definitions):
             late.add(name)
         value = ValueSchema(named(inner, name) if reads_info(inner, definitions) else inner, context)
-        field = FieldPlan(name, dump_key, value)
+        field = FieldPlan(name, None if dump_key is None else pointer(dump_key), value)
         for index, key in enumerate(text_keys(name, info, config) or ()):
             if key in by_key or key in by_other_key:
                 return (f"{name}: the key {key!r} feeds two fields",)

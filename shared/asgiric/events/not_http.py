@@ -12,24 +12,24 @@ from typing import Any
 
 from asgiric.errors import AsgiricError
 
-# Members that stand together in the events of one service.
-_SENDERS: tuple[tuple[str, set[str]], ...] = (
-    ("Amazon EventBridge", {"detail-type", "detail", "source"}),
-    ("Amazon CloudWatch Logs", {"awslogs"}),
-    ("Amazon Data Firehose", {"deliveryStreamArn", "records"}),
-    ("Amazon Cognito", {"triggerSource", "userPoolId"}),
-    ("Amazon S3 Batch Operations", {"invocationSchemaVersion", "tasks"}),
-    ("Amazon S3 Object Lambda", {"getObjectContext", "userRequest"}),
-    ("Amazon Lex", {"bot", "sessionState"}),
-    ("an API Gateway authorizer", {"type", "methodArn"}),
-    ("an API Gateway authorizer", {"type", "routeArn"}),
-    ("AWS AppSync", {"arguments", "info", "prev", "stash"}),
-    ("AWS CloudFormation", {"RequestType", "ResponseURL", "StackId"}),
-    ("AWS CodePipeline", {"CodePipeline.job"}),
-    ("AWS Config", {"invokingEvent", "resultToken"}),
-    ("AWS Secrets Manager", {"SecretId", "ClientRequestToken", "Step"}),
-    ("Amazon VPC Lattice", {"raw_path", "is_base64_encoded"}),
-)
+# A member that tells a service's events, the service, and the members that stand beside it there.
+_SENDERS: dict[str, tuple[str, set[str]]] = {
+    "detail-type": ("Amazon EventBridge", {"detail", "source"}),
+    "awslogs": ("Amazon CloudWatch Logs", set()),
+    "deliveryStreamArn": ("Amazon Data Firehose", {"records"}),
+    "triggerSource": ("Amazon Cognito", {"userPoolId"}),
+    "invocationSchemaVersion": ("Amazon S3 Batch Operations", {"tasks"}),
+    "getObjectContext": ("Amazon S3 Object Lambda", {"userRequest"}),
+    "sessionState": ("Amazon Lex", {"bot"}),
+    "methodArn": ("an API Gateway authorizer", {"type"}),
+    "routeArn": ("an API Gateway authorizer", {"type"}),
+    "arguments": ("AWS AppSync", {"info", "prev", "stash"}),
+    "ResponseURL": ("AWS CloudFormation", {"RequestType", "StackId"}),
+    "CodePipeline.job": ("AWS CodePipeline", set()),
+    "invokingEvent": ("AWS Config", {"resultToken"}),
+    "ClientRequestToken": ("AWS Secrets Manager", {"SecretId", "Step"}),
+    "is_base64_encoded": ("Amazon VPC Lattice", {"raw_path"}),
+}
 # Members of a request context that HTTP does not have.
 _CONTEXTS = (("an API Gateway WebSocket", "connectionId"), ("Amazon VPC Lattice", "serviceNetworkArn"))
 
@@ -55,8 +55,8 @@ def sender_of(event: dict[str, Any]) -> str | None:
         for sender, member in _CONTEXTS:
             if member in context:
                 return sender
-    for sender, members in _SENDERS:
-        if event.keys() >= members:
+    for member, (sender, beside) in _SENDERS.items():
+        if member in event and event.keys() >= beside:
             return sender
     return None
 
