@@ -1,6 +1,6 @@
-"""The streaming endpoint: `POST /v1/generations` as an ASGI application, and its OpenAPI document.
+"""The streaming endpoint as an ASGI application: `POST /v1/generations`, OpenAI's endpoints, and the OpenAPI document.
 
-Plain ASGI and no framework: every cold start pays for what is imported here, and there are two routes. The same
+Plain ASGI and no framework: every cold start pays for what is imported here, and routes are few. The same
 `app` runs under our runtime client on Lambda, and under any ASGI server in a container.
 """
 
@@ -27,9 +27,10 @@ from weir.generate.process import process_age_ms
 from weir.generate.request_record import Invocation, OnceKey
 from weir.generate.responses import (
     BufferedResponse,
-    ChatResponse,
-    ChatStreamResponse,
     Headers,
+    OpenAIResponse,
+    OpenAIStreamResponse,
+    OpenAIWire,
     Receive,
     Scope,
     Send,
@@ -206,13 +207,14 @@ class App:
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
                     invocation = self._asked_once(invocation, received, path, body)
                     parse: Callable[[], GenerationParams] = partial(parse_request, body, content_type)
-                case "/v1/chat/completions", "POST":
+                case "/v1/chat/completions" | "/v1/responses", "POST":
                     self._init_ms, self._restored = None, False
                     body = await read_body(receive, self._generate.policy.rhythm.body_s)
                     invocation = self._asked_once(invocation, received, path, body)
-                    parse, response = self._chat(body, content_type, request_id, send, headers)
+                    parse, wire, streams = self._openai(path, body, content_type, request_id)
+                    response = (OpenAIStreamResponse if streams else OpenAIResponse)(send, headers, wire)
                 case "/v1/models", "GET":
-                    response = self._chat_refusal(send, headers, request_id)
+                    response = self._sdk_refusal(send, headers, request_id)
                     names, caller = await self._generate.models_of(invocation)
                     sent_bytes = await self._models(names, send, headers())
                     self._generate.record_without_model(invocation._replace(caller=caller), sent_bytes)
@@ -222,7 +224,7 @@ class App:
                     return
                 case _, "DELETE" if path.startswith(_ONE):
                     response = BufferedResponse(send, headers)
-                    wanted = path.removeprefix(_ONE).removeprefix("chatcmpl-")
+                    wanted = path.removeprefix(_ONE).removeprefix("chatcmpl-").removeprefix("resp_")
                     caller = await self._generate.stop(wanted, invocation)
                     await respond(send, 204, headers(), b"")
                     self._generate.record_without_model(invocation._replace(caller=caller), 0)
@@ -241,7 +243,7 @@ class App:
                     )
                 case _:
                     if path.startswith("/v1/"):  # what OpenAI's SDKs know, and this endpoint does not
-                        response = self._chat_refusal(send, headers, request_id)
+                        response = self._sdk_refusal(send, headers, request_id)
                     raise Problem(
                         Outcome.BAD_REQUEST,
                         f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}{_HINTS.get(path, '')}",
@@ -348,25 +350,25 @@ class App:
         check_key(key)
         return invocation._replace(once=OnceKey(key, sha256(path.encode() + b"\0" + body).hexdigest()))
 
-    def _chat(
-        self, body: bytes, content_type: str, request_id: str, send: Send, headers: Callable[[], Headers]
-    ) -> tuple[Callable[[], GenerationParams], StreamResponse | BufferedResponse]:
-        """How a chat completion is read and answered; what is wrong with it is raised when it is read."""
-        from weir.generate.chat_api import ChatWire, parse_chat_request
+    def _openai(
+        self, path: str, body: bytes, content_type: str, request_id: str
+    ) -> tuple[Callable[[], GenerationParams], OpenAIWire, bool]:
+        """How the request of an SDK of OpenAI's is read, what writes its answer, and whether that streams.
 
+        What is wrong with it is raised when it is read.
+        """
+        parse, wire_of = _protocol(path)
         created, default = int(time.time()), self._settings.routes.default
         try:
-            chat = parse_chat_request(body, content_type)
+            asked = parse(body, content_type)
         except Problem as problem:
-            return partial(_raise, problem), ChatResponse(send, headers, request_id, created, default)
-        model = chat.request.model or default
-        if not chat.streams:
-            return lambda: chat.request, ChatResponse(send, headers, request_id, created, model, chat.tool)
-        wire = ChatWire(request_id, created, model, chat.include_usage, chat.tool)
-        return lambda: chat.request, ChatStreamResponse(send, headers, request_id, wire)
+            return partial(_raise, problem), wire_of(request_id, created, default), False
+        wire = wire_of(request_id, created, asked.request.model or default, asked)
+        return lambda: asked.request, wire, asked.streams
 
-    def _chat_refusal(self, send: Send, headers: Callable[[], Headers], request_id: str) -> BufferedResponse:
-        return ChatResponse(send, headers, request_id, int(time.time()), self._settings.routes.default)
+    def _sdk_refusal(self, send: Send, headers: Callable[[], Headers], request_id: str) -> BufferedResponse:
+        wire = _protocol("")[1](request_id, int(time.time()), self._settings.routes.default)
+        return OpenAIResponse(send, headers, wire)
 
     async def _models(self, names: Iterable[str], send: Send, headers: Headers) -> int:
         from weir.generate.chat_api import models_json
@@ -389,6 +391,7 @@ _ONE = "/v1/generations/"  # and the id of one that runs
 _METHODS = {
     "/v1/generations": "POST",
     "/v1/chat/completions": "POST",
+    "/v1/responses": "POST",
     "/v1/models": "GET",
     "/openapi.json": "GET, HEAD",
 }
@@ -396,9 +399,19 @@ _METHODS = {
 
 # What else an SDK may ask for, and what answers it here.
 _HINTS = {
-    "/v1/responses": ": the Responses API is not spoken here; /v1/chat/completions takes the same schemas and tools",
     "/v1/completions": ": /v1/chat/completions takes a prompt as a message",
 }
+
+
+def _protocol(path: str) -> tuple[Callable[[bytes, str], Any], Callable[..., OpenAIWire]]:
+    """What reads the bodies of one of OpenAI's endpoints, and what writes its answers."""
+    if path == "/v1/responses":
+        from weir.generate.responses_api import ResponsesWire, parse_responses_request
+
+        return parse_responses_request, ResponsesWire
+    from weir.generate.chat_api import ChatWire, parse_chat_request
+
+    return parse_chat_request, ChatWire
 
 
 def _trace(header: str | None, request_id: str) -> "Trace | None":

@@ -29,10 +29,19 @@ parse_chat_request(
     b'"response_format":{"type":"json_schema","json_schema":{"name":"blog_post"}}}', "application/json"
 )
 """
+READ_RESPONSE = """
+from weir.generate.responses_api import parse_responses_request
+parse_responses_request(
+    b'{"model":"m","input":"hi","stream":true,"max_output_tokens":9,'
+    b'"text":{"format":{"type":"json_schema","name":"blog_post"}}}', "application/json"
+)
+"""
 
 
 @pytest.mark.parametrize(
-    "reading", ["", READ_GENERATION, READ_CHAT], ids=["none", "generation", "chat completion"]
+    "reading",
+    ["", READ_GENERATION, READ_CHAT, READ_RESPONSE],
+    ids=["none", "generation", "chat completion", "response"],
 )
 def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_not_need(reading: str) -> None:
     code = f"import sys, app\n{reading}\nprint('\\n'.join(sys.modules))"
@@ -43,3 +52,9 @@ def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_no
     imported = set(done.stdout.split())
     assert "httpx" in imported
     assert imported & AFTER_THE_REQUEST == set()
+    # Nobody pays for an endpoint that was not asked.
+    used = {
+        "weir.generate.chat_api": reading in (READ_CHAT, READ_RESPONSE),
+        "weir.generate.responses_api": reading == READ_RESPONSE,
+    }
+    assert {module: module in imported for module in used} == used

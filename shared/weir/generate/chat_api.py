@@ -48,28 +48,40 @@ class ChatRequest:
     """A request in the service's words, and how its answer is written.
 
     `document` is the model of a schema that the caller brought: it is not forgotten while somebody has the request.
+    `places` says where the caller has what the request has elsewhere.
     """
 
     request: GenerationParams
     document: type[Any] | None
     streams: bool
     include_usage: bool
-    tool: str | None = None  # the function whose arguments the document is
+    tool: str | None  # the function whose arguments the document is
+    places: Mapping[str, str]
 
 
 def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     """Read a body. Raises Problem, with the member's name in `errors`."""
+    members = read_members(body, content_type)
+    return read_chat({name: value for name, value in members.items() if name not in _IGNORED})
+
+
+def read_members(body: bytes, content_type: str) -> dict[str, Any]:
+    """The members of a body, but for those that are null. Raises Problem."""
     check_body(body, content_type)
     given = read_json(body)
     if not isinstance(given, dict):
-        raise _refuse("", f"expected an object, got {type(given).__name__}")
-    members = {key: value for key, value in given.items() if value is not None and key not in _IGNORED}
+        raise refuse("", f"expected an object, got {type(given).__name__}")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_chat(members: dict[str, Any]) -> ChatRequest:
+    """Read members that all say something; takes them out. Raises Problem, with the member's name in `errors`."""
     streams = members.pop("stream", False)
     if not isinstance(streams, bool):
-        raise _refuse("/stream", f"expected true or false, got {streams!r:.40}")
+        raise refuse("/stream", f"expected true or false, got {streams!r:.40}")
     options = members.pop("stream_options", {})
     asked: dict[str, Any] = {}
-    places: dict[str, str] = {}  # where the caller said what `asked` says elsewhere
+    places: dict[str, str] = {}
     for name in ("max_completion_tokens", "max_tokens"):  # the newer name wins
         if (cap := members.pop(name, None)) is not None and "max_output_tokens" not in asked:
             asked["max_output_tokens"], places["/max_output_tokens"] = _whole(cap), f"/{name}"
@@ -79,12 +91,12 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         asked["stop"] = [stop] if isinstance(stop, str) else stop
         places |= {"/stop/0": "/stop"} if isinstance(stop, str) else {}
     if members.pop("n", 1) != 1:
-        raise _refuse("/n", "expected 1: one answer a request")
+        raise refuse("/n", "expected 1: one answer a request")
     if members.pop("modalities", ["text"]) != ["text"]:
-        raise _refuse("/modalities", 'expected ["text"]')
+        raise refuse("/modalities", 'expected ["text"]')
     for name in ("logprobs", "top_logprobs"):
         if members.pop(name, False):
-            raise _refuse(f"/{name}", "expected none: they are not passed on")
+            raise refuse(f"/{name}", "expected none: they are not passed on")
     messages = members.pop("messages", None)
     asked["messages"] = _messages(messages, places)
     if "model" in members:
@@ -92,12 +104,12 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     try:
         forced, passed = take_tools(members)
     except ToolsRefused as error:
-        raise _refuse(error.pointer, error.detail) from None
+        raise refuse(error.pointer, error.detail) from None
     response_format = members.pop("response_format", {"type": "text"})
     tool, schema = None, None
     if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
         passed["response_format"] = response_format
-    elif forced is not None and response_format == {"type": "text"}:
+    elif forced is not None:  # then no text is written, whatever format it would have
         schema = _compiled_arguments(forced)
         if schema is not None:
             tool, passed = forced.name, without_tools(passed)
@@ -106,7 +118,7 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
         if schema is not None and passed.get("tool_choice") == "none":
             passed = without_tools(passed)
         if schema is not None and "tools" in passed:
-            raise _refuse("/tools", "expected none beside a schema for the answer")
+            raise refuse("/tools", "expected none beside a schema for the answer")
     if passed and (passed.keys() & {"tools", "response_format"}):
         passed["messages"] = messages
     if schema is not None:
@@ -114,19 +126,15 @@ def parse_chat_request(body: bytes, content_type: str) -> ChatRequest:
     for name, own in _PASSED.items():
         if name in members:
             asked[own] = members.pop(name)
-    if members:
-        name = sorted(members)[0]
-        raise _refuse(
-            f"/{name}"[:80], "expected a member that is known here; this one changes what is asked for"
-        )
+    refuse_unknown(members)
     asked["include"] = ["delta"]
     include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
     try:
         request = read_request(json.dumps(asked).encode())._replace(passed=passed)
     except Problem as problem:
-        raise _as_given(problem, places) from None
+        raise as_given(problem, places) from None
     document = load_schema(schema) if schema is not None and "~" in schema else None
-    return ChatRequest(request, document, streams, include_usage, tool)
+    return ChatRequest(request, document, streams, include_usage, tool, places)
 
 
 def _whole(number: object) -> object:
@@ -134,7 +142,7 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _as_given(problem: Problem, places: Mapping[str, str]) -> Problem:
+def as_given(problem: Problem, places: Mapping[str, str]) -> Problem:
     """A refusal that names the members as the caller did."""
     errors = []
     for error in problem.members.get("errors", ()):
@@ -143,13 +151,13 @@ def _as_given(problem: Problem, places: Mapping[str, str]) -> Problem:
         errors.append({**error, "pointer": places.get(own, "") + pointer.removeprefix(own)})
     if not errors:
         return problem
-    return _refuse(errors[0]["pointer"], errors[0]["detail"])
+    return refuse(errors[0]["pointer"], errors[0]["detail"])
 
 
 def _messages(given: object, places: dict[str, str]) -> list[dict[str, Any]]:
     """The turns that say something; OpenAI takes empty ones, and other protocols do not."""
     if not isinstance(given, list):
-        raise _refuse("/messages", "expected a list of messages")
+        raise refuse("/messages", "expected a list of messages")
     said: list[dict[str, Any]] = []
     for number, message in enumerate(given):
         own, pointer = f"/messages/{len(said)}", f"/messages/{number}"
@@ -168,16 +176,16 @@ def _messages(given: object, places: dict[str, str]) -> list[dict[str, Any]]:
         places[own] = pointer
         said.append({"role": role, "content": content})
     if not said:
-        raise _refuse("/messages", "expected a message that says something")
+        raise refuse("/messages", "expected a message that says something")
     return said
 
 
 def _message(given: object, pointer: str) -> tuple[object, Any]:
     if not isinstance(given, Mapping):
-        raise _refuse(pointer, "expected an object")
+        raise refuse(pointer, "expected an object")
     for name in ("function_call", "audio"):
         if given.get(name):
-            raise _refuse(f"{pointer}/{name}", "expected none: it is not passed on")
+            raise refuse(f"{pointer}/{name}", "expected none: it is not passed on")
     return told(given)
 
 
@@ -193,7 +201,7 @@ def _part(given: object, pointer: str) -> dict[str, Any] | None:
             return {"type": "image", "url": url}
         head, _, data = url.removeprefix("data:").partition(",")
         return {"type": "image", "data": data, "media_type": head.removesuffix(";base64")}
-    raise _refuse(f"{pointer}/type", f"expected text or image_url, got {kind!r:.40}")
+    raise refuse(f"{pointer}/type", f"expected text or image_url, got {kind!r:.40}")
 
 
 def _schema(given: object) -> str | None:
@@ -207,22 +215,22 @@ def _schema(given: object) -> str | None:
         or not isinstance(given.get("json_schema"), Mapping)
     ):
         detail = f"expected text, or json_schema with a schema, got {kind!r:.40}"
-        raise _refuse("/response_format", detail)
+        raise refuse("/response_format", detail)
     named = given["json_schema"]
     name, schema = str(named.get("name", "")), named.get("schema")
     if schema is None:
         if name not in schema_names():
             detail = f"expected a schema, or a name of {', '.join(schema_names())}, got {name!r:.60}"
-            raise _refuse("/response_format/json_schema/name", detail)
+            raise refuse("/response_format/json_schema/name", detail)
         return name
     from weir.generate.caller_schema import SchemaRefused, compiled
 
     if not isinstance(schema, Mapping):
-        raise _refuse("/response_format/json_schema/schema", "expected a JSON Schema")
+        raise refuse("/response_format/json_schema/schema", "expected a JSON Schema")
     try:
         return compiled(name, schema)
     except SchemaRefused as error:
-        raise _refuse(f"/response_format/json_schema/schema{error.pointer}", error.detail) from None
+        raise refuse(f"/response_format/json_schema/schema{error.pointer}", error.detail) from None
 
 
 def _compiled_arguments(function: Function) -> str | None:
@@ -235,28 +243,32 @@ def _compiled_arguments(function: Function) -> str | None:
         return None
 
 
-def _refuse(pointer: str, detail: str) -> Problem:
+def refuse_unknown(members: Mapping[str, Any], below: str = "") -> None:
+    """Refuse what is left of the members of a body, or of its member `below`. Raises Problem."""
+    if members:
+        detail = "expected a member that is known here; this one changes what is asked for"
+        raise refuse(f"{below}/{min(members)}"[:80], detail)
+
+
+def refuse(pointer: str, detail: str) -> Problem:
+    """The answer to a body whose member is not what it should be."""
     members = {"errors": [{"pointer": pointer, "detail": detail}]}
     return Problem(Outcome.BAD_REQUEST, f"{pointer or 'body'}: {detail}", status=400, members=members)
 
 
 class ChatWire:
-    """Writes a request's events as chunks of a chat completion."""
+    """Writes a request's events as chunks of a chat completion, and its result as one."""
 
-    def __init__(
-        self, request_id: str, created: int, model: str, include_usage: bool, tool: str | None = None
-    ) -> None:
-        head = {
-            "id": f"chatcmpl-{request_id}",
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": model,
-        }
-        self._head = events.dumps(head)[:-1]
-        self._usage = b',"usage":null' if include_usage else b""
-        self._include_usage = include_usage
-        self._tool = tool
-        self._call_id = f"call_{request_id}"
+    repeats_text = False
+
+    def __init__(self, request_id: str, created: int, model: str, asked: ChatRequest | None = None) -> None:
+        self._request_id = request_id
+        self._about = {"id": f"chatcmpl-{request_id}", "created": created, "model": model}
+        self._head = events.dumps({"object": "chat.completion.chunk", **self._about})[:-1]
+        self._include_usage = asked is not None and asked.include_usage
+        self._usage = b',"usage":null' if self._include_usage else b""
+        self._tool = asked.tool if asked else None
+        self._places = asked.places if asked else {}
 
     def delta(self, attempt: int, text: str) -> bytes:
         """A piece of the answer's text, or of the arguments that it is."""
@@ -278,19 +290,22 @@ class ChatWire:
         """Nothing: what has left stands, and what follows goes on behind it."""
         return b""
 
+    def forget(self) -> None:
+        """Nothing: no chunk hangs on another."""
+
     def begin(self) -> bytes:
         """The first chunk, which names the role."""
         if self._tool is None:
             return self._chunk(b'{"role":"assistant","content":""}')
-        call = call_json(ToolCall(0, self._call_id, self._tool, ""))
+        call = call_json(ToolCall(0, f"call_{self._request_id}", self._tool, ""))
         delta = {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **call}]}
         return self._chunk(events.dumps(delta))
 
-    def end(self, request_id: str, result: Result) -> bytes:
+    def end(self, result: Result) -> bytes:
         """The last chunks: why the answer ended, its usage if that was asked for, and [DONE]; or one error."""
         outcome, problem = result.verdict.outcome, result.verdict.problem
         if problem is not None and outcome not in _FINISH:
-            return b"data: %b\n\n" % events.dumps(error_envelope(problem))
+            return b"data: %b\n\n" % events.dumps(self.refusal(problem))
         delta = (
             b"{}"
             if outcome is not Outcome.REFUSED or problem is None
@@ -299,11 +314,30 @@ class ChatWire:
         finish = events.dumps(_finish_reason(result, self._tool))
         ended = self._chunk(delta, finish)
         if self._include_usage:
-            account = events.dumps({"usage": usage_json(result.summary), "weir": _weir(request_id, result)})[
-                1:
-            ]
-            ended += b'data: %b,"choices":[],%b\n\n' % (self._head, account)
+            account = events.dumps(
+                {"usage": usage_json(result.summary), "weir": weir_json(self._request_id, result)}
+            )
+            ended += b'data: %b,"choices":[],%b\n\n' % (self._head, account[1:])
         return ended + b"data: [DONE]\n\n"
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """The whole answer as one object, of a result that has one."""
+        content, refusal, calls = whole_answer(self._request_id, self._tool, result)
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
+        if calls:
+            message["tool_calls"] = [call_json(call) for call in calls]
+        finish = _finish_reason(result, self._tool)
+        return {
+            "object": "chat.completion",
+            **self._about,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+            "usage": usage_json(result.summary),
+            "weir": weir_json(self._request_id, result),
+        }
+
+    def refusal(self, problem: Problem) -> dict[str, Any]:
+        """The error's envelope."""
+        return error_envelope(as_given(problem, self._places))
 
     def _chunk(self, delta: bytes, finish: bytes = b"null") -> bytes:
         return b'data: %b,"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]%b}\n\n' % (
@@ -327,39 +361,19 @@ def _finish_reason(result: Result, tool: str | None) -> str:
     return _FINISH[result.verdict.outcome]
 
 
-def completion(request_id: str, created: int, model: str, tool: str | None, result: Result) -> dict[str, Any]:
-    """The whole answer as one object; `result` has no problem that `_FINISH` does not know."""
+def whole_answer(
+    request_id: str, tool: str | None, result: Result
+) -> tuple[str | None, str | None, tuple[ToolCall, ...]]:
+    """What was answered, of a result that has an answer: text, a refusal's text, and calls of functions."""
     verdict = result.verdict
-    refused = verdict.outcome is Outcome.REFUSED
+    if verdict.outcome is Outcome.REFUSED:
+        return None, verdict.problem.detail if verdict.problem else None, result.tool_calls
     content = result.text
     if verdict.document is not None:
         content = b"".join(verdict.document.json_parts(events.RESULT_PART_BYTES)).decode()
-    calls = result.tool_calls
-    if tool is not None and not refused:
-        calls, content = (ToolCall(0, f"call_{request_id}", tool, content or ""),), None
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": None if refused or (calls and not content) else content,
-        "refusal": verdict.problem.detail if refused and verdict.problem else None,
-    }
-    if calls:
-        message["tool_calls"] = [call_json(call) for call in calls]
-    return {
-        "id": f"chatcmpl-{request_id}",
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(result, tool)}
-        ],
-        "usage": usage_json(result.summary),
-        "weir": _weir(request_id, result),
-    }
-
-
-def is_answer(result: Result) -> bool:
-    """Whether this protocol has an answer for the outcome, and not an error."""
-    return result.verdict.outcome in _FINISH
+    if tool is not None:
+        return None, None, (ToolCall(0, f"call_{request_id}", tool, content or ""),)
+    return None if result.tool_calls and not content else content, None, result.tool_calls
 
 
 def usage_json(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -404,7 +418,8 @@ def models_json(names: Iterable[str], created: int) -> dict[str, Any]:
     return {"object": "list", "data": data}
 
 
-def _weir(request_id: str, result: Result) -> dict[str, Any]:
+def weir_json(request_id: str, result: Result) -> dict[str, Any]:
+    """What no member of the protocol says: the request by our id, its outcome and what it cost."""
     cost = result.summary["cost"]
     return {
         "request_id": request_id,

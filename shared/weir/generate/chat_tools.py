@@ -82,6 +82,8 @@ def told(message: Mapping[str, Any]) -> tuple[object, Any]:
     if not calls or not isinstance(calls, list):
         return role, content
     texts = [content] if isinstance(content, str) and content else []
+    if isinstance(content, list):
+        texts += [str(part["text"]) for part in content if isinstance(part, Mapping) and part.get("text")]
     for call in calls:
         function = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(function, Mapping):

@@ -16,7 +16,13 @@ from weir.providers.sse import encode_event
 
 
 class Wire(Protocol):
-    """How events are written for a caller; this module is one, for those of `/v1/generations`."""
+    """How events are written for a caller; this module is one, for those of `/v1/generations`.
+
+    `repeats_text` says that the last event holds all of the text: then it is kept, and so bounded.
+    """
+
+    @property
+    def repeats_text(self) -> bool: ...
 
     def delta(self, attempt: int, text: str, /) -> bytes:
         """Text of the model."""
@@ -30,6 +36,11 @@ class Wire(Protocol):
     def retry(self, attempt: int, reason: str, discarded_paths: Iterable[str], /) -> bytes:
         """A new attempt begins."""
 
+    def forget(self) -> None:
+        """What was written has not left, and never will."""
+
+
+repeats_text = False
 
 RESULT_PART_BYTES = 32_000
 """Half of the 64 KB that an event may have: as a JSON string within the event, its quotes are escaped."""
@@ -64,7 +75,7 @@ def delta(attempt: int, text: str) -> bytes:
 
 
 def tool_call(attempt: int, call: ToolCall) -> bytes:
-    """Nothing: only a chat completion passes functions on."""
+    """Nothing: only OpenAI's endpoints pass functions on."""
     return b""
 
 
@@ -81,6 +92,10 @@ def retry(attempt: int, reason: str, discarded_paths: Iterable[str]) -> bytes:
     """A new attempt begins: earlier deltas are void, and so are the values named."""
     members = {"attempt": attempt, "reason": reason, "discarded_paths": list(discarded_paths)}
     return encode_event("retry", dumps(members))
+
+
+def forget() -> None:
+    """Nothing: no event hangs on another."""
 
 
 def result(attempt: int, parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -199,6 +199,21 @@ class ErrorEvent(_Account):
     provider: ProviderStatus | None = None
 
 
+class SDKErrorMembers(_Model):
+    """An error in OpenAI's members."""
+
+    message: str
+    type: str
+    param: Annotated[str | None, Field(description="The member of the request that is wrong.")]
+    code: Outcome
+
+
+class SDKError(_Model):
+    """An error as OpenAI's SDKs read it."""
+
+    error: SDKErrorMembers
+
+
 class ValidValue(_Model):
     """A part of the document that was valid."""
 
@@ -252,10 +267,49 @@ _PROBLEMS = {
 }
 
 
+# What OpenAI's SDKs ask for, and what is described where they are.
+_REFERENCE = "https://platform.openai.com/docs/api-reference"
+_SDK_PATHS = {
+    "/v1/chat/completions": (
+        "post",
+        "complete",
+        "A chat completion of OpenAI's",
+        f"{_REFERENCE}/chat/create",
+    ),
+    "/v1/responses": ("post", "respond", "A response of OpenAI's", f"{_REFERENCE}/responses/create"),
+    "/v1/models": ("get", "models", "The models that a caller may ask", f"{_REFERENCE}/models/list"),
+}
+
+
+def _sdk_path(method: str, operation: str, summary: str, url: str, error: dict[str, str]) -> dict[str, Any]:
+    """A path whose members are OpenAI's, and whose errors are ours in their envelope."""
+    answers: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    described: dict[str, Any] = {}
+    if method == "post":
+        answers["text/event-stream"] = {"schema": {"description": "With `stream`: the protocol's events."}}
+        content = {"application/json": {"schema": {"type": "object"}}}
+        described["requestBody"] = {"required": True, "content": content}
+    refused = {"application/json": {"schema": error}}
+    return {
+        method: {
+            "operationId": operation,
+            "summary": summary,
+            "externalDocs": {"url": url},
+            **described,
+            "responses": {
+                "200": {"description": "As OpenAI answers it", "content": answers},
+                "default": {"description": "Refused or failed", "content": refused},
+            },
+        }
+    }
+
+
 @cache
 def openapi_document() -> dict[str, Any]:
     """The document as JSON values."""
-    models: list[type[BaseModel]] = [GenerationRequest, *EVENTS.values(), TextResponse, DocumentResponse]
+    models: list[type[BaseModel]] = [
+        GenerationRequest, *EVENTS.values(), TextResponse, DocumentResponse, SDKError,
+    ]  # fmt: skip
     _, definitions = models_json_schema(
         [(model, "validation" if model is GenerationRequest else "serialization") for model in models],
         ref_template="#/components/schemas/{model}",
@@ -321,7 +375,7 @@ def openapi_document() -> dict[str, Any]:
                             "name": "id",
                             "in": "path",
                             "required": True,
-                            "description": "Its x-request-id.",
+                            "description": "Its x-request-id, or the id that an SDK of OpenAI's has of it.",
                             "schema": {"type": "string"},
                         }
                     ],
@@ -338,6 +392,7 @@ def openapi_document() -> dict[str, Any]:
                     },
                 }
             },
+            **{path: _sdk_path(*about, ref(SDKError)) for path, about in _SDK_PATHS.items()},
             "/openapi.json": {
                 "get": {
                     "operationId": "describe",

@@ -189,7 +189,10 @@ async def _replay(run: Run, request: GenerationParams, route: Route, answer: Sto
     # What validates is imported for an answer that is there, and not to look for one: a cold start asks first.
     from weir.generate.replay import replay
 
-    return await replay(run, request, route, answer)
+    ready = await replay(run, request, route, answer)
+    if ready is None:
+        run.response.wire.forget()
+    return ready
 
 
 def _tokens_usd(cost: Mapping[str, Any] | None) -> str | None:

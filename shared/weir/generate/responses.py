@@ -5,7 +5,7 @@ https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from weir.generate import events
 from weir.generate.body import MAX_BODY_BYTES, body_too_large
@@ -13,9 +13,6 @@ from weir.generate.events import Wire
 from weir.generate.result import Result
 from weir.outcomes import Outcome
 from weir.problems import CONTENT_TYPE, Problem
-
-if TYPE_CHECKING:
-    from weir.generate.chat_api import ChatWire
 
 type Scope = dict[str, Any]
 type Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -105,80 +102,86 @@ class BufferedResponse:
             await _refuse(self._send, problem, data, self._headers())
 
 
-class ChatStreamResponse(StreamResponse):
-    """A chat completion in chunks, as OpenAI's SDKs read it."""
+class OpenAIWire(Wire, Protocol):
+    """How one of OpenAI's protocols writes an answer, in events or as one object, and an error."""
 
-    def __init__(self, send: Send, headers: Callable[[], Headers], request_id: str, wire: "ChatWire") -> None:
+    def begin(self) -> bytes:
+        """What a stream opens with."""
+
+    def end(self, result: Result) -> bytes:
+        """The last events; or what went wrong."""
+
+    def whole(self, result: Result) -> dict[str, Any]:
+        """The one object of a result that has an answer."""
+
+    def refusal(self, problem: Problem) -> dict[str, Any]:
+        """The error's envelope."""
+
+
+class OpenAIStreamResponse(StreamResponse):
+    """An answer in events, as OpenAI's SDKs read them."""
+
+    def __init__(self, send: Send, headers: Callable[[], Headers], wire: OpenAIWire) -> None:
         super().__init__(send, headers)
-        self.wire = wire
-        self._chat = wire
-        self._request_id = request_id
+        self.wire = self._openai = wire
 
     async def open(self) -> None:
-        """Send the status and headers, and the chunk that names the role, once."""
+        """Send the status and headers, and what the stream opens with, once."""
         if not self._opened:
             await super().open()
-            await self.send(self._chat.begin())
+            await self.send(self._openai.begin())
 
     def encode(self, result: Result) -> bytes:
-        """The last chunks; where no stream began, the error's envelope."""
-        from weir.generate.chat_api import error_envelope, is_answer
-
+        """The last events; where no stream began, the error's envelope."""
         problem = result.verdict.problem
-        if self._opened or problem is None or is_answer(result):
-            return self._chat.end(self._request_id, result)
-        return events.dumps(error_envelope(problem))
+        if self._opened or problem is None or _is_answer(result):
+            return self._openai.end(result)
+        return events.dumps(self._openai.refusal(problem))
 
     async def finish(self, result: Result, data: bytes) -> None:
         """Send the last bytes and end the response."""
-        from weir.generate.chat_api import is_answer
-
         self.finished = True
         problem = result.verdict.problem
-        if self._opened or problem is None or is_answer(result):
+        if self._opened or problem is None or _is_answer(result):
             await self.open()
             await self._send({"type": "http.response.body", "body": data, "more_body": False})
         else:
-            await _refuse_chat(self._send, problem, data, self._headers())
+            await _refuse_sdk(self._send, problem, data, self._headers())
 
 
-class ChatResponse(BufferedResponse):
-    """A chat completion as one object."""
+class OpenAIResponse(BufferedResponse):
+    """An answer as one object, as OpenAI's SDKs read it."""
 
-    def __init__(
-        self,
-        send: Send,
-        headers: Callable[[], Headers],
-        request_id: str,
-        created: int,
-        model: str,
-        tool: str | None = None,
-    ) -> None:
+    def __init__(self, send: Send, headers: Callable[[], Headers], wire: OpenAIWire) -> None:
         super().__init__(send, headers)
-        self._about = request_id, created, model, tool
+        self.wire = self._openai = wire
 
     def encode(self, result: Result) -> bytes:
         """The one object, or the error's envelope."""
-        from weir.generate.chat_api import completion, error_envelope, is_answer
-
-        if is_answer(result):
-            return events.dumps(completion(*self._about, result))
+        if _is_answer(result):
+            return events.dumps(self._openai.whole(result))
         assert result.verdict.problem is not None
-        return events.dumps(error_envelope(result.verdict.problem))
+        return events.dumps(self._openai.refusal(result.verdict.problem))
 
     async def finish(self, result: Result, data: bytes) -> None:
         """Send it, with the status of the outcome."""
-        from weir.generate.chat_api import is_answer
-
         self.finished = True
         problem = result.verdict.problem
-        if problem is None or is_answer(result):
+        if problem is None or _is_answer(result):
             await respond(self._send, 200, [("content-type", "application/json"), *self._headers()], data)
         else:
-            await _refuse_chat(self._send, problem, data, self._headers())
+            await _refuse_sdk(self._send, problem, data, self._headers())
 
 
-async def _refuse_chat(send: Send, problem: Problem, body: bytes, more: Headers) -> None:
+def _is_answer(result: Result) -> bool:
+    """Whether OpenAI's protocols have an answer for the outcome, and not an error."""
+    return result.verdict.outcome in _ANSWERED
+
+
+_ANSWERED = frozenset({Outcome.OK, Outcome.TRUNCATED_OUTPUT, Outcome.FILTERED, Outcome.REFUSED})
+
+
+async def _refuse_sdk(send: Send, problem: Problem, body: bytes, more: Headers) -> None:
     from weir.generate.chat_api import should_retry
 
     said = dict(problem.headers).get("x-should-retry") or ("true" if should_retry(problem) else "false")

@@ -208,7 +208,7 @@ class Run:
     @property
     def keeps_text(self) -> bool:
         """Whether the text is needed after it has left."""
-        return self.kept is not None and self.kept.once is not None
+        return self.response.wire.repeats_text or (self.kept is not None and self.kept.once is not None)
 
     def _stopper(self, serving: asyncio.Task[Any] | None) -> Callable[[], None]:
         def stop() -> None:

@@ -33,6 +33,26 @@ KEYS = {
 }
 
 
+RESPONSE = {"input": "Write.", "text": {"format": {"type": "json_schema", "name": "blog_post"}}}
+
+
+def response_events(answer: Answer) -> list[Any]:
+    """The data of the events of `/v1/responses`; of a whole response, as its last event has it."""
+    lines = answer.body.decode().splitlines()
+    return [json.loads(line[6:]) for line in lines if line.startswith("data: ")] or [
+        {"response": answer.json}
+    ]
+
+
+def spoil(dynamodb: Any) -> None:
+    """Make the one cached document a wrong one behind its first value."""
+    (item,) = dynamodb.scan(TableName="answers")["Items"]
+    answer = StoredAnswer.unpack(item["piece"]["B"])
+    assert answer is not None
+    item["piece"]["B"] = replace(answer, text=json.dumps({**BLOG_POST, "slug": "Not A Slug"})).pack()
+    dynamodb.put_item(TableName="answers", Item=item)
+
+
 class Stack:
     """generate with an access table, and what its provider was asked."""
 
@@ -152,6 +172,22 @@ async def test_a_chat_completion_is_given_again_streamed_and_whole(
         assert here.bought == 1
     assert content(first) == content(second) and json.loads(content(first)) == BLOG_POST
     assert b'"replayed":{"answered_from":"idempotency_key"' in second.body
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_response_is_given_again_with_the_same_events(
+    streams: bool, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stack(dynamodb, monkeypatch) as here:
+        answers = [await here.post({**RESPONSE, "stream": streams}, path="/v1/responses") for _ in range(2)]
+        assert here.bought == 1
+    first, second = map(response_events, answers)
+    for events in (first, second):
+        assert json.loads(events[-1]["response"]["output"][0]["content"][0]["text"]) == BLOG_POST
+    assert second[-1]["response"]["weir"]["replayed"]["answered_from"] == "idempotency_key"
+    if streams:
+        assert {event["type"] for event in first} == {event["type"] for event in second}
+        assert [event["sequence_number"] for event in second] == list(range(len(second)))
 
 
 @pytest.mark.parametrize("streams", [True, False])
@@ -504,14 +540,22 @@ async def test_a_cached_document_that_no_longer_validates_is_bought_again(
     """A validator of the schema's own may have changed, which no JSON Schema shows."""
     async with stack(dynamodb, monkeypatch, WEIR_RESPONSE_CACHE_S="60") as here:
         await here.post(key=None)
-        (item,) = dynamodb.scan(TableName="answers")["Items"]
-        answer = StoredAnswer.unpack(item["piece"]["B"])
-        assert answer is not None
-        spoiled = json.dumps({**BLOG_POST, "slug": "Not A Slug"})
-        item["piece"]["B"] = replace(answer, text=spoiled).pack()
-        dynamodb.put_item(TableName="answers", Item=item)
+        spoil(dynamodb)
         again = await here.post(key=None)
         assert json.loads(again.text) == BLOG_POST and here.bought == 2
+
+
+async def test_a_response_has_no_event_of_a_cached_document_that_no_longer_validates(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stack(dynamodb, monkeypatch, WEIR_RESPONSE_CACHE_S="60") as here:
+        for bought in (1, 2):
+            answer = await here.post({**RESPONSE, "stream": True}, key=None, path="/v1/responses")
+            assert here.bought == bought
+            events = response_events(answer)
+            assert [event["sequence_number"] for event in events] == list(range(len(events)))
+            assert json.loads(events[-1]["response"]["output"][0]["content"][0]["text"]) == BLOG_POST
+            spoil(dynamodb)
 
 
 async def test_a_model_that_the_tenant_may_no_longer_ask_is_refused_out_of_the_cache_too(

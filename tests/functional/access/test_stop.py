@@ -119,13 +119,14 @@ async def test_what_has_ended_cannot_be_stopped_and_a_flag_ends_no_later_request
         assert later.final[0] == "done"
 
 
-async def test_an_sdks_id_of_a_completion_is_taken_too(
-    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("prefix", ["chatcmpl-", "resp_"])
+async def test_an_sdks_id_of_an_answer_is_taken_too(
+    prefix: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with stacks(dynamodb, monkeypatch) as both:
         answer = Answer()
         task = await both.running(answer)
-        assert (await stop(both.here, f"chatcmpl-{answer.headers['x-request-id']}")).status == 204
+        assert (await stop(both.here, f"{prefix}{answer.headers['x-request-id']}")).status == 204
         await task
 
 

@@ -2,54 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
 import pytest
-from openai import AsyncOpenAI
-from pydantic import BaseModel
 
-from infra.local.endpoints.http_server import HttpServer
 from weir.schemas.blog_post import BlogPost
 
 from .door import BLOG_POST, door
-from .scripted import DONE, END, HEAD, Provider, Step, chunk, completion, provider, status, text
-
-DOCUMENT = json.dumps(BLOG_POST)
-
-
-class Recipe(BaseModel):
-    """A schema that no file here has."""
-
-    title: str
-    steps: list[str]
-    minutes: int
-    parent: "Recipe | None"
-
-
-@asynccontextmanager
-async def sdk(
-    monkeypatch: pytest.MonkeyPatch, *answers: list[Step]
-) -> AsyncIterator[tuple[AsyncOpenAI, Provider]]:
-    async with (
-        provider(*(answers or (completion("unused"),))) as asked,
-        door(asked.base_url, monkeypatch) as opened,
-    ):
-        server = HttpServer(opened.app)  # type: ignore[arg-type]
-        server.start()
-        client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
-        try:
-            yield client, asked
-        finally:
-            await client.close()
-            await server.close()
-
-
-def pieces(document: str, size: int = 7) -> list[str]:
-    return [document[at : at + size] for at in range(0, len(document), size)]
-
+from .openai_sdk import DOCUMENT, VALID_BEFORE_GATE, Recipe, broken_then_rest, gated, pieces, sdk
+from .scripted import DONE, END, HEAD, Step, chunk, completion, provider, status, text
 
 ASK: list[Any] = [{"role": "user", "content": "Write."}]
 SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "blog_post"}}
@@ -100,9 +62,7 @@ async def test_a_schema_of_the_callers_own_is_compiled_and_held(monkeypatch: pyt
 
 async def test_only_text_whose_values_have_validated_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = asyncio.Event()
-    first, rest = DOCUMENT[: DOCUMENT.index('"summary"') + 20], DOCUMENT[DOCUMENT.index('"summary"') + 20 :]
-    steps: list[Step] = [HEAD, text(first), gate, text(rest), chunk(finish="stop"), DONE, END]
-    async with sdk(monkeypatch, steps) as (client, _):
+    async with sdk(monkeypatch, gated(gate)) as (client, _):
         stream = await client.chat.completions.create(
             model="test-model", messages=ASK, stream=True, response_format=SCHEMA
         )
@@ -110,7 +70,7 @@ async def test_only_text_whose_values_have_validated_leaves(monkeypatch: pytest.
         async for part in stream:
             received += part.choices[0].delta.content or "" if part.choices else ""
             if received and not gate.is_set():
-                assert received == DOCUMENT[: DOCUMENT.index('"slug"') + len('"slug": "on-streams"')]
+                assert received == VALID_BEFORE_GATE
                 gate.set()
         assert received == DOCUMENT
 
@@ -128,12 +88,7 @@ async def test_raw_release_is_for_those_who_want_the_first_bytes(monkeypatch: py
 async def test_a_violation_is_retried_behind_what_has_left_and_the_caller_sees_one_document(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wrong = dict(BLOG_POST, tags="none")
-    missing = {name: BLOG_POST[name] for name in list(BLOG_POST)[3:]}
-    so_far = json.dumps(wrong)
-    so_far = so_far[: so_far.index('"author"')]
-    first: list[Step] = [HEAD, *map(text, pieces(so_far)), "stall"]
-    async with sdk(monkeypatch, first, completion(*pieces(json.dumps(missing)))) as (client, asked):
+    async with sdk(monkeypatch, *broken_then_rest()) as (client, asked):
         stream = await client.chat.completions.create(
             model="test-model", messages=ASK, stream=True, response_format=SCHEMA,
             stream_options={"include_usage": True},
@@ -227,6 +182,19 @@ async def test_what_changes_the_question_is_refused_by_the_members_name(
         assert caught.value.param == param
         assert caught.value.response.headers["x-should-retry"] == "false"
         assert not asked.requests
+
+
+async def test_what_the_provider_does_not_take_is_named_as_the_caller_wrote_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEIR_UPSTREAM_PROVIDER", "bedrock")
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    parts = [{"type": "text", "text": ""}, {"type": "text", "text": "What?"}, image]
+    messages: list[Any] = [{"role": "user", "content": ""}, {"role": "user", "content": parts}]
+    async with sdk(monkeypatch) as (client, _):
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.chat.completions.create(model="test-model", messages=messages)
+        assert caught.value.param == "messages.1.content.2"
 
 
 NULLABLE: Any = {
@@ -390,8 +358,8 @@ async def test_what_is_not_spoken_here_is_not_found_and_says_what_answers_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with sdk(monkeypatch) as (client, _):
-        with pytest.raises(openai.NotFoundError, match="/v1/chat/completions takes the same schemas"):
-            await client.responses.create(model="test-model", input="Write.")
+        with pytest.raises(openai.NotFoundError, match="/v1/chat/completions takes a prompt"):
+            await client.completions.create(model="test-model", prompt="Write.")
         with pytest.raises(openai.NotFoundError, match="expected one of"):
             await client.embeddings.create(model="test-model", input="Write.")
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 from openapi_spec_validator import validate
 
-from functions.generate.app import App
+from functions.generate.app import _METHODS, App
 from tests.buckets import enter_account
 from tests.functional.generate.door import door, facts
 from tests.functional.generate.scripted import END, HEAD, completion, framed, provider, status
@@ -35,6 +35,10 @@ async def test_the_openapi_document_is_served_and_valid(
     assert completed["streamed_bytes"] == len(answer.body)
     assert answer.headers["content-type"] == "application/json"
     validate(answer.json)
+    # Every path that is served, by the methods that it takes; a HEAD is a GET's.
+    paths = {path: {name.upper() for name in methods} for path, methods in answer.json["paths"].items()}
+    assert paths.pop("/v1/generations/{id}") == {"DELETE"}
+    assert paths == {path: set(methods.split(", ")) - {"HEAD"} for path, methods in _METHODS.items()}
     body = answer.json["paths"]["/v1/generations"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]
