@@ -41,6 +41,7 @@ NODES = {"openai-node": "with_openai.mjs", "ai": "with_ai.mjs"}
 STATUS_ONLY = {"pydantic-ai", "litellm"}
 # The AI SDK goes by the status alone: it asks again twice whatever `x-should-retry` says, unless `maxRetries` is 0.
 ASKED = {"ai": 3}
+ERRORS = ("unauthorized", "wrong", "denied")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ async def started() -> AsyncIterator[Stack]:
     async with Simulator() as simulator:
         models = {
             name: {"provider": "simulator", "base_url": simulator.base_url, "model": model}
-            for name, model in (("fast", "sim-fast"), ("once-invalid", "sim-invalid-once"))
+            for name, model in (
+                ("fast", "sim-fast"),
+                ("once-invalid", "sim-invalid-once"),
+                ("refusing", "sim-refusal"),
+                ("cut", "sim-truncated"),
+            )
         }
         config = LocalAwsConfig(
             parameters={
@@ -149,7 +155,25 @@ def test_an_sdk_unchanged_streams_parses_and_sees_our_errors_as_its_own(name: st
     assert done.returncode == 0, done.stderr[-4000:]
     cases = json.loads(done.stdout.splitlines()[-1])
 
-    assert cases.get("models", ["fast", "once-invalid"]) == ["fast", "once-invalid"]
+    names = ["fast", "once-invalid", "refusing", "cut"]
+    assert cases.get("models", names) == names
+    endpoints = [cases, cases["responses"]]
+    for asked in endpoints:
+        judge(name, asked)
+    # The first answer broke the schema.
+    retried = [fact for fact in stack.requests_of("acme")[before["acme"] :] if len(fact["attempts"]) == 2]
+    assert len(retried) >= len(endpoints)
+    # What is refused for good is not asked again, and nothing of it went to the provider.
+    denials = stack.requests_of("poor")[before["poor"] :]
+    assert [fact["outcome"] for fact in denials] == ["budget_exceeded"] * ASKED.get(name, 1) * len(endpoints)
+    assert not any(fact["attempts"] for fact in denials)
+    refused = [fact["outcome"] for fact in stack.requests_of(None)[before[None] :]]
+    assert refused == ["unauthorized"] * len(endpoints)
+    print(name, cases["version"], *(asked[kind]["class"] for asked in endpoints for kind in ERRORS))
+
+
+def judge(name: str, cases: dict[str, Any]) -> None:
+    """What came of asking one endpoint."""
     kinds = (
         "whole",
         "asynchronous",
@@ -161,20 +185,12 @@ def test_an_sdk_unchanged_streams_parses_and_sees_our_errors_as_its_own(name: st
     )
     for kind in kinds:
         assert kind not in cases or is_recipe(cases[kind]), (kind, cases[kind])
-    # The first answer broke the schema: what came is one document all the same.
+    # What came is one document, though the first answer broke the schema.
     assert is_recipe(cases["retried"])
-    assert any(len(fact["attempts"]) == 2 for fact in stack.requests_of("acme")[before["acme"] :])
     assert len(set(cases.get("text", []))) <= 1
-
-    unauthorized, wrong, denied = cases["unauthorized"], cases["wrong"], cases["denied"]
-    assert unauthorized["status"] == 401 and wrong["status"] == 400 and denied["status"] == 429, cases
+    assert cases.get("refused", "refusal") == "refusal"
+    assert cases.get("cut", "max_output_tokens") == "max_output_tokens"
+    assert [cases[kind]["status"] for kind in ERRORS] == [401, 400, 429], cases
     if name not in STATUS_ONLY:
-        assert (unauthorized["code"], wrong["code"], denied["code"]) == (
-            "unauthorized", "bad_request", "budget_exceeded",
-        )  # fmt: skip
-    # What is refused for good is not asked again, and nothing of it went to the provider.
-    denials = stack.requests_of("poor")[before["poor"] :]
-    assert [fact["outcome"] for fact in denials] == ["budget_exceeded"] * ASKED.get(name, 1)
-    assert not any(fact["attempts"] for fact in denials)
-    assert [fact["outcome"] for fact in stack.requests_of(None)[before[None] :]] == ["unauthorized"]
-    print(name, cases["version"], unauthorized["class"], wrong["class"], denied["class"])
+        codes = [cases[kind]["code"] for kind in ERRORS]
+        assert codes == ["unauthorized", "bad_request", "budget_exceeded"], cases

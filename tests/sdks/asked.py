@@ -10,7 +10,7 @@ from typing import Any
 
 BASE_URL = os.environ["SDK_BASE_URL"]
 KEY, POOR_KEY = os.environ["SDK_KEY"], os.environ["SDK_POOR_KEY"]
-MODEL, ONCE_INVALID = "fast", "once-invalid"
+MODEL, ONCE_INVALID, REFUSING, CUT = "fast", "once-invalid", "refusing", "cut"
 WRONG_KEY = "sk-of-somebody-else"
 
 

@@ -43,6 +43,15 @@ def refused(key: str, **members: Any) -> Any:
     )
 
 
+def answered(case: str, model: str = MODEL, key: str = KEY, *, partial: bool = False, **members: Any) -> Any:
+    responses = client(instructor.Mode.RESPONSES_TOOLS, key).responses
+    asked = {"model": model, "input": prompt(f"{case} response"), "response_model": Recipe, **members}
+    if not partial:
+        return responses.create(**asked).model_dump()
+    *_, last = responses.create_partial(**asked)
+    return last.model_dump()
+
+
 report(
     version=instructor.__version__,
     whole=whole(instructor.Mode.JSON_SCHEMA),
@@ -53,4 +62,12 @@ report(
     unauthorized=caught(lambda: refused(WRONG_KEY)),
     wrong=caught(lambda: refused(KEY, n=2)),
     denied=caught(lambda: refused(POOR_KEY)),
+    responses={
+        "tool": answered("tool"),
+        "streamed_tool": answered("streamed", partial=True),
+        "retried": answered("retried", ONCE_INVALID, partial=True),
+        "unauthorized": caught(lambda: answered("refused", key=WRONG_KEY, max_retries=0)),
+        "wrong": caught(lambda: answered("refused", truncation="auto", max_retries=0)),
+        "denied": caught(lambda: answered("refused", key=POOR_KEY, max_retries=0)),
+    },
 )

@@ -16,31 +16,37 @@ class Recipe(BaseModel):
     steps: list[str]
 
 
-def chat(model: str = MODEL, key: Any = KEY) -> ChatOpenAI:
-    return ChatOpenAI(base_url=BASE_URL, api_key=key, model=model)
+def chat(model: str = MODEL, key: Any = KEY, responses: bool = False) -> ChatOpenAI:
+    return ChatOpenAI(base_url=BASE_URL, api_key=key, model=model, use_responses_api=responses)
 
 
-def whole(method: Any) -> Any:
-    return chat().with_structured_output(Recipe, method=method).invoke(prompt(method)).model_dump()
+def asked(responses: bool) -> dict[str, Any]:
+    """The same of either endpoint."""
+
+    def case(name: str) -> str:
+        return prompt(f"{name} {responses}")
+
+    def whole(method: Any) -> Any:
+        runnable = chat(responses=responses).with_structured_output(Recipe, method=method)
+        return runnable.invoke(case(method)).model_dump()
+
+    def streamed(model: str, method: Any) -> Any:
+        runnable = chat(model, responses=responses).with_structured_output(Recipe, method=method)
+        *_, last = runnable.stream(case(f"{model} {method}"))
+        return last.model_dump()
+
+    plain = chat(responses=responses)
+    return {
+        "whole": whole("json_schema"),
+        "tool": whole("function_calling"),
+        "streamed": streamed(MODEL, "json_schema"),
+        "streamed_tool": streamed(MODEL, "function_calling"),
+        "retried": streamed(ONCE_INVALID, "json_schema"),
+        "text": ["".join(part.text for part in plain.stream(case("text"))), plain.invoke(case("text")).text],
+        "unauthorized": caught(lambda: chat(key=WRONG_KEY, responses=responses).invoke("Write.")),
+        "wrong": caught(lambda: plain.invoke("Write.", temperature=3)),
+        "denied": caught(lambda: chat(key=POOR_KEY, responses=responses).invoke("Write.")),
+    }
 
 
-def streamed(model: str, method: Any) -> Any:
-    *_, last = chat(model).with_structured_output(Recipe, method=method).stream(prompt(f"{model} {method}"))
-    return last.model_dump()
-
-
-report(
-    version=langchain_openai.__name__,
-    whole=whole("json_schema"),
-    tool=whole("function_calling"),
-    streamed=streamed(MODEL, "json_schema"),
-    streamed_tool=streamed(MODEL, "function_calling"),
-    retried=streamed(ONCE_INVALID, "json_schema"),
-    text=[
-        "".join(str(part.content) for part in chat().stream(prompt("text"))),
-        chat().invoke(prompt("text")).content,
-    ],
-    unauthorized=caught(lambda: chat(key=WRONG_KEY).invoke("Write.")),
-    wrong=caught(lambda: chat().invoke("Write.", logprobs=True)),
-    denied=caught(lambda: chat(key=POOR_KEY).invoke("Write.")),
-)
+report(version=langchain_openai.__name__, **asked(False), responses=asked(True))

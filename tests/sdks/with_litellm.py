@@ -37,6 +37,29 @@ def tool() -> Any:
     return Recipe.model_validate_json(call.function.arguments).model_dump()
 
 
+def answered(case: str, model: str = MODEL, key: str = KEY, **members: Any) -> Any:
+    asked = prompt(f"{case} {model} response")
+    return litellm.responses(asked, f"openai/{model}", api_base=BASE_URL, api_key=key, **members)
+
+
+def parsed() -> Any:
+    text = answered("whole", text_format=Recipe).output[0].content[0].text
+    return Recipe.model_validate_json(text).model_dump()
+
+
+def in_events(model: str) -> Any:
+    text = "".join(
+        getattr(event, "delta", "") for event in answered("streamed", model, text_format=Recipe, stream=True)
+    )
+    return Recipe.model_validate_json(text).model_dump()
+
+
+def called() -> Any:
+    function = {"type": "function", "name": "save", "parameters": Recipe.model_json_schema()}
+    [call] = answered("tool", tools=[function], tool_choice="required").output
+    return Recipe.model_validate_json(call.arguments).model_dump()
+
+
 report(
     version=version("litellm"),
     whole=whole(),
@@ -50,4 +73,17 @@ report(
     unauthorized=caught(lambda: ask("refused", key=WRONG_KEY)),
     wrong=caught(lambda: ask("refused", n=2)),
     denied=caught(lambda: ask("refused", key=POOR_KEY)),
+    responses={
+        "whole": parsed(),
+        "streamed": in_events(MODEL),
+        "retried": in_events(ONCE_INVALID),
+        "tool": called(),
+        "text": [
+            "".join(getattr(event, "delta", "") for event in answered("text", stream=True)),
+            answered("text").output[0].content[0].text,
+        ],
+        "unauthorized": caught(lambda: answered("refused", key=WRONG_KEY)),
+        "wrong": caught(lambda: answered("refused", truncation="auto")),
+        "denied": caught(lambda: answered("refused", key=POOR_KEY)),
+    },
 )

@@ -4,7 +4,19 @@ import asyncio
 from typing import Any
 
 import openai
-from asked import BASE_URL, KEY, MODEL, ONCE_INVALID, POOR_KEY, WRONG_KEY, caught, prompt, report
+from asked import (
+    BASE_URL,
+    CUT,
+    KEY,
+    MODEL,
+    ONCE_INVALID,
+    POOR_KEY,
+    REFUSING,
+    WRONG_KEY,
+    caught,
+    prompt,
+    report,
+)
 from pydantic import BaseModel
 
 
@@ -68,6 +80,41 @@ def create(key: str = KEY, **members: Any) -> Any:
     return own.chat.completions.create(**{"model": MODEL, "messages": text, **members})
 
 
+def answered(case: str, model: str = MODEL, key: str = KEY, **members: Any) -> Any:
+    own = openai.OpenAI(base_url=BASE_URL, api_key=key)
+    return own.responses.create(model=model, input=prompt(f"{case} response"), **members)
+
+
+def parsed() -> Any:
+    done = client.responses.parse(model=MODEL, input=prompt("whole response"), text_format=Recipe)
+    return done.output_parsed.model_dump()
+
+
+def in_events(model: str) -> Any:
+    with client.responses.stream(
+        model=model, input=prompt(f"{model} response"), text_format=Recipe
+    ) as stream:
+        seen = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        final = stream.get_final_response()
+    assert seen == final.output_text
+    assert final.usage.output_tokens > 0
+    return final.output_parsed.model_dump()
+
+
+def text_in_events() -> str:
+    events = answered("text", stream=True)
+    return "".join(event.delta for event in events if event.type == "response.output_text.delta")
+
+
+def called() -> Any:
+    tools: Any = [openai.pydantic_function_tool(Recipe, name="save")]
+    with client.responses.stream(
+        model=MODEL, input=prompt("tool response"), tools=tools, tool_choice="required"
+    ) as stream:
+        [call] = stream.get_final_response().output
+    return call.parsed_arguments.model_dump()
+
+
 report(
     version=openai.__version__,
     models=[model.id for model in client.models.list()],
@@ -81,4 +128,16 @@ report(
     wrong=caught(lambda: create(n=2)),
     not_known=caught(lambda: create(model="nobody")),
     denied=caught(lambda: create(POOR_KEY)),
+    responses={
+        "whole": parsed(),
+        "streamed": in_events(MODEL),
+        "retried": in_events(ONCE_INVALID),
+        "tool": called(),
+        "text": [text_in_events(), answered("text").output_text],
+        "refused": answered("refused", REFUSING).output[0].content[0].type,
+        "cut": answered("cut", CUT).incomplete_details.reason,
+        "unauthorized": caught(lambda: answered("refused", key=WRONG_KEY)),
+        "wrong": caught(lambda: answered("refused", truncation="auto")),
+        "denied": caught(lambda: answered("refused", key=POOR_KEY)),
+    },
 )

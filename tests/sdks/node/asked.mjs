@@ -5,6 +5,8 @@ export const poorKey = process.env.SDK_POOR_KEY;
 export const wrongKey = "sk-of-somebody-else";
 export const model = "fast";
 export const onceInvalid = "once-invalid";
+export const refusing = "refusing";
+export const cut = "cut";
 
 export const prompt = (name) => `Write a recipe, ${process.env.SDK_NAME} ${name}.`;
 
