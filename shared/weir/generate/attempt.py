@@ -151,7 +151,7 @@ class Attempt:
         asked, retry = self.asked, self.asked.retry
         assert asked.schema is not None, "what has no schema is not validated"
         self.validator = StreamedValidator(asked.schema())
-        self._splice = Splice(retry.prefix, retry.kept, retry.open_list) if retry else None
+        self._splice = Splice(retry.prefix, retry.kept, retry.open_list, retry.released) if retry else None
         self._absent = NullAsAbsent(asked.document) if asked.document is not None else None
         if self._holds_back:
             self._release = ValidatedRelease(
@@ -346,13 +346,6 @@ class Attempt:
         if found:
             self._found(found, out)
         if self._release is not None:
-            if self._splice is not None and self._splice.whole and self._release.released:
-                self.fail(
-                    Problem(
-                        Outcome.INVALID_OUTPUT, "retry: expected the fields that were missing, got all again"
-                    )
-                )
-                return
             self._send_text(self._release.due(), out)
 
     def _found(self, found: Iterable[Value | Violation], out: list[bytes]) -> None:

@@ -138,12 +138,18 @@ class Question:
         apart = not (
             route.profile.compiles and attempt.asked.structured and attempt.asked.structured.mode == "native"
         )
-        properties = root_of(document_schema(name)).get("properties", {}) if apart else {}
-        released = attempt.released
+        properties = root_of(document_schema(name)).get("properties", {})
+        released = attempt.released if self._run.response.streams else ""  # else nothing has left
         retry = plan_retry(
-            schema, attempt.text or "", verdict.violations, attempt.sent_paths, properties, released
+            schema,
+            attempt.text or "",
+            verdict.violations,
+            attempt.sent_paths,
+            properties,
+            released,
+            apart=apart,
         )
-        if not retry.prefix.startswith(released):
+        if retry is None or not retry.prefix.startswith(released):
             return verdict  # what has left cannot be gone on with
         await self._run.send(
             self._run.response.wire.retry(attempt.number + 1, retry.reason, retry.discarded_paths)

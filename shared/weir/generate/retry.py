@@ -4,14 +4,16 @@ The members of the top-level object that were complete and valid are kept as the
 elements before the wrong one of a list; the second answer is spliced on behind them. What is validated is one text
 again, by the whole model from its first character, so a retry is as exact as a first answer. Where nothing can be told
 apart (a model that is not split, a violation of the document as a whole, a text too large to be looked at again without
-stopping the loop) everything is asked again.
+stopping the loop) everything is asked again; of what has left as text, which is not taken back, the second answer's own
+members are then left out.
 """
 
 import json
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -33,8 +35,8 @@ class Retry:
 
     `messages` follow the conversation; `properties` names the fields to ask for, None for all of them; `prefix` is
     the kept text, an object without its closing brace, or empty, and `kept` the names in it; `open_list` is the name of
-    a list at its end that goes on, "" if there is none; `kept_paths` are the values sent that hold, and
-    `discarded_paths` those that do not.
+    a list at its end that goes on, "" if there is none; `released` is the part of `prefix` that has left as text;
+    `kept_paths` are the values sent that hold, and `discarded_paths` those that do not.
     """
 
     reason: str
@@ -43,6 +45,7 @@ class Retry:
     prefix: str
     kept: frozenset[str]
     open_list: str
+    released: str
     kept_paths: frozenset[str]
     discarded_paths: list[str]
 
@@ -54,12 +57,15 @@ def plan_retry(
     sent_paths: Sequence[str],
     properties: Collection[str],
     released: str = "",
-) -> Retry:
+    *,
+    apart: bool = True,
+) -> Retry | None:
     """Decide what to keep of a first answer `text` that broke `model`, whose values `sent_paths` went out.
 
-    `properties` are the fields that may be asked for apart, in their order: none where the document is no object, or
-    where the provider would compile a grammar for them, which takes longer than the tokens that it spares. `released`
-    is text that has left and is not taken back: the kept text begins with it.
+    `properties` are the fields in their order: none where the document is no object. `apart` says whether some can be
+    asked for without the others: not where the provider would compile a grammar for them, which takes longer than the
+    tokens that it spares. `released` is text that has left and is not taken back: the kept text begins with it. None
+    where no answer could mend what has left.
     """
     reason = "; ".join(
         f"{'/'.join(map(str, item.loc)) or 'document'}: {item.message}" for item in violations[:5]
@@ -68,14 +74,14 @@ def plan_retry(
     kept: dict[str, str] = {}
     if _apart(model, text) and None not in wrong:
         kept = {name: raw for name, raw in completed_members(text).items() if name not in wrong}
-    missing = [name for name in properties if name not in kept]
+    gone = completed_members(released + "}") if released else {}
+    missing = [name for name in properties if name not in kept] if apart else []
     if not missing or not kept.keys() <= set(properties):
-        return _everything(reason, sent_paths)
+        return _everything(reason, sent_paths, released, gone, {*properties, *wrong} - gone.keys())
     # The list must come first in what is asked for, to be gone on with where it ended.
     elements = _elements_before(model, text, violations, missing[0])
     if not kept and not elements:
-        return _everything(reason, sent_paths)
-    gone = completed_members(released + "}") if released else {}
+        return _everything(reason, sent_paths, released, gone, {*properties, *wrong} - gone.keys())
     more = [f"{json.dumps(name)}:{raw}" for name, raw in kept.items() if name not in gone]
     closing = "}"
     which = f"Give a JSON object of the missing fields alone: {', '.join(sorted(missing))}."
@@ -95,14 +101,29 @@ def plan_retry(
         prefix,
         frozenset(kept),
         missing[0] if elements else "",
+        released,
         kept_paths,
         [path for path in sent_paths if path not in kept_paths],
     )
 
 
-def _everything(reason: str, sent_paths: Sequence[str]) -> Retry:
+def _everything(
+    reason: str, sent_paths: Sequence[str], released: str, gone: Collection[str], to_mend: Set[str | None]
+) -> Retry | None:
     ask = f"Your answer broke its schema ({reason}). Give the whole document again, as JSON that follows it."
-    return Retry(reason, [_said("user", ask)], None, "", frozenset(), "", frozenset(), list(sent_paths))
+    if not released:
+        return Retry(
+            reason, [_said("user", ask)], None, "", frozenset(), "", "", frozenset(), list(sent_paths)
+        )
+    if not gone or not to_mend - {None}:
+        return None
+    messages = [
+        _said("assistant", released + "}"),
+        _said("user", f"{ask} Begin with the members above as they are."),
+    ]
+    return Retry(
+        reason, messages, None, released, frozenset(gone), "", released, frozenset(), list(sent_paths)
+    )
 
 
 def _apart(model: type[BaseModel], text: str) -> bool:
@@ -216,18 +237,23 @@ class Splice:
 
     With an open list, `{"a":1,"b":[2` and `{"b":[3],"c":4}` do; an answer that does not begin with the list is taken
     alone. An answer that does not begin with a brace is passed on as it is, and so is refused for what it is. One whose
-    first member was kept gives the whole document again, asked or not: it is taken alone, and `whole` says so.
+    first member was kept gives the whole document again, asked or not, and `whole` says so: it is taken alone, or,
+    where text has been released, behind that and without the members that are in it.
     """
 
-    def __init__(self, prefix: str, kept: frozenset[str], open_list: str = "") -> None:
+    def __init__(self, prefix: str, kept: frozenset[str], open_list: str = "", released: str = "") -> None:
         self.whole = False
         self._prefix = prefix
         self._kept = kept
         self._open_list = open_list
+        self._released = released
+        self._without: _Without | None = None
         self._held = ""
 
     def feed(self, text: str) -> str:
         """Take text of the answer; return the text of the joined document, in order, as soon as it is known."""
+        if self._without is not None:
+            return self._without.feed(text)
         if not self._prefix:
             return text
         self._held += text
@@ -256,5 +282,81 @@ class Splice:
                 return ""
         if self._open_list or name in self._kept:
             self.whole = True
-            return opened
+            if not self._released:
+                return opened
+            self._without = _Without(completed_members(self._released + "}"))
+            return self._released + self._without.feed(inner)
         return self._prefix + ("" if inner[0] == "}" else ",") + inner
+
+
+_OUTSIDE, _INSIDE = re.compile(r'[{}\[\],"]'), re.compile(r'["\\]')
+
+
+class _Without:
+    """An object's text behind its brace, but for the members of some names; each other one has a comma before it.
+
+    Where no member begins, all goes through as it is, and so is refused for what it is.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._held = ""
+        self._depth = 0
+        self._reads: Literal["name", "value", "rest"] = "name"
+        self._comma = ""  # that was read, and is not given
+        self._drops = self._in_string = False
+
+    def feed(self, text: str) -> str:
+        """Take text, in order; return the text that stays, as soon as that is known."""
+        self._held += text
+        out: list[str] = []
+        while self._held and (self._name(out) if self._reads == "name" else self._value(out)):
+            pass
+        return "".join(out)
+
+    def _name(self, out: list[str]) -> bool:
+        """Read a member's name; False where more has to come."""
+        opened = self._held.lstrip(_BLANKS)
+        if not opened:
+            return False
+        if opened[0] != '"':
+            self._held, self._reads = self._comma + opened, "rest"
+            return True
+        try:
+            name, _ = _decode(opened)
+        except ValueError:
+            return False
+        self._drops, self._reads, self._held = name in self._names, "value", opened
+        if not self._drops:
+            out.append(",")
+        return True
+
+    def _value(self, out: list[str]) -> bool:
+        """Read on to the comma behind a member; False where more has to come."""
+        end, ended = (len(self._held), False) if self._reads == "rest" else self._end()
+        if not self._drops or self._reads == "rest":
+            out.append(self._held[:end])
+        self._held = self._held[end:]
+        if ended:
+            self._reads, self._comma = ("name", ",") if self._held[0] == "," else ("rest", "")
+            self._held = self._held.removeprefix(",") if self._comma else self._held
+        return ended
+
+    def _end(self) -> tuple[int, bool]:
+        """How far the member goes in what is held, and whether it ends there."""
+        at = 0
+        while found := (_INSIDE if self._in_string else _OUTSIDE).search(self._held, at):
+            mark, at = found[0], found.end()
+            if self._in_string and mark == "\\":
+                if at == len(self._held):
+                    return found.start(), False  # what it escapes has to come
+                at += 1
+            elif mark == '"':
+                self._in_string = not self._in_string
+            elif mark in "{[":
+                self._depth += 1
+            elif self._depth:
+                self._depth -= mark in "}]"
+            else:
+                return found.start(), True
+        return len(self._held), False

@@ -105,6 +105,41 @@ async def test_a_violation_is_retried_behind_what_has_left_and_the_caller_sees_o
 
 
 @pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("profile", ["openai", "groq"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {**BLOG_POST, "conclusion": 5},
+        {**BLOG_POST, "slug": "Not A Slug"},
+        {**BLOG_POST, "surprise": 1},
+        {name: value for name, value in BLOG_POST.items() if name != "tags"},
+    ],
+)
+async def test_where_a_grammar_is_compiled_the_whole_comes_again_and_goes_on_behind_what_has_left(
+    wrong: dict[str, Any], profile: str, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_UPSTREAM_PROVIDER", profile)
+    first, again = completion(*pieces(json.dumps(wrong))), {**BLOG_POST, "title": "Another title"}
+    async with sdk(monkeypatch, first, completion(*pieces(json.dumps(again)))) as (client, asked):
+        answer = await client.chat.completions.create(
+            model="test-model", messages=ASK, stream=streams, response_format=SCHEMA
+        )  # type: ignore[call-overload]
+        if streams:
+            received = ""
+            async for part in answer:
+                received += part.choices[0].delta.content or ""
+        else:
+            received = answer.choices[0].message.content
+        document = json.loads(received)
+        assert BlogPost.model_validate_json(received)
+        # What had left stands; where nothing had, the second answer is the answer.
+        assert document in (BLOG_POST, again) and len(asked.requests) == 2
+        assert document == BLOG_POST or not streams
+        formats = [request.get("response_format") for request in asked.requests]
+        assert profile != "openai" or formats[0] == formats[1]
+
+
+@pytest.mark.parametrize("streams", [False, True])
 async def test_a_document_that_stays_wrong_is_an_error_and_never_a_retraction(
     streams: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What a retry keeps, and how the second answer is joined to it."""
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -69,6 +70,49 @@ def test_an_answer_that_gives_everything_again_is_taken_alone(size: int) -> None
         "".join(splice.feed(answer[at : at + size]) for at in range(0, len(answer), size)) == answer.lstrip()
     )
     assert splice.whole
+
+
+@settings(deadline=None)  # a busy machine is no mistake
+@given(
+    st.dictionaries(st.text(max_size=3), JSON, min_size=2, max_size=5),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+    st.integers(1, 9),
+)
+def test_of_a_whole_document_that_comes_again_what_was_released_is_left_out(
+    document: dict[str, object], many: int, random: Random, indent: int | None, escapes: bool, size: int
+) -> None:
+    names = list(document)
+    kept = names[: min(many, len(names) - 1)]
+    released = json.dumps({name: document[name] for name in kept}, indent=indent)[:-1].rstrip()
+    random.shuffle(names)
+    again = json.dumps({name: f"other {name}" if name in kept else document[name] for name in [*kept[:1], *names]},
+                       indent=indent, ensure_ascii=escapes)  # fmt: skip
+    splice = Splice(released, frozenset(kept), "", released)
+    joined = "".join(splice.feed(again[at : at + size]) for at in range(0, len(again), size))
+    assert splice.whole and joined.startswith(released)
+    assert json.loads(joined) == document
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+@pytest.mark.parametrize(
+    ("again", "rest"),
+    [
+        ('{"a":2,,"b":1}', ',,"b":1}'),
+        ('{"a":2,}', ",}"),
+        ('{"a":2]', "]"),
+        ('{"a":2} more', "} more"),
+        ('{"a":"\\\\","b":"\\""}', ',"b":"\\""}'),
+        ('{"a":[{"b":"]}"}],"b":{"a":1}}', ',"b":{"a":1}}'),
+        ('{"a":', ""),
+    ],
+)
+def test_what_is_wrong_behind_what_is_left_out_stays_wrong(again: str, rest: str, size: int) -> None:
+    splice = Splice('{"a":1', frozenset("a"), "", '{"a":1')
+    joined = "".join(splice.feed(again[at : at + size]) for at in range(0, len(again), size))
+    assert joined == '{"a":1' + rest
 
 
 MODEL = load_schema("blog_post")
