@@ -94,7 +94,6 @@ class InvocationRunner:
         # fire before the application first waits, so they are set after that.
         running = self._run(request.scope(self._context, self._state), cycle)
         self._task = asyncio.Task(running, loop=self._loop, eager_start=True)
-        self._task.add_done_callback(self._end_wait)
         self._watch_deadline(cancel_at_ms)
         try:
             await self._over
@@ -121,7 +120,10 @@ class InvocationRunner:
         return BufferedWriter(self._api, self._invocation, request.response_format)
 
     async def _run(self, scope: dict[str, Any], cycle: Cycle) -> None:
-        await self._application(scope, cycle.receive, cycle.send)
+        try:
+            await self._application(scope, cycle.receive, cycle.send)
+        finally:
+            self._end_wait()  # who waits goes on in the loop's next turn, when this task has ended
 
     def _cancel_at_ms(self) -> float:
         deadline_ms = self._invocation.deadline_ms
@@ -140,7 +142,7 @@ class InvocationRunner:
         else:
             self.cancel("deadline")
 
-    def _end_wait(self, _: object = None) -> None:
+    def _end_wait(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
 

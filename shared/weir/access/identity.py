@@ -76,7 +76,7 @@ def _iam(arn: str, own_account: str | None) -> Caller | None:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

@@ -201,7 +201,7 @@ class _Connection(asyncio.BufferedProtocol):
         except NotHttp as error:
             raise httpx.LocalProtocolError(str(error)) from error
         self._method = request.method
-        chunked = "transfer-encoding" in request.headers
+        chunked = not isinstance(request.stream, httpx.ByteStream) and "transfer-encoding" in request.headers
         async for part in request.stream:
             # The head goes out with the first part of the body: one packet, one TLS record.
             framed = b"%x\r\n%b\r\n" % (len(part), part) if chunked and part else part
