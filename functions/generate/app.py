@@ -214,7 +214,6 @@ class App:
                     parse, wire, streams = self._openai(path, body, content_type, request_id)
                     response = (OpenAIStreamResponse if streams else OpenAIResponse)(send, headers, wire)
                 case "/v1/models", "GET":
-                    response = self._sdk_refusal(send, headers, request_id)
                     names, caller = await self._generate.models_of(invocation)
                     sent_bytes = await self._models(names, send, headers())
                     self._generate.record_without_model(invocation._replace(caller=caller), sent_bytes)
@@ -242,8 +241,6 @@ class App:
                         headers=(("allow", allowed),),
                     )
                 case _:
-                    if path.startswith("/v1/"):  # what OpenAI's SDKs know, and this endpoint does not
-                        response = self._sdk_refusal(send, headers, request_id)
                     raise Problem(
                         Outcome.BAD_REQUEST,
                         f"path: expected one of {', '.join(_METHODS)}, got {path[:200]!r}{_HINTS.get(path, '')}",
@@ -251,6 +248,8 @@ class App:
                         title="Not found",
                     )
         except Problem as problem:
+            if path.startswith("/v1/") and not path.startswith("/v1/generations"):  # what OpenAI's SDKs ask
+                response = self._sdk_refusal(send, headers, request_id)
             await self._generate.refuse(problem, invocation, response)
             return
 

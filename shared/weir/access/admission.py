@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weir.access import tenant_item
 from weir.access.api_keys import ApiKey, GivenKey
 from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
-from weir.access.identity import Caller
+from weir.access.identity import Caller, tenant_name
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.errors import CallerError
 
@@ -207,7 +207,8 @@ class Admission:
         if self._used.get(tenant, Decimal(0)) >= OPEN_BELOW:
             return None
         known = limits or TenantLimits()
-        cap = min(known.max_output_tokens or SMALL_OUTPUT_TOKENS, SMALL_OUTPUT_TOKENS)
+        own = known.max_output_tokens
+        cap = SMALL_OUTPUT_TOKENS if own is None else min(own, SMALL_OUTPUT_TOKENS)
         return TenantLimits(models=known.models, max_output_tokens=cap)
 
     def _note(self, tenant: str, usage: Usage, limits: TenantLimits, at: datetime) -> None:
@@ -308,16 +309,19 @@ def _key(item: Mapping[str, Any]) -> ApiKey | None:
         return str(item[name]["S"])
 
     def instant(name: str) -> datetime | None:
-        return datetime.fromisoformat(text(name)) if name in item else None
+        if name not in item:
+            return None
+        at = datetime.fromisoformat(text(name))
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
     try:
-        created = instant("created_at")
-        assert created is not None
+        created, tenant, digest = instant("created_at"), text("tenant"), text("secret_sha256")
+        if created is None or not tenant or tenant_name(tenant) != tenant or not digest.isascii():
+            return None
         return ApiKey(
-            text("id"), text("secret_sha256"), text("tenant"), text("name"), created,
-            instant("expires_at"), instant("revoked_at"),
-        )  # fmt: skip
-    except (AssertionError, KeyError, TypeError, ValueError):
+            text("id"), digest, tenant, text("name"), created, instant("expires_at"), instant("revoked_at")
+        )
+    except (KeyError, TypeError, ValueError):
         return None  # a foreign item is no key
 
 

@@ -91,12 +91,14 @@ class Gate:
         return Admitted(caller, limits, self._admission.lease(caller.tenant, limits))
 
     def allow(self, admitted: Admitted, route: Route) -> None:
-        """Refuse a model that the tenant may not ask. Raises Problem: 403."""
+        """Refuse a model that the tenant may not ask. Raises Problem: 403; 429 where it may have no output at all."""
         limits, tenant = admitted.limits, admitted.caller.tenant
         if limits.models is not None and route.name not in limits.models:
             allowed = ", ".join(sorted(limits.models)) or "none"
             detail = f"model: expected one that {tenant} may ask ({allowed}), got {route.name!r:.80}"
             raise Problem(Outcome.UNAUTHORIZED, detail, status=403, title="Not allowed")
+        if limits.max_output_tokens == 0:
+            raise _denied(Outcome.RATE_LIMITED, "output tokens: expected none, got a request for some", 0)
 
     async def reserve(
         self,
@@ -116,10 +118,7 @@ class Gate:
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
         if limits.counted or max_cost is not None:
-            most = max(self._most(call, at) for call in calls)
-            if max_cost is not None and most > Decimal(max_cost):
-                detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
-                raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
+            most = most_cost(self._price_book(), calls, max_cost, at)
         if not limits.counted:
             return
         try:
@@ -159,19 +158,6 @@ class Gate:
         except AccessStoreError:
             pass
 
-    def _most(self, call: MostAsked, at: datetime) -> Decimal:
-        route, input_chars, cap = call
-        calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
-        book, input_tokens = self._price_book(), calls * -(-input_chars // CHARS_PER_TOKEN)
-        prices = book.token_prices(
-            model=route.price_key or route.model, seller=route.seller or book.seller_of(route.base_url), at=at
-        ) if book else None  # fmt: skip
-        each = []
-        for kind, tokens in (("input", input_tokens), ("output", cap)):
-            price = prices.kinds.get(kind) if prices else None
-            each.append(Decimal(tokens) * (price.at_quantity(input_tokens) if price else UNPRICED_MTOK))
-        return sum(each, Decimal(0)) / _MILLION
-
     def _without_table(
         self, tenant: str, limits: TenantLimits | None, error: AccessStoreError
     ) -> TenantLimits:
@@ -180,6 +166,34 @@ class Gate:
             detail = f"{error}; this tenant has less than a fifth of its budget left, and has to wait"
             raise _denied(Outcome.BUDGET_EXCEEDED, detail, 30)
         return small
+
+
+def most_cost(
+    book: "PriceBook | None", calls: Sequence[MostAsked], max_cost: str | None, at: datetime
+) -> Decimal:
+    """What a request can cost at most, in USD: the dearest of `calls`, one of which may answer.
+
+    Raises Problem: 429 where that is more than the caller's own limit, `max_cost`.
+    """
+    most = max(_most(book, call, at) for call in calls)
+    if max_cost is not None and most > Decimal(max_cost):
+        detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
+        raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
+    return most
+
+
+def _most(book: "PriceBook | None", call: MostAsked, at: datetime) -> Decimal:
+    route, input_chars, cap = call
+    calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
+    input_tokens = calls * -(-input_chars // CHARS_PER_TOKEN)
+    prices = book.token_prices(
+        model=route.price_key or route.model, seller=route.seller or book.seller_of(route.base_url), at=at
+    ) if book else None  # fmt: skip
+    each = []
+    for kind, tokens in (("input", input_tokens), ("output", cap)):
+        price = prices.kinds.get(kind) if prices else None
+        each.append(Decimal(tokens) * (price.at_quantity(input_tokens) if price else UNPRICED_MTOK))
+    return sum(each, Decimal(0)) / _MILLION
 
 
 def _denied(outcome: Outcome, detail: str, retry_after_s: int) -> Problem:

@@ -222,22 +222,31 @@ class Run:
         """Set aside what the request may cost, if anybody limits that."""
         generate, admitted = self.generate, self.admitted
         if generate.gate is None or admitted is None:
+            if request.max_cost is not None:  # the caller's own limit holds without a table
+                from weir.generate.gate import most_cost
+
+                most_cost(
+                    self._price_book(), self._calls(request, route), request.max_cost, generate.utc_now()
+                )
             return
         generate.gate.allow(admitted, route)
         generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
+        await generate.gate.reserve(
+            admitted,
+            self.record.invocation.request_id,
+            self._calls(request, route),
+            request.max_cost,
+            generate.utc_now(),
+            meanwhile,
+        )
+
+    def _calls(self, request: GenerationParams, route: Route) -> "list[MostAsked]":
         chars = sum(len(turn.text) for turn in request.messages)
         if request.passed:
             from weir.generate.chat_tools import passed_chars
 
             chars += passed_chars(request.passed)
-        await generate.gate.reserve(
-            admitted,
-            self.record.invocation.request_id,
-            [self._most_asked(request, each, chars) for each in self.chain(route)],
-            request.max_cost or None,
-            generate.utc_now(),
-            meanwhile,
-        )
+        return [self._most_asked(request, each, chars) for each in self.chain(route)]
 
     def _most_asked(self, request: GenerationParams, route: Route, chars: int) -> "MostAsked":
         generate, schema = self.generate, request.schema_name

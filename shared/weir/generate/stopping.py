@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from weir.access.stop_flags import StopFlags
 
 
+MAX_ID_BYTES = 200  # longer is none of ours, and more than a table's key may have
+
+
 class Stopping:
     """The generations of one process, by who may stop them, and the flags of all others."""
 
@@ -35,7 +38,9 @@ class Stopping:
         """Stop a generation. Raises Problem: 404 where none of this caller's runs; AccessStoreError."""
         if (stop := self._running.get((owner, request_id))) is not None:
             stop()
-        elif self._flags is None or not await self._flags().stop(owner, request_id):
+            return
+        may_run = self._flags is not None and 0 < len(request_id.encode()) <= MAX_ID_BYTES
+        if self._flags is None or not may_run or not await self._flags().stop(owner, request_id):
             raise Problem(
                 Outcome.BAD_REQUEST,
                 f"id: expected a generation of this caller that runs, got {request_id[:64]!r}",

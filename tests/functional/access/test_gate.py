@@ -92,6 +92,10 @@ async def test_a_key_of_this_stack_gets_in_and_its_tenant_is_on_record_whatever_
         (KEY, None),
         (KEY, KEPT._replace(expires_at=NOW)),
         (KEY, KEPT._replace(revoked_at=NOW)),
+        # Foreign items in a key's place: none of them is one.
+        (KEY, KEPT._replace(secret_sha256="é")),
+        (KEY, KEPT._replace(tenant="")),
+        (KEY, KEPT._replace(tenant="acme#globex")),
         # Of another stack: no such id in this one's table.
         (new_key(bytes(range(1, 43)), "acme", "x", NOW)[0], KEPT),
     ],
@@ -141,6 +145,8 @@ async def test_a_budget_refuses_before_the_call_and_is_settled_after_it(
         (TenantLimits(models=frozenset()), {}, openai.PermissionDeniedError, "unauthorized"),
         (TenantLimits(requests_per_minute=0), {}, openai.RateLimitError, "rate_limited"),
         (TenantLimits(tokens_per_minute=0), {}, openai.RateLimitError, "rate_limited"),
+        (TenantLimits(max_output_tokens=0), {}, openai.RateLimitError, "rate_limited"),
+        (TenantLimits(), {"extra_body": {"max_cost": "0"}}, openai.RateLimitError, "budget_exceeded"),
         (TenantLimits(concurrent_requests=0), {}, openai.RateLimitError, "rate_limited"),
         (TenantLimits(daily_budget=0), {}, openai.RateLimitError, "budget_exceeded"),
         (TenantLimits(), {"extra_body": {"max_cost": "0.000001"}}, openai.RateLimitError, "budget_exceeded"),
@@ -191,6 +197,60 @@ async def test_a_model_that_stands_in_is_one_that_the_tenant_may_ask_and_its_pri
             answer = await opened.request(body, headers={"authorization": f"Bearer {KEY}"})
         sent = [request["model"] for request in (*down.requests, *up.requests)]
         assert (answer.status, list(dict.fromkeys(sent))) == (status, asked)
+
+
+@pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00", "2020-01-01", "soon", ""])
+async def test_an_expiry_of_whatever_shape_opens_nothing_and_is_no_error_of_ours(
+    expires_at: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = {**key_item(KEPT), "expires_at": {"S": expires_at}}
+    dynamodb.put_item(TableName="access", Item=item)
+    async with sdk(monkeypatch) as (client, asked):
+        with pytest.raises(openai.AuthenticationError):
+            await ask(client)
+        assert not asked.requests
+
+
+@pytest.mark.parametrize(("max_cost", "status"), [("0", 429), ("0.000001", 429), ("1", 200)])
+async def test_a_callers_own_limit_holds_without_a_table(
+    max_cost: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"prompt": "x", "max_output_tokens": 10, "max_cost": max_cost}
+    async with (
+        provider(completion("Hello")) as asked,
+        door(asked.base_url, monkeypatch, WEIR_PRICE_OVERRIDES=PRICES) as opened,
+    ):
+        answer = await opened.request(body)
+        assert answer.status == status and len(asked.requests) == (status == 200)
+        if status == 429:
+            assert answer.problem["outcome"] == "budget_exceeded"
+            assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("POST", "/v1/chat/completions", {"idempotency-key": "k" * 256}, b"{}", 400),
+        ("POST", "/v1/chat/completions", {"idempotency-key": ""}, b"{}", 400),
+        ("POST", "/v1/responses", {"idempotency-key": "a\tb"}, b"{}", 400),
+        ("POST", "/v1/chat/completions", {}, b" " * 1_100_000, 413),
+        ("GET", "/v1/chat/completions", {}, b"", 405),
+        ("POST", "/v1/models", {}, b"", 405),
+    ],
+)
+async def test_what_is_refused_before_a_body_is_read_is_an_sdks_error_too(
+    method: str, path: str, headers: dict[str, str], body: bytes, status: int,
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    put(dynamodb, KEPT)
+    headers = {"authorization": f"Bearer {KEY}", **headers}
+    async with (
+        provider(completion("Hello")) as asked,
+        door(asked.base_url, monkeypatch, **TABLE, WEIR_ANSWERS_TABLE="answers") as opened,
+    ):
+        answer = await opened.request(body, method=method, path=path, headers=headers)
+        assert (answer.status, answer.json["error"]["code"]) == (status, "bad_request")
+        assert answer.headers["x-should-retry"] == "false" and not asked.requests
 
 
 class SlowWrites:

@@ -61,6 +61,15 @@ async def stacks(dynamodb: Any, monkeypatch: pytest.MonkeyPatch, *scripts: Any) 
         yield Stacks(here, elsewhere, asked)
 
 
+@pytest.mark.parametrize("request_id", ["", "chatcmpl-", "x" * 201, "é" * 101])
+async def test_what_is_no_id_is_not_found_and_not_asked_of_the_table(
+    request_id: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stacks(dynamodb, monkeypatch) as both:
+        assert (await stop(both.here, request_id)).status == 404
+    assert not [item for item in dynamodb.scan(TableName="access")["Items"] if "STOP" in item["pk"]["S"]]
+
+
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["in this process", "in another one"])
 async def test_a_stop_ends_the_upstream_call_in_time_with_a_final_event_and_is_booked(
     elsewhere: bool, dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
