@@ -46,7 +46,7 @@ STREAMED = Dialect(
     first=re.compile(rb"event: delta"), validated=b"event: done", right=b"event: done", wrong=b"event: error"
 )
 OURS = Dialect(
-    extra={"schema": "blog_post"},
+    extra={"schema": "blog_post", "max_output_tokens": 200_000},  # of 400 KB a usual cap would be the end
     first=re.compile(rb"event: delta"),
     validated=b"event: value",
     right=b'"outcome":"ok"',
