@@ -7,8 +7,8 @@ latencies do change with it, alike for all, since variants take turns.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from tests.compare.callers import Answer, ask
 from tests.compare.documents import BURST, FAST, SMALL, WRONG, Size
@@ -26,6 +26,8 @@ STAGGER_S = 0.12
 ARRIVE_S = 1.0  # over which many callers come
 COLD_ROUNDS = 3
 BURST_ROUNDS = 4
+# Who has no answer by then has hung: ten times what the slowest takes, and of large documents as long as that is.
+LIMIT_S, LARGE_LIMIT_S = 120.0, 600.0
 
 
 class Comparison:
@@ -57,6 +59,16 @@ class Comparison:
             if one.running is not None:
                 one.running.close()
 
+    @contextmanager
+    def _row_of(self, one: Measured) -> Iterator[None]:
+        """What fails of one variant is what its row says; the others go on."""
+        try:
+            yield
+        except (Missing, OSError, ValueError) as error:
+            if not one.lost():
+                one.missing = f"failed: {str(error) or type(error).__name__}"
+            self._say(f"NOT MEASURED: {one.variant.name}: {one.missing}")
+
     def standing(self) -> list[Measured]:
         """Those that run."""
         return [one for one in self.measured if not one.lost()]
@@ -76,7 +88,8 @@ class Comparison:
                 self._say(f"NOT MEASURED: {one.variant.name}: {one.missing}")
 
         for one in self.standing():
-            await several(one)
+            with self._row_of(one):
+                await several(one)
 
     async def one_caller(self) -> None:
         """Each variant with one request at a time; all variants at once, since one request is hardly work."""
@@ -89,14 +102,18 @@ class Comparison:
             )
 
     async def _one(self, one: Measured, number: int, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        with self._row_of(one):
+            await self._one_answer(one, number)
+
+    async def _one_answer(self, one: Measured, number: int) -> None:
         running = one.running
         assert running is not None
-        await asyncio.sleep(delay_s)
         if isinstance(running, RunningFunction):
             running.ask("reports")
         running.stall_ms()
         before = running.cpu_by_pid()
-        answer = await ask(running.port, one.variant.dialect, SMALL, number, 60)
+        answer = await ask(running.port, one.variant.dialect, SMALL, number, LIMIT_S)
         if not one.running or not running.alive:
             one.one.append(answer)
             return
@@ -128,9 +145,10 @@ class Comparison:
             asked = min(callers, one.variant.callers or callers)
             if (size.name, asked) in one.loads:
                 continue  # of a load with more callers than it is given
-            load = await self._many(one, size, asked)
-            if not one.lost():
-                one.loads[size.name, asked] = load
+            with self._row_of(one):
+                load = await self._many(one, size, asked)
+                if not one.lost():
+                    one.loads[size.name, asked] = load
             self._say(f"{size.shown}, {asked} callers, {number}/{len(order)}: {one.variant.name}")
 
     async def _many(self, one: Measured, size: Size, callers: int) -> Load:
@@ -142,7 +160,8 @@ class Comparison:
 
         async def caller(number: int) -> Answer:
             await asyncio.sleep(number * ARRIVE_S / callers)
-            return await ask(running.port, one.variant.dialect, size, number, 600)
+            limit_s = LIMIT_S if size is SMALL or size is FAST else LARGE_LIMIT_S
+            return await ask(running.port, one.variant.dialect, size, number, limit_s)
 
         answers = await asyncio.gather(*(caller(number) for number in range(callers)))
         wall_s = time.perf_counter() - begun_s
@@ -166,8 +185,10 @@ class Comparison:
     async def knees(self) -> None:
         """Ever more requests a second until first tokens come late."""
         for one in self.standing():
-            if one.variant.knee:
-                assert one.running is not None
+            if not one.variant.knee:
+                continue
+            assert one.running is not None
+            with self._row_of(one):
                 one.knee, late_ms = await knee_of(one.running, one.variant.dialect, self.provider)
                 self.late_ms = max(self.late_ms, late_ms)
                 reached = "" if one.knee.reached else ", not reached"
@@ -181,13 +202,14 @@ class Comparison:
                 running = one.running
                 if one.variant.name not in (CAREFUL, CONTAINER) or running is None:
                     continue
-                sent, before = await self.provider.stats(), running.cpu_by_pid()
-                answer = await ask(running.port, one.variant.dialect, BURST, 0, 60)
-                after, now = running.cpu_by_pid(), await self.provider.stats()
-                tokens = now["tokens"].get(BURST.name, 0.0) - sent["tokens"].get(BURST.name, 0.0)
-                if answer.as_expected and tokens:
-                    cpu_s = sum(after.values()) - sum(before.get(pid, 0.0) for pid in after)
-                    one.burst_us.append(cpu_s / tokens * 1e6)
+                with self._row_of(one):
+                    sent, before = await self.provider.stats(), running.cpu_by_pid()
+                    answer = await ask(running.port, one.variant.dialect, BURST, 0, 60)
+                    after, now = running.cpu_by_pid(), await self.provider.stats()
+                    tokens = now["tokens"].get(BURST.name, 0.0) - sent["tokens"].get(BURST.name, 0.0)
+                    if answer.as_expected and tokens:
+                        cpu_s = sum(after.values()) - sum(before.get(pid, 0.0) for pid in after)
+                        one.burst_us.append(cpu_s / tokens * 1e6)
 
     async def cold_starts(self) -> None:
         """INIT of the functions: new environments, in turn."""
@@ -197,9 +219,10 @@ class Comparison:
                 running = one.running
                 if not isinstance(running, RunningFunction):
                     continue
-                running.ask("drop")
-                await ask(running.port, one.variant.dialect, FAST, 0, 60)
-                one.init_ms += [init for init in running.ask("drop") if init is not None]
+                with self._row_of(one):
+                    running.ask("drop")
+                    await ask(running.port, one.variant.dialect, FAST, 0, 60)
+                    one.init_ms += [init for init in running.ask("drop") if init is not None]
 
     def rows(self) -> list[Row]:
         """All that was found."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.compare.callers import STREAMED
-from tests.compare.documents import FAST
+from tests.compare.documents import FAST, SMALL
 from tests.compare.measure import Comparison
 from tests.compare.provider import Provider
 from tests.compare.report import table
@@ -95,6 +95,75 @@ async def test_what_dies_under_load_is_a_row_that_says_so_and_the_others_are_mea
     text = table(rows, (1, 2), []).markdown()
     assert "NOT MEASURED: no npm" in text and "NOT MEASURED: crashed: MemoryError" in text
     assert "NOT MEASURED: absent: no npm" in said
+
+
+# Answers once as it should, and then takes what is asked and says nothing more.
+HANGS = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+asked = 0
+while True:
+    caller, _ = server.accept()
+    asked += 1
+    if asked > 2:
+        time.sleep(1000)
+    while caller.recv(65536)[-1:] not in (b"}", b""):
+        pass
+    caller.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\nevent: delta\\n\\nevent: done\\n\\n")
+    caller.close()
+"""
+# A function's host that says where it is, and is gone when it is asked anything.
+GONE = "import sys; print('http://127.0.0.1:%s' % sys.argv[1], flush=True); sys.stdin.readline(); sys.exit('killed')"
+
+
+async def test_what_hangs_or_whose_host_is_gone_in_any_phase_is_its_own_row_and_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.compare.measure.LIMIT_S", 2.0)
+
+    def hanging(here: Surroundings) -> Running:
+        port = free_port()
+        command = [sys.executable, "-c", HANGS, str(port)]
+        running = Running(command, {}, here.folder / "hanging.log")
+        running.port = port
+        while running.alive and "LISTEN" not in _sockets(port):
+            pass
+        return running
+
+    def gone(here: Surroundings) -> Running:
+        command = [sys.executable, "-c", GONE, str(free_port())]
+        running = RunningFunction(command, {}, here.folder / "gone.log")
+        running.port = int(running.read_line().rsplit(":", 1)[1])
+        return running
+
+    provider = Provider()
+    variants = [
+        Variant("hanging", hanging, STREAMED, "the article"),
+        Variant("gone", gone, STREAMED, "what people pick", function=True),
+    ]
+    said: list[str] = []
+    compared = Comparison(variants, Surroundings(provider.base_url, tmp_path), provider, said.append)
+    try:
+        compared.start()
+        await compared.one_caller()  # the first asks a host that is gone, and a server that still answers
+        await compared.many_callers(SMALL, 2)
+        await compared.knees()
+        await compared.bursts()
+        await compared.cold_starts()
+        rows = compared.rows()
+    finally:
+        compared.close()
+        provider.close()
+    assert rows[1].missing.startswith(("crashed: killed", "failed: "))
+    text = table(rows, (1, 2), []).markdown()
+    assert "1 (2 of 3 failed)" in text and "NOT MEASURED: no answer as expected: no end within 2 s" in text
+    assert not any(one.running is not None and one.running.alive for one in compared.measured)
+
+
+def _sockets(port: int) -> str:
+    """What the kernel says of who listens there, without a connection, which would count as asking."""
+    wanted = f":{port:04X} 00000000:0000 0A"
+    return "LISTEN" if wanted in Path("/proc/net/tcp").read_text() else ""
 
 
 async def test_the_provider_keeps_its_pace_and_notices_who_hangs_up() -> None:
