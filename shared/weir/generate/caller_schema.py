@@ -237,7 +237,12 @@ class _Compiler:
                 fields[f"f{number}"] = (kind, Field(..., alias=key))
             else:  # a member that did not come is in no document that is given back, not as null either
                 fields[f"f{number}"] = (Union[kind, MISSING], Field(MISSING, alias=key))  # noqa: UP007  # a name, maybe
-        config = ConfigDict(extra="allow" if more else "forbid", defer_build=True, protected_namespaces=())
+        config = ConfigDict(
+            extra="allow" if more else "forbid",
+            defer_build=True,
+            protected_namespaces=(),
+            allow_inf_nan=False,  # of 1e999 nothing is left that could be given back
+        )
         self._models[name] = create_model(name, __config__=config, **fields)
         return name
 
