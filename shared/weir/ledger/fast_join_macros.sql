@@ -7,23 +7,20 @@ CREATE OR REPLACE TEMP MACRO half_even(n, d) AS
 
 CREATE OR REPLACE TEMP MACRO charge(quantity, rate) AS half_even(CAST(quantity AS HUGEINT) * rate.n, rate.d);
 
--- Past a tier's end, which still belongs to it, every token costs what the next tier's do. None bought costs nothing.
-CREATE OR REPLACE TEMP MACRO token_charge(bought, rates, input_tokens) AS
-    CASE
-        WHEN bought = 0 THEN 0
-        WHEN coalesce(input_tokens, 0) > rates.up_to THEN charge(bought, rates.beyond)
-        ELSE charge(bought, rates.first)
-    END;
+-- Past a tier's end, which still belongs to it, every token costs what the next tier's do.
+CREATE OR REPLACE TEMP MACRO rate_at(rates, input_tokens) AS
+    CASE WHEN coalesce(input_tokens, 0) > rates.up_to THEN rates.beyond ELSE rates.first END;
+
+-- None bought costs nothing, whether or not there is a rate.
+CREATE OR REPLACE TEMP MACRO token_charge(bought, rate) AS CASE WHEN bought = 0 THEN 0 ELSE charge(bought, rate) END;
 
 -- Reasoning is part of the output, and has a price of its own with some models.
-CREATE OR REPLACE TEMP MACRO output_charge(usage, output, reasoning) AS
+CREATE OR REPLACE TEMP MACRO output_charge(usage, output, reasoning, is_all_output) AS
     CASE
-        WHEN reasoning IS NULL THEN token_charge(usage.output_tokens, output, usage.input_tokens)
-        ELSE token_charge(usage.output_tokens - coalesce(usage.reasoning_tokens, 0), output, usage.input_tokens)
+        WHEN is_all_output THEN token_charge(usage.output_tokens, output)
+        ELSE token_charge(usage.output_tokens - coalesce(usage.reasoning_tokens, 0), output)
             + token_charge(
-                CASE WHEN usage.output_tokens IS NULL THEN 0 ELSE coalesce(usage.reasoning_tokens, 0) END,
-                reasoning,
-                usage.input_tokens
+                CASE WHEN usage.output_tokens IS NULL THEN 0 ELSE coalesce(usage.reasoning_tokens, 0) END, reasoning
             )
     END;
 

@@ -1,11 +1,23 @@
 -- The rows of the plain requests that have prices: the columns of the table by their names. Counts that are not here are
 -- those of usage that a plain request does not have.
 CREATE TEMP TABLE plain_rows AS
-WITH charged AS (
+-- In steps, each of columns of the one before: a name that is used beside where it is made stands for the whole
+-- expression again, and of a small day most of the time goes into the plan.
+WITH rated AS (
     SELECT
         p.*,
         m.is_priced,
         m.no_token_price,
+        m.reasoning IS NULL AS is_all_output,
+        f.reasoning IS NULL AS is_all_first_output,
+        rate_at(m.input, usage.input_tokens) AS rate_input,
+        rate_at(m.cached_input, usage.input_tokens) AS rate_cached_input,
+        rate_at(m.output, usage.input_tokens) AS rate_output,
+        rate_at(m.reasoning, usage.input_tokens) AS rate_reasoning,
+        rate_at(f.input, first_usage.input_tokens) AS rate_first_input,
+        rate_at(f.cached_input, first_usage.input_tokens) AS rate_first_cached_input,
+        rate_at(f.output, first_usage.input_tokens) AS rate_first_output,
+        rate_at(f.reasoning, first_usage.input_tokens) AS rate_first_reasoning,
         charge(CAST(billed_ms AS HUGEINT) * memory_mb, r.duration) AS u_duration,
         charge(1, r.request) AS u_request,
         -- The first 6 MB of a response are free, and the first 512 MB of a disk.
@@ -18,31 +30,12 @@ WITH charged AS (
             ELSE 0
         END AS u_api_gateway,
         charge(log_bytes, r.logs_ingestion) AS u_logs,
-        token_charge(fresh_tokens(usage), m.input, usage.input_tokens) AS u_last_input,
-        token_charge(usage.cached_input_tokens, m.cached_input, usage.input_tokens) AS u_last_cached_input,
-        output_charge(usage, m.output, m.reasoning) AS u_last_output,
-        u_last_input
-        + if_second(token_charge(fresh_tokens(first_usage), f.input, first_usage.input_tokens), attempts) AS u_input,
-        u_last_cached_input
-        + if_second(
-            token_charge(first_usage.cached_input_tokens, f.cached_input, first_usage.input_tokens), attempts
-        ) AS u_cached_input,
-        u_last_output + if_second(output_charge(first_usage, f.output, f.reasoning), attempts) AS u_output,
-        -- The last attempt is a retry where there are two.
-        if_second(u_last_input + u_last_cached_input + u_last_output, attempts) AS u_retry,
-        -- What a stop spared is told of the first attempt.
-        CASE
-            WHEN attempts = 1 THEN token_charge(saved_tokens, m.output, usage.input_tokens)
-            ELSE token_charge(saved_tokens, f.output, first_usage.input_tokens)
-        END AS u_saved,
         -- The time that is shared out, in thousandths of a millisecond.
         CAST(billed_ms AS HUGEINT) * 1000 AS t_billed,
-        least(thousandths(init_ms), t_billed) AS t_cold_start,
+        thousandths(init_ms) AS t_init,
         thousandths(wait_ms) AS t_waiting,
         thousandths(stream_ms) AS t_streaming,
-        thousandths(validate_ms) AS t_validating,
-        coalesce(t_waiting, 0) + coalesce(t_streaming, 0) + coalesce(t_validating, 0) AS t_warm,
-        t_warm > t_billed - t_cold_start AS is_over
+        thousandths(validate_ms) AS t_validating
     FROM plain AS p
     JOIN places AS r USING (region, architecture)
     JOIN models AS m ON m.sold = p.sold
@@ -50,6 +43,34 @@ WITH charged AS (
     -- A second attempt whose prices are not all known has reasons beside the first one's.
     WHERE attempts = 1
     OR (m.is_priced AND f.is_priced)
+),
+
+charged AS (
+    SELECT
+        *,
+        token_charge(fresh_tokens(usage), rate_input) AS u_last_input,
+        token_charge(usage.cached_input_tokens, rate_cached_input) AS u_last_cached_input,
+        output_charge(usage, rate_output, rate_reasoning, is_all_output) AS u_last_output,
+        token_charge(fresh_tokens(first_usage), rate_first_input) AS u_first_input,
+        token_charge(first_usage.cached_input_tokens, rate_first_cached_input) AS u_first_cached_input,
+        output_charge(first_usage, rate_first_output, rate_first_reasoning, is_all_first_output) AS u_first_output,
+        -- What a stop spared is told of the first attempt.
+        token_charge(saved_tokens, CASE WHEN attempts = 1 THEN rate_output ELSE rate_first_output END) AS u_saved,
+        least(t_init, t_billed) AS t_cold_start,
+        coalesce(t_waiting, 0) + coalesce(t_streaming, 0) + coalesce(t_validating, 0) AS t_warm
+    FROM rated
+),
+
+added AS (
+    SELECT
+        *,
+        u_last_input + if_second(u_first_input, attempts) AS u_input,
+        u_last_cached_input + if_second(u_first_cached_input, attempts) AS u_cached_input,
+        u_last_output + if_second(u_first_output, attempts) AS u_output,
+        -- The last attempt is a retry where there are two.
+        if_second(u_last_input + u_last_cached_input + u_last_output, attempts) AS u_retry,
+        t_warm > t_billed - t_cold_start AS is_over
+    FROM charged
 ),
 
 -- Phases that add up to more than was billed are cut: the cold start keeps its time, the others shrink alike.
@@ -62,7 +83,7 @@ shared_out AS (
         CASE WHEN is_over THEN t_validating * (t_billed - t_cold_start) ELSE t_validating END AS s_validating,
         CASE WHEN is_over THEN t_waiting * (t_billed - t_cold_start) ELSE t_waiting END AS s_waiting,
         CASE WHEN is_over THEN t_warm * t_billed ELSE t_billed END AS s_all
-    FROM charged
+    FROM added
 ),
 
 -- A phase that is not known has no part and no remainder.
@@ -78,9 +99,7 @@ parts AS (
         u_duration * s_rest % s_all AS r_rest,
         coalesce(u_duration * s_streaming % s_all, -1) AS r_streaming,
         coalesce(u_duration * s_validating % s_all, -1) AS r_validating,
-        coalesce(u_duration * s_waiting % s_all, -1) AS r_waiting,
-        u_duration - p_cold_start - p_rest
-        - coalesce(p_streaming, 0) - coalesce(p_validating, 0) - coalesce(p_waiting, 0) AS left_over
+        coalesce(u_duration * s_waiting % s_all, -1) AS r_waiting
     FROM shared_out
 ),
 
@@ -88,6 +107,8 @@ parts AS (
 ranked AS (
     SELECT
         *,
+        u_duration - p_cold_start - p_rest
+        - coalesce(p_streaming, 0) - coalesce(p_validating, 0) - coalesce(p_waiting, 0) AS left_over,
         one_if(r_rest > r_cold_start) + one_if(r_streaming > r_cold_start)
         + one_if(r_validating > r_cold_start) + one_if(r_waiting > r_cold_start) AS before_cold_start,
         one_if(r_cold_start >= r_rest) + one_if(r_streaming > r_rest)
