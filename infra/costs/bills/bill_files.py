@@ -75,7 +75,7 @@ def _load(connection: duckdb.DuckDBPyConnection, source: str, columns: dict[str,
         f"CAST({_name(column)} AS VARCHAR) AS {_name(field)}" for field, column in columns.items()
     )
     connection.execute(
-        f"CREATE TABLE bill AS SELECT row_number() OVER () + {first - 1} AS line, {chosen} FROM {source}"
+        f"CREATE TEMP TABLE bill AS SELECT row_number() OVER () + {first - 1} AS line, {chosen} FROM {source}"
     )
 
 

@@ -7,7 +7,6 @@ https://duckdb.org/docs/stable/data/parquet/overview
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +24,8 @@ _MACROS = (
     "CREATE MACRO element_at(map, key) AS map[key]",
     "CREATE MACRO json_format(value) AS CAST(value AS VARCHAR)",
 )
+# Databases that nobody uses at the moment, by memory and threads.
+_UNUSED: dict[tuple[str, int], list[duckdb.DuckDBPyConnection]] = {}
 
 
 class DuckError(StorageError):
@@ -51,7 +52,7 @@ def duck_type(trino: str) -> str:
     return words.get(trino, trino.upper())
 
 
-def connect(
+def open_database(
     memory: str = "700MB", threads: int = 2, spill: Path | None = None, *, in_order: bool = True
 ) -> duckdb.DuckDBPyConnection:
     """A database in memory that installs nothing, keeps times in UTC, and spills to `spill` if that is given.
@@ -64,14 +65,55 @@ def connect(
     if spill is not None:
         config["temp_directory"] = str(spill)
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
+    for macro in _MACROS:
+        connection.execute(macro)
+    _set_up(connection)
+    return connection
+
+
+@contextmanager
+def connect(
+    memory: str = "700MB", threads: int = 2, spill: Path | None = None, *, in_order: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same as a context, which has the database to itself and may make nothing in it but what is TEMP.
+
+    Opening one takes longer than most statements over a small day, so it is kept for the next.
+    """
+    unused = _UNUSED.setdefault((memory, threads), [])
+    try:
+        database = unused.pop()
+    except IndexError:
+        database = open_database(memory, threads)
+    try:
+        database.execute(f"SET preserve_insertion_order = {in_order}")
+        if spill is not None:
+            database.execute(f"SET temp_directory = {text_literal(str(spill))}")
+        with database.cursor() as connection:
+            _set_up(connection)
+            yield connection
+    except BaseException:
+        database.close()
+        raise
+    if _is_as_new(database):
+        unused.append(database)
+    else:
+        database.close()
+
+
+def _is_as_new(database: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        database.execute("RESET temp_directory")
+    except duckdb.Error:  # it has spilled, and holds on to a folder that is about to go
+        return False
+    return True
+
+
+def _set_up(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
     # Long work asks how far it is; nothing is printed.
     connection.execute("SET enable_progress_bar = true")
     connection.execute("SET enable_progress_bar_print = false")
-    for macro in _MACROS:
-        connection.execute(macro)
-    return connection
 
 
 def write_rows(path: Path, rows: Iterable[Row], metadata: Mapping[str, str]) -> int:
@@ -123,22 +165,18 @@ def key_values(files: Sequence[Path], key: str) -> list[str]:
         return []
     listed = ", ".join(text_literal(str(file)) for file in files)
     sql = f"SELECT value FROM parquet_kv_metadata([{listed}]) WHERE key = CAST(? AS BLOB) ORDER BY file_name"
-    return [value.decode() for (value,) in _reader().cursor().execute(sql, [key]).fetchall()]
+    with connect(threads=1) as connection:
+        return [value.decode() for (value,) in connection.execute(sql, [key]).fetchall()]
 
 
 def has_columns(file: Path, names: Iterable[str]) -> bool:
     """Whether a file is Parquet and has these columns."""
     try:
-        found = _reader().cursor().execute("SELECT name FROM parquet_schema(?)", [str(file)]).fetchall()
+        with connect(threads=1) as connection:
+            found = connection.execute("SELECT name FROM parquet_schema(?)", [str(file)]).fetchall()
     except duckdb.Error:
         return False
     return {name for (name,) in found} >= set(names)
-
-
-@cache
-def _reader() -> duckdb.DuckDBPyConnection:
-    # Opening a database takes longer than reading a file's footer.
-    return duckdb.connect(":memory:")
 
 
 def parquet(files: Sequence[Path], options: str = "hive_partitioning = false") -> str:
@@ -161,7 +199,7 @@ def open_ledger(
     It reads nothing but the folders of `files`, and writes nothing but those of `writes`: whatever a statement
     holds, it reaches no other file, no network and no setting.
     """
-    connection = connect(**settings)
+    connection = open_database(**settings)
     lock(connection, {file.parent for file in files} | set(writes))
     names = ", ".join(f'"{column.name}"' for column in COLUMNS)
     if files and all(file.parent.name.startswith("dt=") for file in files):

@@ -19,7 +19,16 @@ from typing import Any
 
 import duckdb
 
-from weir.ledger.duck import connect, duck_errors, duck_type, key_values, lock, parquet, write_query
+from weir.ledger.duck import (
+    connect,
+    duck_errors,
+    duck_type,
+    key_values,
+    lock,
+    open_database,
+    parquet,
+    write_query,
+)
 from weir.ledger.sql import text_literal
 from weir.ledger.table import COLUMNS, MONEY
 
@@ -103,7 +112,7 @@ def merge_rollups(rollups: Sequence[Path], path: Path, metadata: Mapping[str, st
 
 def open_rollups(files: Sequence[Path], **settings: Any) -> duckdb.DuckDBPyConnection:
     """A connection whose view `rollup` holds the roll-ups of `files`; it reaches nothing but their folders."""
-    connection = connect(**settings)
+    connection = open_database(**settings)
     lock(connection, {file.parent for file in files})
     connection.execute(f"CREATE VIEW rollup AS SELECT {_names(ROLLUP_COLUMNS)} FROM {_rollups(files)}")
     return connection

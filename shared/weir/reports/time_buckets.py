@@ -61,10 +61,12 @@ def buckets(
         local = (at + span.offset).replace(tzinfo=None)
         if unit is Unit.DAY:
             key = local.replace(hour=0, minute=0, second=0, microsecond=0)
-            found.setdefault(key, local_day(at, zone))
+            if key not in found:
+                found[key] = local_day(at, zone)
         else:
             key = local.replace(minute=0, second=0, microsecond=0) - span.offset
-            found.setdefault(key, key.replace(tzinfo=UTC).astimezone(zone))
+            if key not in found:
+                found[key] = key.replace(tzinfo=UTC).astimezone(zone)
     return found
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.optimizer.qualify import qualify
 
-from weir.ledger.duck import connect, duck_type
+from weir.ledger.duck import duck_type, open_database
 from weir.ledger.table import COLUMNS
 from weir.reports import queries, row_queries
 from weir.reports.engine import DuckEngine
@@ -141,7 +141,7 @@ def test_what_is_written_into_a_text_is_a_word_of_ours(wrong: str) -> None:
 def ledger_of(rows: list[dict[str, Any]]) -> duckdb.DuckDBPyConnection:
     """A ledger of rows that know only what they are given."""
     columns = ", ".join(f"{column.name} {duck_type(column.type)}" for column in COLUMNS)
-    connection = connect()
+    connection = open_database()
     connection.execute(f"CREATE TABLE ledger ({columns}, dt VARCHAR)")
     for n, row in enumerate(rows):
         known = {"request_id": f"r{n}", "entry": "request", **row}
