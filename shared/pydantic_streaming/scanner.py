@@ -63,8 +63,6 @@ RUN_DEPTH = 2
 
 def skip_space(text: str, at: int) -> int:
     """Return where `text` goes on after whitespace from `at`."""
-    if at < len(text) and text[at] not in WHITESPACE:
-        return at  # most often there is none
     match = _SPACE.match(text, at)
     assert match is not None  # it matches the empty string
     return match.end()

@@ -43,6 +43,7 @@ from pydantic_streaming.scanner import (
     RUN_DEPTH,
     STRING_PIECE,
     TOO_DEEP,
+    WHITESPACE,
     ValueScanner,
     skip_space,
 )
@@ -144,11 +145,14 @@ class Splitter:
         container = self.container
         if isinstance(container, TextContainer):
             return self._in_text(container)
-        text = self._text
-        at = self._at = skip_space(text, self._at)
+        text, at = self._text, self._at
         if at == len(text):
             return False
-        char = text[at]
+        if (char := text[at]) in WHITESPACE:
+            at = self._at = skip_space(text, at)
+            if at == len(text):
+                return False
+            char = text[at]
         if self.closed:
             raise SyntaxInvalid
         if self.state < 0:
