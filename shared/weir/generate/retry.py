@@ -286,7 +286,8 @@ class Splice:
                 return opened
             self._without = _Without(completed_members(self._released + "}"))
             return self._released + self._without.feed(inner)
-        return self._prefix + ("" if inner[0] == "}" else ",") + inner
+        self._without = _Without(self._kept)  # what is asked for may come with more than that
+        return self._prefix + self._without.feed(inner)
 
 
 _OUTSIDE, _INSIDE = re.compile(r'[{}\[\],"]'), re.compile(r'["\\]')

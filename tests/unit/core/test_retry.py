@@ -96,6 +96,15 @@ def test_of_a_whole_document_that_comes_again_what_was_released_is_left_out(
     assert json.loads(joined) == document
 
 
+@pytest.mark.parametrize("released", ["", '{"a":1'])
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_what_is_given_again_unasked_is_left_out_behind_what_was_kept(size: int, released: str) -> None:
+    splice = Splice('{"a":1,"c":2', frozenset("ac"), "", released)
+    answer = '{"b": [3, {"a": 4}], "c": {"d": "}"}, "e": 5, "a": 6}'
+    joined = "".join(splice.feed(answer[at : at + size]) for at in range(0, len(answer), size))
+    assert joined == '{"a":1,"c":2,"b": [3, {"a": 4}],"e": 5}' and not splice.whole
+
+
 @pytest.mark.parametrize("size", [1, 4, 100])
 @pytest.mark.parametrize(
     ("again", "rest"),
