@@ -360,8 +360,8 @@ class App:
         created, default = int(time.time()), self._settings.routes.default
         try:
             asked = parse(body, content_type)
-        except Problem as problem:
-            return partial(_raise, problem), wire_of(request_id, created, default), False
+        except Exception as error:  # one of our own, too, is the request's: told, logged and on record
+            return partial(_raise, error), wire_of(request_id, created, default), False
         wire = wire_of(request_id, created, asked.request.model or default, asked)
         return lambda: asked.request, wire, asked.streams
 
@@ -427,8 +427,8 @@ def _new_request_id() -> str:
     return str(uuid4())
 
 
-def _raise(problem: Problem) -> GenerationParams:
-    raise problem
+def _raise(error: Exception) -> GenerationParams:
+    raise error
 
 
 def _deadline(context: Any) -> datetime | None:

@@ -39,6 +39,7 @@ _SAYS_NOTHING = frozenset({
     "title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly", "writeOnly",
     "format", "strict", "propertyOrdering",
 })  # fmt: skip
+_TEXTS = frozenset({"title", "description", "format", "$schema", "$id", "$comment"})
 _BY_TYPE = {
     "string": frozenset({"minLength", "maxLength", "pattern"}),
     "integer": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
@@ -69,7 +70,7 @@ def compiled(name: str, schema: Mapping[str, Any]) -> str:
     digest = sha256(text.encode()).hexdigest()[:12]
     own = f"{plain}~{digest}"
     if not is_registered(own):
-        compiler = _Compiler(schema, f"{plain}_{digest}")
+        compiler = _Compiler(schema, f"of_{plain}_{digest}")
         register_schema(own, compiler.model(), compiler.parts)
     return own
 
@@ -112,7 +113,7 @@ class _Compiler:
     def _root(self) -> type[BaseModel]:
         schema, pointer = self._schema, ""
         while isinstance(schema.get("$ref"), str):
-            self._only(_said(schema), {"$ref"}, pointer)
+            self._only(_said(schema, pointer), {"$ref"}, pointer)
             schema, pointer = self._target(schema["$ref"], pointer)
             if pointer in self._made:
                 raise SchemaRefused(pointer, "expected an object, got a reference to itself")
@@ -134,7 +135,7 @@ class _Compiler:
             )
         if not isinstance(schema, Mapping):
             raise SchemaRefused(pointer, f"expected a schema, got {type(schema).__name__}")
-        said = _said(schema)
+        said = _said(schema, pointer)
         if "$ref" in said:
             self._only(said, {"$ref"}, pointer)
             target, where = self._target(schema["$ref"], pointer)
@@ -216,7 +217,7 @@ class _Compiler:
     def _object(self, schema: Mapping[str, Any], pointer: str, depth: int) -> str:
         if pointer in self._made:
             return self._made[pointer]
-        self._only(_said(schema), {"type", *_BY_TYPE["object"]}, pointer)
+        self._only(_said(schema, pointer), {"type", *_BY_TYPE["object"]}, pointer)
         name = self._made[pointer] = f"{self._prefix}_{len(self._made)}"
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if not isinstance(properties, Mapping) or not isinstance(required, list):
@@ -306,7 +307,11 @@ class _Compiler:
             )
 
 
-def _said(schema: Mapping[str, Any]) -> set[str]:
+def _said(schema: Mapping[str, Any], pointer: str) -> set[str]:
+    """The keywords of a schema that say something. Raises SchemaRefused where one that says nothing is no text."""
+    for name in _TEXTS & schema.keys():
+        if not isinstance(schema[name], str | None):
+            raise SchemaRefused(f"{pointer}/{name}", f"expected text, got {schema[name]!r:.40}")
     return {key for key in schema if key not in _SAYS_NOTHING and key not in ("$defs", "definitions")}
 
 

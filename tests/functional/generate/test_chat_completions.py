@@ -9,7 +9,7 @@ import pytest
 
 from weir.schemas.blog_post import BlogPost
 
-from .door import BLOG_POST, door
+from .door import BLOG_POST, door, facts
 from .openai_sdk import DOCUMENT, VALID_BEFORE_GATE, Recipe, broken_then_rest, gated, pieces, sdk
 from .scripted import DONE, END, HEAD, Step, chunk, completion, provider, status, text
 
@@ -327,6 +327,25 @@ async def test_a_choice_that_may_be_null_is_held_as_strict_mode_writes_it(
                 assert error.code == outcome
             else:
                 assert outcome == "ok" and json.loads(whole.choices[0].message.content or "") == document
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_an_error_of_our_own_while_a_body_is_read_is_told_and_on_record(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> str:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("weir.generate.caller_schema.compiled", broken)
+    schema = NULLABLE["json_schema"]
+    body = {"messages": ASK, "response_format": NULLABLE}
+    if path == "/v1/responses":
+        body = {"input": "x", "text": {"format": {"type": "json_schema", **schema}}}
+    async with provider(completion("ok")) as asked, door(asked.base_url, monkeypatch) as opened:
+        answer = await opened.request(body, path=path)
+        assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
+    [fact] = facts(capsys.readouterr().out)
+    assert (fact["kind"], fact["outcome"]) == ("request.completed", "internal_error")
 
 
 async def test_tools_that_must_not_be_called_stand_beside_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:

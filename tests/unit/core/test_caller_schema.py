@@ -53,6 +53,8 @@ def test_one_is_one_point_nought_and_neither_is_true() -> None:
         ({"a": {"enum": ["x"], "const": "x"}}, "/properties/a/enum"),
         ({"a": {"type": "string", "minLength": -1}}, "/properties/a/minLength"),
         ({"a": {"type": "number", "multipleOf": 0}}, "/properties/a/multipleOf"),
+        ({"a": {"type": "string", "format": {}}}, "/properties/a/format"),
+        ({"a": {"type": "object", "description": ["x"]}}, "/properties/a/description"),
         ({"a": {"type": "number", "maximum": float("inf")}}, "/properties/a/maximum"),
         ({"a": {"oneOf": []}}, "/properties/a/oneOf"),
         ({"a": {}}, "/properties/a/type"),
@@ -108,6 +110,14 @@ def test_any_json_in_a_schemas_place_is_refused_and_is_no_error_of_ours() -> Non
                     compile_schema("x", schema)
                 except SchemaRefused:
                     pass
+
+
+@pytest.mark.parametrize("name", ["2024-report", "", "class", "é", "~", "a" * 300, "None"])
+def test_a_schema_of_any_name_that_holds_itself_is_compiled(name: str) -> None:
+    more = {"more": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}
+    own = compiled(name, {"type": "object", "properties": more, "required": ["more"], "title": None})
+    assert verdict(load_schema(own), ['{"more": {"more": null}}'])[0]
+    assert not verdict(load_schema(own), ['{"more": {"more": 1}}'])[0]
 
 
 def test_names_that_differ_in_their_last_letter_are_two_definitions() -> None:
