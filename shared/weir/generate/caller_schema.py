@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from hashlib import sha256
 from math import inf
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args
 from urllib.parse import unquote
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -28,7 +29,7 @@ from pydantic import (
     create_model,
 )
 from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticCustomError, SchemaError
+from pydantic_core import CoreSchema, PydanticCustomError, SchemaError, core_schema
 
 from weir.errors import CallerError
 from weir.generate.caller_patterns import PatternRefused, check_pattern, pattern_steps
@@ -78,6 +79,20 @@ def compiled(name: str, schema: Mapping[str, Any]) -> str:
 def compile_schema(prefix: str, schema: Mapping[str, Any]) -> type[BaseModel]:
     """The schema's model; `prefix` begins the names of its classes. Raises SchemaRefused."""
     return _Compiler(schema, prefix).model()
+
+
+class _Tagged(NamedTuple):
+    """Lets the member `name` choose among models: each has values of its own."""
+
+    name: str
+    values: tuple[tuple[str, ...], ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        models = [handler.generate_schema(one) for one in get_args(source)]
+        choices = {
+            value: model for model, values in zip(models, self.values, strict=True) for value in values
+        }
+        return core_schema.tagged_union_schema(choices, self.name)
 
 
 class _Compiler:
@@ -148,7 +163,7 @@ class _Compiler:
             if not isinstance(parts, list) or not parts:
                 raise SchemaRefused(f"{pointer}/anyOf", "expected a list of schemas")
             kinds = [self._type(part, f"{pointer}/anyOf/{n}", depth + 1) for n, part in enumerate(parts)]
-            return Union[tuple(kinds)]  # noqa: UP007  # of types that are known now - of a list whose length is not known
+            return self._union(parts, kinds, f"{pointer}/anyOf")
         if "enum" in said or "const" in said:
             word = "const" if "const" in said else "enum"
             self._only(said, {word, "type"}, pointer)
@@ -170,6 +185,66 @@ class _Compiler:
         self._check_types([kinds_named], pointer)
         self._only(said, {"type", *_BY_TYPE[str(kinds_named)]}, pointer)
         return self._simple(str(kinds_named), schema, pointer, depth)
+
+    def _union(self, parts: list[Any], kinds: list[Any], pointer: str) -> Any:
+        """Choices; those that a constant tells apart are looked up by it, and not tried one after the other.
+
+        Each choice that is tried and may hold the union itself would double the work with each level of a document.
+        """
+        resolved = [self._resolved(part) for part in parts]
+        objects = [n for n, part in enumerate(resolved) if part.get("type") == "object"]
+        tags = self._tags([resolved[n] for n in objects])
+        tried = [n for n in range(len(parts)) if tags is None or n not in objects]
+        holding = [n for n in range(len(parts)) if self._reaches(parts[n], parts)]
+        for kind, other in (("object", "array"), ("array", "object")):
+            alike = [n for n in holding if n in tried and resolved[n].get("type") != other]
+            if len(alike) + (kind == "object" and any(n not in tried for n in holding)) > 1:
+                detail = (
+                    "expected choices that a required constant tells apart, where several may hold the same"
+                )
+                raise SchemaRefused(pointer, detail)
+        choices = [kinds[n] for n in tried]
+        if tags is not None:
+            one_of: Any = Union[tuple(kinds[n] for n in objects)]  # noqa: UP007  # of a list whose length is not known
+            choices.insert(0, Annotated[one_of, tags])
+        return Union[tuple(choices)]  # noqa: UP007  # of types that are known now - of a list whose length is not known
+
+    def _resolved(self, schema: Any) -> Mapping[str, Any]:
+        seen = 0
+        while isinstance(schema, Mapping) and "$ref" in schema and (seen := seen + 1) <= MAX_DEPTH:
+            schema = self._target(schema["$ref"], "")[0]
+        return schema if isinstance(schema, Mapping) else {}
+
+    @staticmethod
+    def _tags(objects: list[Mapping[str, Any]]) -> "_Tagged | None":
+        """The constants by which objects are told apart: of a member that all require, texts, each once."""
+        if len(objects) < 2:
+            return None
+        for name in objects[0].get("required", ()):
+            if not all(name in one.get("required", ()) for one in objects):
+                continue
+            members = [one["properties"][name] for one in objects]
+            values = [_constants(member) for member in members]
+            told = [value for each in values for value in each]
+            if all(values) and all(isinstance(value, str) for value in told) and len({*told}) == len(told):
+                return _Tagged(name, tuple(map(tuple, values)))
+        return None
+
+    def _reaches(self, schema: Any, wanted: list[Any]) -> bool:
+        """Whether a schema holds the union of these choices, in whatever depth."""
+        seen: set[int] = set()
+        left = [schema]
+        while left:
+            here = left.pop()
+            if here is wanted:
+                return True
+            if not isinstance(here, Mapping | list) or id(here) in seen:
+                continue
+            seen.add(id(here))
+            if isinstance(here, Mapping) and "$ref" in here:
+                left.append(self._target(here["$ref"], "")[0])
+            left += here.values() if isinstance(here, Mapping) else here
+        return False
 
     def _simple(self, kind: str, schema: Mapping[str, Any], pointer: str, depth: int) -> Any:
         match kind:
@@ -317,6 +392,14 @@ def _said(schema: Mapping[str, Any], pointer: str) -> set[str]:
 
 def _token(key: object) -> str:
     return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _constants(schema: Any) -> list[Any]:
+    """What a value must be one of; none where nothing says so."""
+    if not isinstance(schema, Mapping):
+        return []
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return values if isinstance(values, list) else []
 
 
 def _count(schema: Mapping[str, Any], name: str, pointer: str) -> int | None:

@@ -1,6 +1,7 @@
 """Schemas that callers bring: the verdicts are `jsonschema`'s, and what is given back is the document that came."""
 
 import gc
+import json
 from typing import Any
 from weakref import ref
 
@@ -118,6 +119,56 @@ def test_a_schema_of_any_name_that_holds_itself_is_compiled(name: str) -> None:
     own = compiled(name, {"type": "object", "properties": more, "required": ["more"], "title": None})
     assert verdict(load_schema(own), ['{"more": {"more": null}}'])[0]
     assert not verdict(load_schema(own), ['{"more": {"more": 1}}'])[0]
+
+
+def held(**members: Any) -> Any:
+    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+
+
+TREE = {
+    "Add": held(kind={"const": "add"}, left={"$ref": "#/$defs/Tree"}, right={"$ref": "#/$defs/Tree"}),
+    "Mul": held(kind={"enum": ["mul", "times"]}, left={"$ref": "#/$defs/Tree"}, right={"$ref": "#/$defs/Tree"}),
+    "Number": held(kind={"const": "number"}, value={"type": "number"}),
+    "Tree": {"anyOf": [{"$ref": "#/$defs/Add"}, {"$ref": "#/$defs/Mul"}, {"$ref": "#/$defs/Number"}, {"type": "null"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("leaf", "valid"),
+    [({"kind": "number", "value": 1}, True), (None, True), ({"kind": "number", "value": "x"}, False),
+     ({"kind": "other"}, False), ({"value": 1}, False), ({"kind": 1, "value": 1}, False), (5, False)],
+)  # fmt: skip
+def test_choices_that_a_constant_tells_apart_are_not_tried_one_after_the_other(
+    leaf: Any, valid: bool
+) -> None:
+    model = compile_schema("tree", {**held(tree={"$ref": "#/$defs/Tree"}), "$defs": TREE})
+    for depth in (0, 1, 40):  # tried one after the other, forty would take 2 to the 40th
+        tree = leaf
+        for number in range(depth):
+            tree = {"kind": ("add", "times")[number % 2], "left": tree, "right": None}
+        assert verdict(model, [json.dumps({"tree": tree})])[0] is valid
+
+
+@pytest.mark.parametrize("several", [
+    {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}, {"type": "null"}]},
+    {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/A"}}, {"type": "array", "items": {"$ref": "#/$defs/B"}}]},
+])  # fmt: skip
+def test_several_choices_that_may_hold_the_same_and_look_alike_are_refused(several: Any) -> None:
+    with pytest.raises(SchemaRefused, match="tells apart"):
+        compile_schema(
+            "x", {**held(a={"$ref": "#/$defs/A"}), "$defs": {"A": held(x=several), "B": held(x=several)}}
+        )
+
+
+@pytest.mark.parametrize("one", [
+    {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+    {"anyOf": [{"$ref": "#"}, {"type": "array", "items": {"$ref": "#"}}, {"type": "string"}]},
+    {"anyOf": [{"$ref": "#"}, held(other={"type": "string"})]},
+])  # fmt: skip
+def test_one_choice_of_a_kind_that_holds_the_same_is_taken(one: Any) -> None:
+    model = compile_schema("x", held(a=one, b={"type": ["string", "null"]}))
+    inner = {"a": None, "b": "x"}
+    assert verdict(model, [json.dumps({"a": inner, "b": None})])[0] is ({"type": "null"} in one["anyOf"])
 
 
 def test_names_that_differ_in_their_last_letter_are_two_definitions() -> None:
