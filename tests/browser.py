@@ -27,6 +27,12 @@ _SWITCHES = (
     "--hide-scrollbars",
     "--no-first-run",
     "--remote-debugging-pipe",
+    # One renderer for all pages, which are ours, and none in reserve.
+    "--renderer-process-limit=1",
+    "--disable-site-isolation-trials",
+    "--disable-features=SpareRendererForSitePerProcess,IsolateOrigins,site-per-process",
+    "--disable-extensions",
+    "--disable-background-networking",
 )
 _KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowUp": 38, "ArrowDown": 40}
 
