@@ -27,7 +27,7 @@ SETTINGS = --config-file samconfig.toml --config-env $(STAGE)
 ARGS ?=
 # Tests share no name, so any number of processes may run them: one more than processors, as some only wait
 # (tests/conftest.py); more than four wait for each other's memory.
-PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo dev test test-built lint lock build deploy diff smoke validate schemas bench compare cold ledger-day capacity fuzz soak test-litellm test-llama-cpp test-sdks test-oldest-pydantic dist sam-local prices prices-oracle prices-recorded focus screenshots reconcile audit clean
 

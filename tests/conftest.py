@@ -29,8 +29,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, in their own random order: at the end, all but one process would wait for them."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    """The longest first, in their own random order: at the end, all but one process would wait for them.
+
+    A file is one process's, which makes once what its tests share.
+    """
+    items.sort(key=lambda item: ("e2e" not in item.path.parts, "ledger" not in item.path.parts))
 
 
 def pytest_collection_finish() -> None:
