@@ -7,7 +7,7 @@ Plain ASGI and no framework: every cold start pays for what is imported here, an
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -213,9 +213,9 @@ class App:
                     invocation = self._asked_once(invocation, received, path, body)
                     parse, wire, streams = self._openai(path, body, content_type, request_id)
                     response = (OpenAIStreamResponse if streams else OpenAIResponse)(send, headers, wire)
-                case "/v1/models", "GET":
+                case _, "GET" if path == "/v1/models" or path.startswith(_MODEL):
                     names, caller = await self._generate.models_of(invocation)
-                    sent_bytes = await self._models(names, send, headers())
+                    sent_bytes = await self._models(names, path, send, headers())
                     self._generate.record_without_model(invocation._replace(caller=caller), sent_bytes)
                     return
                 case "/openapi.json", "GET" | "HEAD":
@@ -228,7 +228,7 @@ class App:
                     await respond(send, 204, headers(), b"")
                     self._generate.record_without_model(invocation._replace(caller=caller), 0)
                     return
-                case _, "OPTIONS" if cors and (path in _METHODS or path.startswith(_ONE)):
+                case _, "OPTIONS" if cors and (path in _METHODS or path.startswith((_ONE, _MODEL))):
                     await respond(send, 204, headers(), b"")
                     return
                 case _, method if path in _METHODS or path.startswith(_ONE):
@@ -369,10 +369,18 @@ class App:
         wire = _protocol("")[1](request_id, int(time.time()), self._settings.routes.default)
         return OpenAIResponse(send, headers, wire)
 
-    async def _models(self, names: Iterable[str], send: Send, headers: Headers) -> int:
+    async def _models(self, names: Sequence[str], path: str, send: Send, headers: Headers) -> int:
+        """The models that may be asked for, or the one of the path. Raises Problem where that is none of them."""
         from weir.generate.chat_api import models_json
 
-        body = dumps(models_json(names, int(time.time())))
+        listed = models_json(names, int(time.time()))
+        if path.startswith(_MODEL):
+            wanted = path.removeprefix(_MODEL)
+            if wanted not in names:
+                detail = f"model: expected one of {', '.join(names) or 'none'}, got {wanted!r:.80}"
+                raise Problem(Outcome.BAD_REQUEST, detail, status=404, title="Not found")
+            listed = listed["data"][list(names).index(wanted)]
+        body = dumps(listed)
         await respond(send, 200, [("content-type", "application/json"), *headers], body)
         return len(body)
 
@@ -386,6 +394,7 @@ class App:
 
 
 _ONE = "/v1/generations/"  # and the id of one that runs
+_MODEL = "/v1/models/"  # and a model's name
 # The methods of each path.
 _METHODS = {
     "/v1/generations": "POST",

@@ -421,6 +421,9 @@ async def test_what_is_not_spoken_here_is_not_found_and_says_what_answers_it(
 async def test_the_models_are_those_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async with sdk(monkeypatch) as (client, _):
         assert [model.id async for model in client.models.list()] == ["test-model"]
+        assert (await client.models.retrieve("test-model")).id == "test-model"
+        with pytest.raises(openai.NotFoundError, match="expected one of test-model, got 'openai/test-model'"):
+            await client.models.retrieve("openai/test-model")
 
 
 @pytest.mark.parametrize("choice", FORCED)
