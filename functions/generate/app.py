@@ -190,7 +190,7 @@ class App:
             interrupted=interrupted,
             caller=caller_of(scope.get("aws.event")),
             authorization=received.get("authorization"),
-            trace=_trace(received.get("traceparent"), request_id),
+            trace=_trace(received, request_id),
             fresh="no-" in received.get("cache-control", ""),
         )
         accept = received.get("accept", "")
@@ -422,12 +422,13 @@ def _protocol(path: str) -> tuple[Callable[[bytes, str], Any], Callable[..., Ope
     return parse_chat_request, ChatWire
 
 
-def _trace(header: str | None, request_id: str) -> "Trace | None":
+def _trace(received: dict[str, str], request_id: str) -> "Trace | None":
+    header = received.get("traceparent")
     if header is None:
         return None
-    from weir.generate.trace import parse_traceparent
+    from weir.generate.trace import parse_trace
 
-    return parse_traceparent(header, request_id)
+    return parse_trace(header, received.get("tracestate", ""), request_id)
 
 
 def _new_request_id() -> str:

@@ -220,7 +220,7 @@ class Question:
         if attempt.waits and self._run.generate.late_imports.ready:
             attempt.begin_validation()
         if (trace := self._run.record.invocation.trace) is not None:
-            headers = {**provider_request.headers, "traceparent": trace.header(attempt.number)}
+            headers = {**provider_request.headers, **trace.headers(attempt.number)}
             provider_request = provider_request._replace(headers=headers)
         self._run.record.attempts.append(attempt)
         try:

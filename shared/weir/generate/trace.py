@@ -20,6 +20,7 @@ from weir.generate.attempt import Attempt, CallTimes
 from weir.outcomes import Outcome
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_STATE = re.compile(r"[^=,]+=[\x20-\x7e]{1,500}")  # a list of vendors' own members
 _SERVER, _CLIENT, _ERROR = 2, 3, 2  # of SpanKind and StatusCode
 # The profiles that OpenTelemetry calls otherwise.
 _PROVIDERS = {
@@ -29,12 +30,13 @@ _PROVIDERS = {
 
 
 class Trace(NamedTuple):
-    """Where a request stands in a trace: `parent_id` is the caller's span."""
+    """Where a request stands in a trace: `parent_id` is the caller's span, `state` their `tracestate`, "" if none."""
 
     trace_id: str
     parent_id: str
     flags: str
     request_id: str
+    state: str = ""
 
     @property
     def sampled(self) -> bool:
@@ -45,19 +47,23 @@ class Trace(NamedTuple):
         """The id of the request's span, or of one of its attempts, from 1."""
         return sha256(f"{self.trace_id}/{self.request_id}/{attempt}".encode()).hexdigest()[:16]
 
-    def header(self, attempt: int) -> str:
-        """The `traceparent` of an attempt's call."""
-        return f"00-{self.trace_id}-{self.span_id(attempt)}-{self.flags}"
+    def headers(self, attempt: int) -> dict[str, str]:
+        """The headers of an attempt's call: `traceparent`, and `tracestate` as it came."""
+        parent = f"00-{self.trace_id}-{self.span_id(attempt)}-{self.flags}"
+        return {"traceparent": parent, **({"tracestate": self.state} if self.state else {})}
 
 
-def parse_traceparent(header: str, request_id: str) -> Trace | None:
-    """Read the header; None for what is none, which the specification says to ignore."""
+def parse_trace(header: str, state: str, request_id: str) -> Trace | None:
+    """Read `traceparent` and `tracestate`; None for what is none, which the specification says to ignore."""
     found = _TRACEPARENT.fullmatch(header.strip())
     if found is None or found[1] == "ff" or (found[1] == "00" and found[5]):
         return None
     if not int(found[2], 16) or not int(found[3], 16):
         return None
-    return Trace(found[2], found[3], "01" if int(found[4], 16) & 1 else "00", request_id)
+    flags = "01" if int(found[4], 16) & 1 else "00"
+    return Trace(
+        found[2], found[3], flags, request_id, state.strip() if _STATE.fullmatch(state.strip()) else ""
+    )
 
 
 class Times(NamedTuple):
@@ -140,6 +146,7 @@ def _span(
         "traceId": trace.trace_id,
         "spanId": trace.span_id(attempt),
         "parentSpanId": parent_id,
+        **({"traceState": trace.state} if trace.state else {}),
         "name": name,
         "kind": kind,
         "startTimeUnixNano": times.unix_ns(began_ns),

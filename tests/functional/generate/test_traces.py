@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from weir.generate.trace import parse_traceparent
+from weir.generate.trace import parse_trace
 
 from .door import door
 from .scripted import completion, provider, status
@@ -26,13 +26,13 @@ SAMPLED = f"00-{TRACE}-{PARENT}-01"
     ],
 )  # fmt: skip
 def test_what_is_no_traceparent_is_ignored(header: str) -> None:
-    assert parse_traceparent(header, "r") is None
+    assert parse_trace(header, "a=b", "r") is None
 
 
 def test_a_later_version_is_read_as_far_as_this_one_goes() -> None:
-    trace = parse_traceparent(f"01-{TRACE}-{PARENT}-03-what-comes", "r")
+    trace = parse_trace(f"01-{TRACE}-{PARENT}-03-what-comes", "", "r")
     assert trace is not None and trace.sampled
-    assert trace.header(1) == f"00-{TRACE}-{trace.span_id(1)}-01"
+    assert trace.headers(1) == {"traceparent": f"00-{TRACE}-{trace.span_id(1)}-01"}
     assert len({trace.span_id(), trace.span_id(1), trace.span_id(2), PARENT}) == 4
 
 
@@ -53,6 +53,25 @@ def spans_of(export: dict[str, Any]) -> list[dict[str, Any]]:
 
 def attributes_of(span: dict[str, Any]) -> dict[str, Any]:
     return {one["key"]: next(iter(one["value"].values())) for one in span["attributes"]}
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        ("congo=t61rcWkgMzE,rojo=00f067aa0ba902b7", "congo=t61rcwkgmze,rojo=00f067aa0ba902b7"), (" a=b ", "a=b"),
+        ("", None), ("no member", None), ("=", None), ("a=\u00e9", None), ("a=b\x00", None), ("a=" + "b" * 501, None),
+    ],
+)  # fmt: skip
+async def test_a_tracestate_goes_on_as_it_came_and_what_is_none_does_not(
+    state: str, sent: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"traceparent": SAMPLED, "tracestate": state}
+    [export], [asked] = await ask(monkeypatch, capsys, completion("x"), **more)
+    assert asked.get("tracestate") == sent  # as the scripted provider keeps it, in small letters
+    states = {span.get("traceState") for span in spans_of(export)}
+    assert states == {state.strip() if sent else None}
+    _, [asked] = await ask(monkeypatch, capsys, completion("x"), tracestate=state)
+    assert "tracestate" not in asked
 
 
 async def test_without_a_traceparent_there_is_no_line_and_nothing_goes_out(
