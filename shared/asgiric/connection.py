@@ -160,7 +160,9 @@ async def open_connection(host: str, port: int) -> Connection:
     """A new connection; raises OSError when there is none to be had."""
     loop = asyncio.get_running_loop()
     # Lambda gives an address, not a name, so this resolves nothing.
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # As bytes: a text would import the codec of international names, for an address that has none.
+    found = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)

@@ -10,7 +10,6 @@ The rules that this module keeps:
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import random
 from typing import TYPE_CHECKING, Any
@@ -44,30 +43,47 @@ if TYPE_CHECKING:
     from weir.pricing.price_book import PriceBook
 
 
-@dataclass(slots=True)
 class Generate:
-    """The use case, one per process: what requests share, and nothing of any request."""
+    """The use case, one per process: what requests share, and nothing of any request.
 
-    upstream: Upstream
-    validator_process: Callable[[], "ValidatorProcess"]
-    late_imports: LateImports
-    telemetry: Telemetry
-    function: Function
-    routes: Routes
-    price_book: Callable[[], "PriceBook"]
-    monotonic_ns: Callable[[], int]
-    utc_now: Callable[[], datetime]
-    policy: Policy = field(default_factory=Policy)
-    jitter: Callable[[], float] = random
-    estimator: UsageEstimator = field(default_factory=UsageEstimator)
-    documents: Documents = field(default_factory=Documents)
-    gate: "Gate | None" = None
-    repeats: "Callable[[], Repeats] | None" = None
-    cache_s: int = 0  # how long a document may be given again; 0: not at all
-    stopping: Stopping = field(default_factory=Stopping)
-    cooldown: Cooldown = field(init=False)
+    `cache_s` is how long a document may be given again; 0: not at all. No dataclass: a cold start waits for this class.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        validator_process: Callable[[], "ValidatorProcess"],
+        late_imports: LateImports,
+        telemetry: Telemetry,
+        function: Function,
+        routes: Routes,
+        price_book: Callable[[], "PriceBook"],
+        monotonic_ns: Callable[[], int],
+        utc_now: Callable[[], datetime],
+        policy: Policy,
+        gate: "Gate | None" = None,
+        repeats: "Callable[[], Repeats] | None" = None,
+        cache_s: int = 0,
+        stopping: Stopping | None = None,
+    ) -> None:
+        self.upstream = upstream
+        self.validator_process = validator_process
+        self.late_imports = late_imports
+        self.telemetry = telemetry
+        self.function = function
+        self.routes = routes
+        self.price_book = price_book
+        self.monotonic_ns = monotonic_ns
+        self.utc_now = utc_now
+        self.policy = policy
+        self.gate = gate
+        self.repeats = repeats
+        self.cache_s = cache_s
+        self.stopping = stopping or Stopping()
+        self.jitter: Callable[[], float] = random
+        self.estimator = UsageEstimator()
+        self.documents = Documents()
         self.cooldown = Cooldown(lambda: self.monotonic_ns() / 1e9)
 
     async def __call__(
