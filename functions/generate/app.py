@@ -373,14 +373,15 @@ class App:
         """The models that may be asked for, or the one of the path. Raises Problem where that is none of them."""
         from weir.generate.chat_api import models_json
 
-        listed = models_json(names, int(time.time()))
+        now = int(time.time())
         if path.startswith(_MODEL):
             wanted = path.removeprefix(_MODEL)
             if wanted not in names:
                 detail = f"model: expected one of {', '.join(names) or 'none'}, got {wanted!r:.80}"
                 raise Problem(Outcome.BAD_REQUEST, detail, status=404, title="Not found")
-            listed = listed["data"][list(names).index(wanted)]
-        body = dumps(listed)
+            body = dumps(models_json([wanted], now)["data"][0])
+        else:
+            body = dumps(models_json(names, now))
         await respond(send, 200, [("content-type", "application/json"), *headers], body)
         return len(body)
 
