@@ -46,7 +46,6 @@ from weir.generate.telemetry import Telemetry
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.protocols import import_protocol
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
 from weir.schemas import checked_schemas
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from weir.generate.trace import Trace
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
+    from weir.providers.routes import Route
     from weir.providers.transport import StreamTransport
 
 
@@ -131,12 +131,14 @@ class App:
             policy=Policy(clocks),
             **(self._with_table(settings, price_book, transport) if settings.access_table else {}),
         )
-        import_protocol(routes.routes[routes.default])
+        on_demand = settings.function.initialization_type == "on-demand"
+        waited_for = on_demand and "AWS_LAMBDA_FUNCTION_NAME" in os.environ  # elsewhere no start is
+        if self._generate.gate is None or not waited_for:  # else it is imported while the table answers
+            _import_question(routes.routes[routes.default])
         await upstream.prefetch_key(routes.routes[routes.default])
         if stored_prices is not None:
             await stored_prices.read()
-        on_demand = settings.function.initialization_type == "on-demand"
-        if not on_demand or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:  # elsewhere no start is waited for
+        if not waited_for:
             late_imports.at_once()
         if on_demand:  # otherwise no request waits, or pays, for INIT
             self._init_ms = process_age_ms()
@@ -421,6 +423,14 @@ def _protocol(path: str) -> tuple[Callable[[bytes, str], Any], Callable[..., Ope
     from weir.generate.chat_api import ChatWire, parse_chat_request
 
     return parse_chat_request, ChatWire
+
+
+def _import_question(route: "Route") -> None:
+    import weir.generate.question
+    from weir.providers.protocols import import_protocol
+
+    assert weir.generate.question, "imported for whoever asks"
+    import_protocol(route)
 
 
 def _trace(received: dict[str, str], request_id: str) -> "Trace | None":

@@ -85,9 +85,6 @@ class Run(Protocol):
     def terminated(self) -> list[UpstreamResponse]:
         """Responses to be drained when the caller has the last byte."""
 
-    async def reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
-        """Set aside what it may cost, `meanwhile` beside the wait for it. Raises Problem where there is too little."""
-
     def chain(self, route: Route) -> Sequence[Route]:
         """A route and those that may stand in for it for this caller, in order."""
 
@@ -105,26 +102,23 @@ class Run(Protocol):
 
 
 class Question:
-    """What a request asks, and its attempts; `run` is the request that it belongs to."""
+    """What a request asks of a route, and its attempts; `run` is what it belongs to."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, request: GenerationParams, route: Route) -> None:
         self._run = run
+        self._request = request
+        self._route = route
         self._built: tuple[object, tuple[Asked, ProviderRequest, bytes]] | None = None
         self._ahead: Attempt | None = None  # the first, made before it was allowed
 
-    def route(self, request: GenerationParams) -> Route:
-        """Whom a request asks. Raises Problem where there is no such model."""
-        routes = self._run.generate.routes
-        route = routes.find(request.model)
-        if route is None:
-            names = ", ".join(routes.names)
-            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
-        return route
+    def begin_ahead(self) -> None:
+        """Make the first call ready, before it is allowed."""
+        with suppress(Exception):  # it is raised again where what was built is needed
+            self._ahead = self._new_attempt(self._request, self._build(self._request, self._route, None)[0])
 
-    async def run(self, request: GenerationParams) -> Verdict:
+    async def run(self) -> Verdict:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
-        route = self.route(request)
-        await self._run.reserve(request, route, partial(self._begin_ahead, request, route))
+        request, route = self._request, self._route
         attempt = await self._ask(request, route, None)
         verdict = attempt.verdict
         assert verdict is not None, "an attempt that has ended has a verdict"
@@ -251,10 +245,6 @@ class Question:
             timing=record.timing,
             clock=generate.monotonic_ns,
         )
-
-    def _begin_ahead(self, request: GenerationParams, route: Route) -> None:
-        with suppress(Exception):  # it is raised again where what was built is needed
-            self._ahead = self._new_attempt(request, self._build(request, route, None)[0])
 
     def _build(
         self, request: GenerationParams, route: Route, retry: "Retry | None"

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from weir.access.identity import Caller
-from weir.generate.attempt import Attempt
 from weir.generate.params import GenerationParams
 from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
@@ -20,6 +19,7 @@ from weir.outcomes import Outcome
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 if TYPE_CHECKING:
+    from weir.generate.attempt import Attempt
     from weir.generate.trace import Trace
     from weir.pricing.price_book import PriceBook
     from weir.pricing.quantities import EventSource
@@ -102,7 +102,7 @@ class RequestRecord:
         """The model that is asked for."""
         return (self.request.model if self.request else None) or self._default_model
 
-    def finalize_usage(self, attempt: Attempt) -> None:
+    def finalize_usage(self, attempt: "Attempt") -> None:
         """Take an attempt's usage as final: the provider's, or an estimate if it ended before it was counted."""
         uncounted = attempt.usage.source == "none" and attempt.deltas
         if uncounted or not attempt.usage.complete:
@@ -191,7 +191,7 @@ class RequestRecord:
             if name not in _SAID or name not in self._started or self._started[name] != value
         }
 
-    def _told(self, attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
+    def _told(self, attempt: "Attempt", outcome: Outcome) -> dict[str, Any]:
         """An attempt without what its place and its request's fact say: the last is the one that they are about.
 
         A document is asked for natively, by a route of its model's name, unless something else is said.

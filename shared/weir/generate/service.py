@@ -11,19 +11,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import random
 from typing import TYPE_CHECKING, Any
 
 from weir.access.identity import Caller, owner_of
 from weir.errors import ConfigurationError, StorageError
-from weir.generate.attempt import Attempt
+from weir.generate.body import invalid_fields
 from weir.generate.documents import Documents
 from weir.generate.late_imports import LateImports
 from weir.generate.loop_gap import LoopGap
 from weir.generate.params import GenerationParams
 from weir.generate.policy import Cooldown, Policy
 from weir.generate.pulse import Pulse
-from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.result import Response, Result, Verdict
 from weir.generate.stopping import Stopping
@@ -37,7 +37,9 @@ from weir.providers.sse import HEARTBEAT
 from weir.providers.upstream import Upstream, UpstreamResponse
 
 if TYPE_CHECKING:
+    from weir.generate.attempt import Attempt
     from weir.generate.gate import Admitted, Gate, MostAsked
+    from weir.generate.question import Question
     from weir.generate.repeats import Kept, Repeats
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
@@ -205,13 +207,13 @@ class Run:
 
     async def _answer(self, request: GenerationParams) -> Verdict:
         """The answer that is there already, if there is one, else the model's."""
-        generate, invocation, question = self.generate, self.record.invocation, Question(self)
+        generate, invocation, route = self.generate, self.record.invocation, self._route(request)
         cached = generate.cache_s and request.schema_name is not None and not invocation.fresh
         if generate.repeats is None or generate.gate is None or self.admitted is None:
-            return await question.run(request)
+            return await self._ask(request, route)
         if invocation.once is None and not cached:
-            return await question.run(request)
-        route, repeats, now = question.route(request), generate.repeats(), generate.utc_now()
+            return await self._ask(request, route)
+        repeats, now = generate.repeats(), generate.utc_now()
         generate.gate.allow(self.admitted, route)
         left_s = (self.ends_ns - generate.monotonic_ns()) / 1e9
         ends = min(now + timedelta(seconds=left_s), invocation.deadline or datetime.max.replace(tzinfo=UTC))
@@ -219,7 +221,29 @@ class Run:
         self.given = await repeats.find(self, self.kept, request, route, ends)
         if self.given is not None and self.given.verdict is not None:
             return self.given.verdict
-        return await question.run(request)
+        return await self._ask(request, route)
+
+    def _route(self, request: GenerationParams) -> Route:
+        """Whom a request asks. Raises Problem where there is no such model."""
+        routes = self.generate.routes
+        route = routes.find(request.model)
+        if route is None:
+            names = ", ".join(routes.names)
+            raise invalid_fields([("/model", f"expected one of {names}, got {request.model!r:.80}")])
+        return route
+
+    async def _ask(self, request: GenerationParams, route: Route) -> Verdict:
+        """The model's answer, once what it may cost is set aside; its call is made ready while the table answers."""
+
+        @cache
+        def question() -> "Question":
+            # Imported here: where a table is asked first, a cold start does it while that answers.
+            from weir.generate.question import Question
+
+            return Question(self, request, route)
+
+        await self._reserve(request, route, lambda: question().begin_ahead())
+        return await question().run()
 
     @property
     def keeps_text(self) -> bool:
@@ -234,7 +258,7 @@ class Run:
 
         return stop
 
-    async def reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
+    async def _reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
         """Set aside what the request may cost, if anybody limits that."""
         generate, admitted = self.generate, self.admitted
         if generate.gate is None or admitted is None:

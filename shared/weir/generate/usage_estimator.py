@@ -1,10 +1,12 @@
 """What earlier requests of this process taught: the ground on which an estimate stands, where nothing was counted."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from weir.generate.attempt import Attempt
 from weir.outcomes import Outcome
 from weir.pricing.usage import DEFAULT_CHARS_PER_TOKEN, Usage, estimate_usage
+
+if TYPE_CHECKING:
+    from weir.generate.attempt import Attempt
 
 
 class UsageEstimator:
@@ -15,7 +17,7 @@ class UsageEstimator:
         # Whole documents and the sum of their output tokens, by model and schema.
         self.whole_documents: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def observe(self, attempt: Attempt, schema: str | None) -> None:
+    def observe(self, attempt: "Attempt", schema: str | None) -> None:
         """Take in an attempt that has ended, if the provider counted it."""
         usage, model = attempt.usage, attempt.answering_model
         if usage.source != "provider" or not usage.complete or usage.inconsistent:
@@ -32,7 +34,7 @@ class UsageEstimator:
             documents, tokens = self.whole_documents.get((model, schema), (0, 0))
             self.whole_documents[model, schema] = (documents + 1, tokens + usage.output_tokens)
 
-    def estimate(self, attempt: Attempt, schema: str | None = None) -> Usage:
+    def estimate(self, attempt: "Attempt", schema: str | None = None) -> Usage:
         """The usage of an attempt that the provider has not counted, or not yet.
 
         Where hanging up does not stop the meter, what was going to come is bought too: as much as whole documents of
@@ -50,7 +52,7 @@ class UsageEstimator:
                 usage = usage._replace(output_tokens=output_tokens, total_tokens=total)
         return usage
 
-    def not_bought(self, attempt: Attempt, schema: str) -> dict[str, Any] | None:
+    def not_bought(self, attempt: "Attempt", schema: str) -> dict[str, Any] | None:
         """The output tokens that ending an answer at its violation spared; None without anything to compare with, and
         where hanging up does not stop the provider's meter, or nobody knows that it does.
 
