@@ -11,7 +11,6 @@ from weir.providers.chat_completions import ChatCompletionsDecoder
 from weir.providers.converse import ConverseDecoder, InvokeDecoder
 from weir.providers.events import (
     Decoder,
-    Failed,
     Finished,
     ProviderEvent,
     Reasoning,
@@ -21,6 +20,7 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.failed import Failed
 from weir.providers.gemini import GeminiDecoder
 from weir.providers.messages import MessagesDecoder
 from weir.providers.responses import ResponsesDecoder

@@ -133,12 +133,14 @@ class App:
         )
         on_demand = settings.function.initialization_type == "on-demand"
         waited_for = on_demand and "AWS_LAMBDA_FUNCTION_NAME" in os.environ  # elsewhere no start is
+        first = routes.routes[routes.default]
         if self._generate.gate is None or not waited_for:  # else it is imported while the table answers
-            _import_question(routes.routes[routes.default])
-        await upstream.prefetch_key(routes.routes[routes.default])
+            _import_question(first)
+        await upstream.prefetch_key(first)
         if stored_prices is not None:
             await stored_prices.read()
         if not waited_for:
+            _import_answer(first)
             late_imports.at_once()
         if on_demand:  # otherwise no request waits, or pays, for INIT
             self._init_ms = process_age_ms()
@@ -427,10 +429,18 @@ def _protocol(path: str) -> tuple[Callable[[bytes, str], Any], Callable[..., Ope
 
 def _import_question(route: "Route") -> None:
     import weir.generate.question
-    from weir.providers.protocols import import_protocol
+    from weir.providers.protocols import import_builder
 
     assert weir.generate.question, "imported for whoever asks"
-    import_protocol(route)
+    import_builder(route)
+
+
+def _import_answer(route: "Route") -> None:
+    import weir.generate.attempt
+    from weir.providers.protocols import import_decoder
+
+    assert weir.generate.attempt, "imported for whoever reads"
+    import_decoder(route)
 
 
 def _trace(received: dict[str, str], request_id: str) -> "Trace | None":

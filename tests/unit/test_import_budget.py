@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Not before the provider is asked: frameworks, AWS's SDK, what validates and prices, the OpenAPI models, httpx's own
-# engine and its loops.
+# Not before the provider is asked: frameworks, AWS's SDK, what reads answers, validates and prices, the OpenAPI models,
+# httpx's own engine and its loops.
 AFTER_THE_REQUEST = {
     "fastapi", "starlette", "mangum", "boto3", "botocore", "aws_lambda_powertools", "httpcore", "h11", "anyio",
     "sniffio", "pydantic", "pydantic_core", "pydantic_streaming", "annotated_types", "typing_extensions",
-    "weir.generate.requests", "weir.generate.retry", "weir.generate.validator_process", "weir.pricing.cost",
-    "weir.pricing.price_book", "weir.generate.openapi", "weir.ledger.store", "weir.schemas.blog_post", "jsonschema",
-    "yaml",
+    "weir.generate.attempt", "weir.generate.requests", "weir.generate.retry", "weir.generate.validator_process",
+    "weir.providers.decoder", "weir.pricing.cost", "weir.pricing.price_book", "weir.generate.openapi",
+    "weir.ledger.store", "weir.schemas.blog_post", "jsonschema", "yaml",
 }  # fmt: skip
 
 READ_GENERATION = """
@@ -44,7 +44,7 @@ parse_responses_request(
     ids=["none", "generation", "chat completion", "response"],
 )
 def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_not_need(reading: str) -> None:
-    code = f"import sys, app\n{reading}\nprint('\\n'.join(sys.modules))"
+    code = f"import sys, app, weir.generate.question\n{reading}\nprint('\\n'.join(sys.modules))"
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'functions/generate'}"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -56,5 +56,6 @@ def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_no
     used = {
         "weir.generate.chat_api": reading in (READ_CHAT, READ_RESPONSE),
         "weir.generate.responses_api": reading == READ_RESPONSE,
+        "weir.providers.events": reading in (READ_CHAT, READ_RESPONSE),
     }
     assert {module: module in imported for module in used} == used

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from weir.generate.asked import Asked
 from weir.generate.events import Wire
 from weir.generate.policy import Caps
 from weir.generate.result import Verdict
@@ -24,7 +25,6 @@ from weir.pricing.usage import Usage
 from weir.problems import Problem
 from weir.providers.events import (
     Decoder,
-    Failed,
     ProviderEvent,
     Reasoning,
     Refusal,
@@ -33,36 +33,17 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
-from weir.providers.routes import Route
-from weir.providers.structured_output import StructuredOutput
+from weir.providers.failed import Failed
 from weir.providers.upstream import problem_of
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from pydantic_streaming import Document, InvalidDocument, StreamedValidator, Value, Violation
     from weir.generate.null_as_absent import NullAsAbsent
     from weir.generate.release import ValidatedRelease
-    from weir.generate.retry import Retry, Splice
+    from weir.generate.retry import Splice
 
 _MAX_CHARS_PER_TOKEN = 16
 _BLANKS = " \t\r\n"
-
-
-class Asked(NamedTuple):
-    """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write.
-
-    `schema` gives the model of the document, where one was asked for.
-    """
-
-    route: Route
-    input_chars: int
-    max_tokens: int
-    structured: StructuredOutput | None = None
-    schema: Callable[[], type[BaseModel]] | None = None
-    retry: Retry | None = None
-    document: dict[str, Any] | None = None
-    passes_tools: bool = False
 
 
 class CallTimes(NamedTuple):
@@ -140,6 +121,10 @@ class Attempt:
         self._released = released
         self._by_tool = asked.structured is not None and asked.structured.mode == "tool"
         self._tool_index: int | None = None
+
+    def timed(self, number: int, called_ns: int, first_ns: int | None, ended_ns: int) -> None:
+        """Keep when its call, by its number in a trace, began, gave its first token and ended."""
+        self.call = CallTimes(number, called_ns, first_ns, ended_ns)
 
     def begin_validation(self) -> None:
         """Make the validator, whose import a cold start does not wait for; `validate` then looks at what has come."""

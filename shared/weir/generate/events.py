@@ -7,12 +7,14 @@ validator, and is joined and not parsed again. Every stream ends with exactly on
 import json
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.events import ToolCall
 from weir.providers.sse import encode_event
+
+if TYPE_CHECKING:
+    from weir.providers.events import ToolCall
 
 
 class Wire(Protocol):
@@ -27,7 +29,7 @@ class Wire(Protocol):
     def delta(self, attempt: int, text: str, /) -> bytes:
         """Text of the model."""
 
-    def tool_call(self, attempt: int, call: ToolCall, /) -> bytes:
+    def tool_call(self, attempt: int, call: "ToolCall", /) -> bytes:
         """A piece of a call of a function, where functions were passed on."""
 
     def value(self, attempt: int, path: str, json_bytes: bytes, /) -> bytes:
@@ -74,7 +76,7 @@ def delta(attempt: int, text: str) -> bytes:
     return b'event: delta\ndata: {"attempt":%d,"text":%b}\n\n' % (attempt, string(text))
 
 
-def tool_call(attempt: int, call: ToolCall) -> bytes:
+def tool_call(attempt: int, call: "ToolCall") -> bytes:
     """Nothing: only OpenAI's endpoints pass functions on."""
     return b""
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from weir.generate.policy import Policy
-from weir.providers.events import Decoder, Failed, Reasoning, Refusal, Text, ToolCall
+from weir.providers.events import Decoder, Reasoning, Refusal, Text, ToolCall
+from weir.providers.failed import Failed
 from weir.providers.upstream import CallFailed, UpstreamResponse
 
 _ANSWERS = (Text, Reasoning, Refusal, ToolCall, Failed)

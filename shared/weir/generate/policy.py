@@ -10,7 +10,7 @@ one that the provider may have worked on without our knowing what it took is mar
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from weir.providers.events import Failed, FailureKind
+from weir.providers.failed import Failed, FailureKind
 from weir.providers.routes import Route
 
 __all__ = ["Caps", "Clocks", "Cooldown", "Policy", "Rhythm", "Step", "next_step", "tables"]

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.generate import events
-from weir.generate.attempt import Asked, Attempt, CallTimes
+from weir.generate.asked import Asked
 from weir.generate.body import invalid_fields
 from weir.generate.documents import Documents, document_schema, root_of
 from weir.generate.late_imports import LateImports
@@ -25,15 +25,18 @@ from weir.outcomes import Outcome
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 from weir.problems import Problem
 from weir.providers.call import ModelCall, NotPassed, ProviderRequest
-from weir.providers.events import Failed
+from weir.providers.failed import Failed
 from weir.providers.protocols import build_request, make_decoder
 from weir.providers.routes import Route, Routes
 from weir.providers.upstream import CallFailed, Upstream, UpstreamResponse
 from weir.schemas import load_schema
 
 if TYPE_CHECKING:
+    from weir.generate.attempt import Attempt
     from weir.generate.retry import Retry
     from weir.generate.validator_process import ValidatorProcess
+
+type _Call = Callable[[], Coroutine[Any, Any, UpstreamResponse]]
 
 # As much of a model's text may wait for the validator's import, and no more.
 _MAX_AHEAD_BYTES = 262_144
@@ -109,12 +112,11 @@ class Question:
         self._request = request
         self._route = route
         self._built: tuple[object, tuple[Asked, ProviderRequest, bytes]] | None = None
-        self._ahead: Attempt | None = None  # the first, made before it was allowed
 
-    def begin_ahead(self) -> None:
-        """Make the first call ready, before it is allowed."""
+    def build_ahead(self) -> None:
+        """Build the first call's request, before it is allowed."""
         with suppress(Exception):  # it is raised again where what was built is needed
-            self._ahead = self._new_attempt(self._request, self._build(self._request, self._route, None)[0])
+            self._build(self._request, self._route, None)
 
     async def run(self) -> Verdict:
         """Ask the model; and once more, for what is missing, if a violation ended the first answer."""
@@ -158,7 +160,7 @@ class Question:
         route: Route,
         retry: "Retry | None",
         released: str = "",
-    ) -> Attempt:
+    ) -> "Attempt":
         """Put one question, as often and to as many routes as the policy says; return the attempt that stands."""
         generate = self._run.generate
         chain = self._run.chain(route)
@@ -205,29 +207,46 @@ class Question:
         retry: "Retry | None",
         fresh: bool,
         released: str,
-    ) -> Attempt:
+    ) -> "Attempt":
         """One upstream call, to its verdict."""
+        generate, record = self._run.generate, self._run.record
         asked, provider_request, body = self._build(request, route, retry)
-        attempt, self._ahead = self._ahead, None
-        if attempt is None or attempt.asked is not asked:
-            attempt = self._new_attempt(request, asked, released)
-        if attempt.waits and self._run.generate.late_imports.ready:
-            attempt.begin_validation()
-        if (trace := self._run.record.invocation.trace) is not None:
-            headers = {**provider_request.headers, **trace.headers(attempt.number)}
+        number = (
+            len(record.attempts) + 1
+        )  # as it goes out in a trace; a hedge's lost call may take it in the record
+        if (trace := record.invocation.trace) is not None:
+            headers = {**provider_request.headers, **trace.headers(number)}
             provider_request = provider_request._replace(headers=headers)
-        self._run.record.attempts.append(attempt)
-        try:
-            await self._stream(attempt, provider_request, body, fresh)
-            await self._conclude(attempt)
-        except CallFailed as error:
-            attempt.failed = attempt.failed or error.failed
-            attempt.fail(error)
-        except Problem as problem:
-            attempt.fail(problem)
-        return attempt
 
-    def _new_attempt(self, request: GenerationParams, asked: Asked, released: str = "") -> Attempt:
+        @cache
+        def attempt() -> "Attempt":
+            made = self._new_attempt(request, asked, released)
+            if made.waits and generate.late_imports.ready:
+                made.begin_validation()
+            record.attempts.append(made)
+            return made
+
+        def on_sent() -> None:
+            # Made, and at a cold start imported, while the provider works.
+            attempt()
+            generate.late_imports.begin(asked.schema)
+
+        def call() -> Coroutine[Any, Any, UpstreamResponse]:
+            return generate.upstream.call(asked.route, provider_request, body, fresh=fresh, on_sent=on_sent)
+
+        try:
+            await self._stream(number, asked.route, call, attempt)
+            await self._conclude(attempt())
+        except CallFailed as error:
+            attempt().failed = attempt().failed or error.failed
+            attempt().fail(error)
+        except Problem as problem:
+            attempt().fail(problem)
+        return attempt()
+
+    def _new_attempt(self, request: GenerationParams, asked: Asked, released: str = "") -> "Attempt":
+        from weir.generate.attempt import Attempt
+
         generate, record, streams = self._run.generate, self._run.record, self._run.response.streams
         may_retry = not streams or request.on_violation == "retry"
         return Attempt(
@@ -288,19 +307,19 @@ class Question:
         self._built = key, (asked, provider_request, body)
         return self._built[1]
 
-    async def _stream(self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool) -> None:
+    async def _stream(self, number: int, route: Route, call: _Call, begun: "Callable[[], Attempt]") -> None:
         """The call, from its start to the end of its body, or to the point where it is ended."""
-        number = attempt.number  # as it goes out in a trace; a hedge's lost call may take it in the record
         self._run.record.timing.called(self._run.generate.monotonic_ns())
         try:
             try:
-                response = await self._call(attempt, asked, body, fresh)
+                response = await self._call(route, call, begun)
             except CallFailed as error:
                 # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
                 # when it was taken from the pool, which only the attempt's line marks.
                 if not error.failed.maybe_served or not error.connected:
-                    attempt.usage = NOTHING_BOUGHT
+                    begun().usage = NOTHING_BOUGHT
                 raise
+            attempt = begun()
             try:
                 await self._run.open()
                 try:
@@ -318,24 +337,20 @@ class Question:
                     await response.close(drain=False)
         finally:
             times = self._run.record.timing.ended(self._run.generate.monotonic_ns())
-            attempt.call = CallTimes(number, *times)
-            self._run.record.finalize_usage(attempt)
+            begun().timed(number, *times)
+            self._run.record.finalize_usage(begun())
 
-    async def _call(
-        self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool
-    ) -> UpstreamResponse:
+    async def _call(self, route: Route, call: _Call, begun: "Callable[[], Attempt]") -> UpstreamResponse:
         """Wait for the provider's status; the caller does not wait longer than for the prelude's time.
 
         The call is awaited here and in no task of its own: a status that comes is acted on where it came.
         """
-        route, clocks = attempt.asked.route, self._run.generate.policy.clocks
+        clocks = self._run.generate.policy.clocks
         headers_s = clocks.headers_s
         prelude_s = min(self._run.generate.policy.rhythm.prelude_s, headers_s)
-        if route.hedge_s is None:
-            call = self._upstream_call(attempt, asked, body, fresh)
-        else:
+        if route.hedge_s is not None:
             headers_s += route.hedge_s + clocks.first_token_s  # each of its calls has clocks of its own
-            call = self._hedged(attempt, route.hedge_s, asked, body, fresh)
+            call = partial(self._hedged, route, route.hedge_s, call, begun)
         loop, limit = asyncio.get_running_loop(), asyncio.timeout(headers_s)
         opening: asyncio.Task[None] | None = None
 
@@ -351,7 +366,7 @@ class Question:
         timer = loop.call_later(prelude_s, open_early) if prelude_s < headers_s else None
         try:
             async with limit:
-                response = await call
+                response = await call()
         except TimeoutError:
             if opening is not None and opening.done():
                 opening.result()
@@ -367,34 +382,23 @@ class Question:
             raise gone
         return response
 
-    def _upstream_call(
-        self, attempt: Attempt, asked: ProviderRequest, body: bytes, fresh: bool
-    ) -> Coroutine[Any, Any, UpstreamResponse]:
-        generate = self._run.generate
-        begin = partial(generate.late_imports.begin, attempt.asked.schema)
-        return generate.upstream.call(attempt.asked.route, asked, body, fresh=fresh, on_sent=begin)
-
     async def _hedged(
-        self, attempt: Attempt, hedge_s: float, asked: ProviderRequest, body: bytes, fresh: bool
+        self, route: Route, hedge_s: float, call: _Call, begun: "Callable[[], Attempt]"
     ) -> UpstreamResponse:
         """The first of two calls to answer; the other one's line stands before the attempt's own."""
         from weir.generate.hedge import first_to_answer
 
-        generate, route = self._run.generate, attempt.asked.route
+        policy = self._run.generate.policy
         lost: list[CallFailed | None] = []
         try:
             return await first_to_answer(
-                lambda: self._upstream_call(attempt, asked, body, fresh),
-                lambda: make_decoder(route, generate.policy.caps.event_bytes),
-                hedge_s,
-                generate.policy,
-                lost,
+                call, lambda: make_decoder(route, policy.caps.event_bytes), hedge_s, policy, lost
             )
         finally:
             for failure in lost:
-                self._book_lost(attempt, failure)
+                self._book_lost(begun(), failure)
 
-    def _book_lost(self, attempt: Attempt, failure: CallFailed | None) -> None:
+    def _book_lost(self, attempt: "Attempt", failure: CallFailed | None) -> None:
         record = self._run.record
         assert record.request is not None, "what is asked is a request that was read"
         lost = self._new_attempt(record.request, attempt.asked)
@@ -410,7 +414,7 @@ class Question:
                 lost.usage = NOTHING_BOUGHT
         record.finalize_usage(lost)
 
-    async def _forward(self, attempt: Attempt, response: UpstreamResponse) -> None:
+    async def _forward(self, attempt: "Attempt", response: UpstreamResponse) -> None:
         policy = self._run.generate.policy
         limit_s = policy.clocks.first_token_s
         early = self._with_validator(attempt, response) if attempt.waits else None
@@ -443,7 +447,7 @@ class Question:
             if early is not None:
                 await early.aclose()
 
-    async def _with_validator(self, attempt: Attempt, response: UpstreamResponse) -> AsyncGenerator[bytes]:
+    async def _with_validator(self, attempt: "Attempt", response: UpstreamResponse) -> AsyncGenerator[bytes]:
         """The response's pieces, and an empty one when the validator is there, for what has come before it."""
         validator = asyncio.ensure_future(self._run.generate.late_imports.wait())
         piece: asyncio.Future[bytes] | None = None
@@ -481,14 +485,14 @@ class Question:
             if piece is not None and not piece.cancel() and not piece.cancelled():
                 piece.exception()  # the answer has ended before it
 
-    async def _catch_up(self, attempt: Attempt) -> None:
+    async def _catch_up(self, attempt: "Attempt") -> None:
         """Where an answer ended before the validator was there: send what it would have given."""
         if attempt.waits:
             await self._run.generate.late_imports.wait()
             attempt.begin_validation()
             await self._run.send(attempt.validate())
 
-    async def _conclude(self, attempt: Attempt) -> None:
+    async def _conclude(self, attempt: "Attempt") -> None:
         """Give the attempt its verdict; send what only the whole of the text could tell."""
         validator = attempt.conclude()
         if validator is None:

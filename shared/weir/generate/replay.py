@@ -13,7 +13,8 @@ from typing import Any
 from pydantic_streaming import InvalidDocument
 from weir.access.answers import StoredAnswer
 from weir.generate import events
-from weir.generate.attempt import Asked, Attempt
+from weir.generate.asked import Asked
+from weir.generate.attempt import Attempt
 from weir.generate.params import GenerationParams
 from weir.generate.question import Run
 from weir.generate.request_record import Given

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from weir.generate.events import Wire
 from weir.outcomes import Outcome
 from weir.problems import Problem
-from weir.providers.events import ToolCall
 
 if TYPE_CHECKING:
     from pydantic_streaming import Document, Value, Violation
+    from weir.providers.events import ToolCall
 
 MAX_VIOLATIONS_SHOWN = 20
 

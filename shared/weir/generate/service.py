@@ -242,7 +242,7 @@ class Run:
 
             return Question(self, request, route)
 
-        await self._reserve(request, route, lambda: question().begin_ahead())
+        await self._reserve(request, route, lambda: question().build_ahead())
         return await question().run()
 
     @property

@@ -13,11 +13,13 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from weir.generate.attempt import Attempt, CallTimes
 from weir.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from weir.generate.attempt import Attempt, CallTimes
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _STATE = re.compile(r"[^=,]+=[\x20-\x7e]{1,500}")  # a list of vendors' own members
@@ -81,7 +83,7 @@ class Times(NamedTuple):
 def export(
     trace: Trace,
     times: Times,
-    attempts: Iterable[Attempt],
+    attempts: "Iterable[Attempt]",
     outcome: Outcome,
     resource: dict[str, Any],
     about: dict[str, Any],
@@ -105,7 +107,7 @@ def export(
     return {"resourceSpans": [{"resource": {"attributes": _attributes(resource)}, "scopeSpans": [scope]}]}
 
 
-def _of_call(attempt: Attempt, call: CallTimes) -> dict[str, Any]:
+def _of_call(attempt: "Attempt", call: "CallTimes") -> dict[str, Any]:
     """OpenTelemetry's names for one call of a model; what is not known is left out."""
     route, usage, verdict = attempt.asked.route, attempt.usage, attempt.verdict
     finish, address = attempt.decoder.finish, urlsplit(route.base_url)

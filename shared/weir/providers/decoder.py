@@ -14,7 +14,6 @@ from typing import Any
 
 from weir.pricing.usage import Usage
 from weir.providers.events import (
-    Failed,
     Finished,
     FinishReason,
     ProviderEvent,
@@ -25,6 +24,7 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.failed import Failed
 
 MAX_EVENT_BYTES = 1_048_576
 _MAX_NAME = 200  # as long as a request may name a model: facts must fit a log line

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from weir.providers.events import Failed, FailureKind, Retryable
+from weir.providers.failed import Failed, FailureKind, Retryable
 
 MAX_MESSAGE = 500
 NO_MESSAGE = "the provider gave no message"

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weir.providers.call import ModelCall, NotPassed, ProviderRequest
-from weir.providers.events import Decoder
 from weir.providers.profiles import Protocol
 from weir.providers.routes import Route
+
+if TYPE_CHECKING:
+    from weir.providers.events import Decoder
 
 _MODULES: Mapping[Protocol, tuple[str, str, str]] = {
     "chat_completions": ("chat_completions_request", "chat_completions", "ChatCompletionsDecoder"),
@@ -30,17 +32,21 @@ def build_request(call: ModelCall, route: Route) -> ProviderRequest:
     return build(call, route)
 
 
-def make_decoder(route: Route, max_event_bytes: int) -> Decoder:
+def make_decoder(route: Route, max_event_bytes: int) -> "Decoder":
     """A decoder for one answer of the route's provider."""
     _, module, name = _MODULES[route.profile.protocol]
     decoder: Decoder = getattr(_module(module), name)(max_event_bytes=max_event_bytes)
     return decoder
 
 
-def import_protocol(route: Route) -> None:
-    """Import what a call of the route needs: at start, where Lambda gives the most CPU."""
-    for name in _MODULES[route.profile.protocol][:2]:
-        _module(name)
+def import_builder(route: Route) -> None:
+    """Import what writes the route's requests: at start, where Lambda gives the most CPU."""
+    _module(_MODULES[route.profile.protocol][0])
+
+
+def import_decoder(route: Route) -> None:
+    """Import what reads the route's answers, where that cannot wait until one is due."""
+    _module(_MODULES[route.profile.protocol][1])
 
 
 def _module(name: str) -> Any:

@@ -16,7 +16,7 @@ import httpx
 from weir.outcomes import Outcome
 from weir.problems import Problem
 from weir.providers.call import ProviderRequest
-from weir.providers.events import Failed
+from weir.providers.failed import Failed
 from weir.providers.routes import Route
 from weir.providers.secret import Secret
 from weir.providers.transport import StreamTransport

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from weir.generate import events
-from weir.generate.attempt import Asked, Attempt
+from weir.generate.asked import Asked
+from weir.generate.attempt import Attempt
 from weir.generate.policy import Caps
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome

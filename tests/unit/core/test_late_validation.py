@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from tests.recordings import DECODERS, recordings
 from weir.generate import events
-from weir.generate.attempt import Asked, Attempt
+from weir.generate.asked import Asked
+from weir.generate.attempt import Attempt
 from weir.generate.policy import Caps
 from weir.generate.timing import RequestTiming
 from weir.outcomes import Outcome

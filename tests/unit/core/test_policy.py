@@ -14,7 +14,7 @@ from weir.generate.policy import (
     next_step,
     tables,
 )
-from weir.providers.events import Failed, FailureKind
+from weir.providers.failed import Failed, FailureKind
 from weir.providers.routes import Route, parse_routes
 
 README = Path(__file__).parents[3] / "functions/generate/README.md"

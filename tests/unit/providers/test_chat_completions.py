@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from weir.pricing.usage import Usage
 from weir.providers.chat_completions import ChatCompletionsDecoder
 from weir.providers.events import (
-    Failed,
     Finished,
     ProviderEvent,
     Reasoning,
@@ -20,6 +19,7 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.failed import Failed
 
 OBJECT = "stream chunk: expected a JSON object"
 

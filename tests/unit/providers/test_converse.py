@@ -12,16 +12,8 @@ from infra.local.simulator.event_stream import encode_message
 from tests.recordings import recordings
 from weir.pricing.usage import Usage
 from weir.providers.converse import ConverseDecoder, InvokeDecoder
-from weir.providers.events import (
-    Failed,
-    Finished,
-    ProviderEvent,
-    Reasoning,
-    Served,
-    Text,
-    ToolCall,
-    UsageReported,
-)
+from weir.providers.events import Finished, ProviderEvent, Reasoning, Served, Text, ToolCall, UsageReported
+from weir.providers.failed import Failed
 
 
 def message(event: str, document: Any, kind: str = "event") -> bytes:

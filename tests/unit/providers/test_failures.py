@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weir.outcomes import Outcome
-from weir.providers.events import Failed
+from weir.providers.failed import Failed
 from weir.providers.failures import MAX_MESSAGE, NO_MESSAGE, classify, read_failure
 
 

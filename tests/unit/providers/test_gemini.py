@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from weir.providers.events import Failed, Finished, ProviderEvent, Reasoning, Text, ToolCall, UsageReported
+from weir.providers.events import Finished, ProviderEvent, Reasoning, Text, ToolCall, UsageReported
+from weir.providers.failed import Failed
 from weir.providers.gemini import GeminiDecoder
 
 

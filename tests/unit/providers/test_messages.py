@@ -7,7 +7,6 @@ import pytest
 
 from weir.pricing.usage import Usage
 from weir.providers.events import (
-    Failed,
     Finished,
     ProviderEvent,
     Reasoning,
@@ -18,6 +17,7 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.failed import Failed
 from weir.providers.messages import MessagesDecoder
 
 

@@ -16,7 +16,6 @@ from infra.local.simulator.event_stream import encode_message
 from tests.recordings import DECODERS, recordings
 from weir.providers.event_stream import EventStreamDecoder
 from weir.providers.events import (
-    Failed,
     Finished,
     ProviderEvent,
     Reasoning,
@@ -26,6 +25,7 @@ from weir.providers.events import (
     ToolCall,
     UsageReported,
 )
+from weir.providers.failed import Failed
 from weir.providers.sse import SSEDecoder
 
 VALUES: list[Any] = [

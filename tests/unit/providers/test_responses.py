@@ -5,16 +5,8 @@ from typing import Any
 
 import pytest
 
-from weir.providers.events import (
-    Failed,
-    Finished,
-    ProviderEvent,
-    Reasoning,
-    Refusal,
-    Text,
-    ToolCall,
-    UsageReported,
-)
+from weir.providers.events import Finished, ProviderEvent, Reasoning, Refusal, Text, ToolCall, UsageReported
+from weir.providers.failed import Failed
 from weir.providers.responses import ResponsesDecoder
 
 
