@@ -5,8 +5,8 @@ table is kept for a while in the process, also that a key is unknown; reserving 
 question has been written to the table, for work in the time that its answer takes; without a question, not at all.
 
 Where the table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used,
-or never saw any budget, gets in with a small cap on output; any other is refused. Nobody gets in by a key that was
-never read.
+or never saw any budget, gets in with a small cap on output; any other is refused, and so is whose limits are known and
+have a 0 among them. Nobody gets in by a key that was never read, and nobody where the table answers and cannot count.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weir.access import tenant_item
 from weir.access.api_keys import ApiKey, GivenKey
-from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
+from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed, ItemRefused
 from weir.access.identity import Caller, tenant_name
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.errors import CallerError
@@ -186,6 +186,11 @@ class Admission:
                     return denied
                 minute = usage.minute if usage.minute != now_minute else None
                 continue
+            except ItemRefused as error:  # it is not down, and what it does not count is not bought
+                detail = (
+                    f"{error}; this month of the tenant is no item of ours, and nothing is set aside in it"
+                )
+                return Denied("month", detail, 60)
             self._note(tenant, usage, limits, at)
             return None
         return Denied("requests", "requests: expected a turn, got others' each time", 1)
@@ -204,9 +209,9 @@ class Admission:
 
     def without_table(self, tenant: str, limits: TenantLimits | None) -> TenantLimits | None:
         """What a tenant may while the table does not answer; None is nothing."""
-        if self._used.get(tenant, Decimal(0)) >= OPEN_BELOW:
-            return None
         known = limits or TenantLimits()
+        if self._used.get(tenant, Decimal(0)) >= OPEN_BELOW or 0 in known:
+            return None
         own = known.max_output_tokens
         cap = SMALL_OUTPUT_TOKENS if own is None else min(own, SMALL_OUTPUT_TOKENS)
         return TenantLimits(models=known.models, max_output_tokens=cap)

@@ -30,6 +30,10 @@ class ConditionFailed(AccessStoreError):
         self.item = item
 
 
+class ItemRefused(AccessStoreError):
+    """The table answers, and an item cannot be changed as it was asked: it has members of other shapes, or is full."""
+
+
 class AccessTable:
     """One table; what sends is shared with the process, its credentials are read for each call.
 
@@ -60,7 +64,7 @@ class AccessTable:
     ) -> Mapping[str, Any]:
         """UpdateItem; the item's attributes, if the request asks for them.
 
-        Raises ConditionFailed, AccessStoreError.
+        Raises ConditionFailed, ItemRefused, AccessStoreError.
         """
         return _mapping((await self._call("UpdateItem", request, meanwhile)).get("Attributes"))
 
@@ -123,9 +127,8 @@ class AccessTable:
         if kind == "ConditionalCheckFailedException":
             raise ConditionFailed(_mapping(_mapping(answer).get("Item")))
         message = str(_mapping(answer).get("message") or _mapping(answer).get("Message") or "")[:200]
-        raise AccessStoreError(
-            f"the table: expected 200, got {response.status_code} {kind} {message}".rstrip()
-        )
+        refused = ItemRefused if kind == "ValidationException" else AccessStoreError
+        raise refused(f"the table: expected 200, got {response.status_code} {kind} {message}".rstrip())
 
 
 def _when_written(call: Callable[[], None]) -> Callable[[str, Any], Awaitable[None]]:

@@ -39,7 +39,10 @@ def settlements(
     tokens were bought that nobody counted; None while there is no row.
     """
     for hold, (reserved, _, second) in usage.holds.items():
-        at = datetime.fromtimestamp(second, UTC)
+        try:
+            at = datetime.fromtimestamp(second, UTC)
+        except (OSError, OverflowError, ValueError):
+            continue  # of a foreign hand
         if now - at < (LEASE_ABANDONED_AFTER if hold.startswith(LEASE) else ABANDONED_AFTER):
             continue
         cost = cost_of(request_of(hold), at)
@@ -65,6 +68,14 @@ def settle_all(
         if kind != "TENANT" or not item.get("holds"):
             continue
         for hold in settlements(Usage.read(item), cost_of, now):
-            update(settle(tenant, hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0))
-            count += 1
+            settled = settle(tenant, hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0)
+            if _may_be_added_to(item, settled):
+                update(settled)
+                count += 1
     return count
+
+
+def _may_be_added_to(item: Mapping[str, Any], settled: Mapping[str, Any]) -> bool:
+    """Whether the sums that a settlement changes are numbers: one foreign item must not end the run for all others."""
+    names = settled["ExpressionAttributeNames"]
+    return all("N" in item.get(names[name], {"N": "0"}) for name in ("#month", "#day", "#tokens"))

@@ -17,6 +17,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Con
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
+from math import ceil
 from typing import Any, Literal, NamedTuple
 
 type Reason = Literal["month", "day", "requests", "tokens", "concurrency"]
@@ -149,8 +151,8 @@ def begin(tenant: str, hold: str, amount: int, at: datetime) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "Key": key(tenant, at),
-        "UpdateExpression": "SET #holds = :holds, #month = :amount, #day = :amount, #minute = :minute, "
-        "#requests = :one, #tokens = :zero, #expires = :expires",
+        "UpdateExpression": "SET #holds = :holds, #minute = :minute, #requests = :one, #tokens = :zero, "
+        "#expires = :expires ADD #month :amount, #day :amount",  # what a foreign hand left of them stays spent
         "ConditionExpression": "attribute_not_exists(#holds)",
         "ExpressionAttributeNames": {
             "#holds": "holds", "#month": "month", "#day": f"d{at:%d}", "#minute": "minute", "#requests": "requests",
@@ -254,8 +256,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _number(value: object) -> int:
-    text = _mapping(value).get("N", "0")
     try:
-        return int(text)
-    except (TypeError, ValueError):
+        return ceil(Decimal(_mapping(value).get("N", "0")))  # by a foreign hand, not whole
+    except (ArithmeticError, TypeError, ValueError):
         return 0

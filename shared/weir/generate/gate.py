@@ -163,7 +163,7 @@ class Gate:
     ) -> TenantLimits:
         small = self._admission.without_table(tenant, limits)
         if small is None:
-            detail = f"{error}; this tenant has less than a fifth of its budget left, and has to wait"
+            detail = f"{error}; this tenant's limits are nearly used up, or 0, and it has to wait"
             raise _denied(Outcome.BUDGET_EXCEEDED, detail, 30)
         return small
 

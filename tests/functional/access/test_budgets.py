@@ -5,6 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from weir.access import tenant_item
 from weir.access.admission import Admission, Reservation, Unauthorized, key_item, limits_item
 from weir.access.api_keys import ID_BYTES, SECRET_BYTES, GivenKey, new_key, parse_authorization
 from weir.access.dynamodb import AccessStoreError, AccessTable
-from weir.access.settlement import settlements
+from weir.access.settlement import settle_all, settlements
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.providers.role_credentials import RoleCredentials
 
@@ -222,6 +223,15 @@ async def test_with_the_table_down_who_was_far_from_the_limit_gets_in_with_a_sma
     assert unseen == TenantLimits(max_output_tokens=1024)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["requests_per_minute", "tokens_per_minute", "concurrent_requests", "daily_budget", "monthly_budget"],
+)
+async def test_with_the_table_down_a_limit_of_nothing_lets_nobody_in(name: str, admission: Admission) -> None:
+    assert admission.without_table("unseen", TenantLimits(**{name: 0})) is None
+    assert admission.without_table("unseen", TenantLimits(**{name: 1})) is not None
+
+
 async def test_a_key_is_found_by_its_id_and_kept_for_a_minute_also_when_it_is_unknown(
     admission: Admission, dynamodb: Any, clock: Clock
 ) -> None:
@@ -299,6 +309,66 @@ async def test_a_foreign_item_is_no_key_and_a_limit_that_cannot_be_read_lets_nob
         Item={"pk": {"S": "LIMITS#acme"}, "sk": {"S": "LIMITS"}, "monthly_budget": {"S": "much"}},
     )
     assert (await admission.limits("acme")).monthly_budget == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [("d28", TenantLimits(monthly_budget=NANO)), ("month", TenantLimits(daily_budget=NANO))],
+)
+async def test_where_the_table_answers_and_cannot_count_nothing_is_bought(
+    text: str, limits: TenantLimits, admission: Admission, dynamodb: Any, clock: Clock
+) -> None:
+    """DynamoDB says of text that it is no less than a number; moto cannot say, and is asked of the other period."""
+    item = {**tenant_item.key("acme", clock()), "holds": {"M": {}}, text: {"S": "much"}}
+    dynamodb.put_item(TableName="access", Item=item)
+    answer = await admission.reserve("acme", "r1", CENT, limits)
+    assert isinstance(answer, Denied) and answer.reason == "month" and "no item of ours" in answer.detail
+
+
+@pytest.mark.parametrize("spent", [NANO // 100, NANO // 100 - 1])
+async def test_what_an_item_without_holds_says_was_spent_stays_spent(
+    spent: int, admission: Admission, table: AccessTable, dynamodb: Any, clock: Clock
+) -> None:
+    sums = {name: {"N": str(spent)} for name in ("month", "d28")}
+    dynamodb.put_item(TableName="access", Item={**tenant_item.key("acme", clock()), **sums})
+    await got(admission, "acme", "r1", CENT, TenantLimits(monthly_budget=NANO // 50))
+    found = await usage(table, "acme", clock())
+    assert found.month == found.days["d28"] == spent + NANO // 100
+
+
+@pytest.mark.parametrize(("number", "nano_usd"), [("999.5", 1000), ("1E+3", 1000), ("-7", -7), ("x", 0)])
+def test_a_sum_that_is_not_whole_counts_as_no_less_than_it_is(number: str, nano_usd: int) -> None:
+    assert Usage.read({"month": {"N": number}}).month == nano_usd
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"month": {"S": "much"}},
+        {"d28": {"L": []}},
+        {"tokens": {"NULL": True}},
+        {"holds": {"M": {"r~1": {"L": [{"N": "1"}, {"S": "d28"}, {"N": "9" * 20}]}, "x": {"N": "1"}}}},
+        {"holds": {"M": {"r~1": {"L": [{"N": "1"}, {"S": "d28"}, {"S": "x"}]}}}},
+        {"holds": {"S": "x"}},
+    ],
+)
+async def test_a_foreign_item_keeps_the_ledger_from_settling_no_other(
+    foreign: dict[str, Any], admission: Admission, table: AccessTable, dynamodb: Any, clock: Clock
+) -> None:
+    await got(admission, "acme", "r1", CENT, ONE_CENT)
+    await got(admission, "zoo", "r2", CENT, ONE_CENT)
+    key = tenant_item.key("acme", clock())
+    item = dynamodb.get_item(TableName="access", Key=key)["Item"]
+    dynamodb.put_item(TableName="access", Item={**item, **foreign})
+    clock.move(hours=1)
+
+    def update(settled: Mapping[str, Any]) -> None:  # as the ledger's jobs do
+        with suppress(dynamodb.exceptions.ConditionalCheckFailedException):
+            dynamodb.update_item(TableName="access", **settled)
+
+    items = sorted(dynamodb.scan(TableName="access")["Items"], key=lambda item: str(item["pk"]))
+    settle_all(items, costs(r1=CENT, r2=CENT / 2), update, clock())
+    assert (await usage(table, "zoo", clock())).month == NANO // 200
 
 
 async def test_a_tenants_own_limits_come_before_the_usual_ones(admission: Admission, dynamodb: Any) -> None:
