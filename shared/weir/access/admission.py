@@ -9,8 +9,10 @@ or never saw any budget, gets in with a small cap on output; any other is refuse
 have a 0 among them. Nobody gets in by a key that was never read, and nobody where the table answers and cannot count.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,7 +104,12 @@ class Admission:
         reservation = Reservation(tenant, tenant_item.hold_of(request_id, at), nano, at)
         if not limits.counted:
             return reservation._replace(settled=True)
-        denied = await self._set_aside(tenant, reservation.hold, nano, limits, at, meanwhile=meanwhile)
+        try:
+            denied = await self._set_aside(tenant, reservation.hold, nano, limits, at, meanwhile=meanwhile)
+        except asyncio.CancelledError:  # it may be written all the same
+            with suppress(AccessStoreError):
+                await self.settle(reservation, Decimal(0), 0)
+            raise
         return denied or reservation
 
     async def settle(self, reservation: Reservation, spent: Decimal, tokens: int) -> None:
@@ -141,10 +148,13 @@ class Admission:
             for more in (slice_for(nano, limits), nano - lease.left):
                 if lease.left >= nano:
                     break
-                now = self._utc_now()
-                try:
-                    denied = await self._set_aside(lease.tenant, lease.hold, more, limits, now, lease.held)
-                except AccessStoreError:
+                if lease.is_lost:  # what is held would be written over
+                    raise AccessStoreError("the table: expected to know what a lease holds, got no answer")
+                try:  # in the day and the month that it began in, whichever it is now
+                    denied = await self._set_aside(
+                        lease.tenant, lease.hold, more, limits, lease.at, lease.held
+                    )
+                except (AccessStoreError, asyncio.CancelledError):
                     lease.is_lost = True
                     raise
                 if denied is None:

@@ -220,6 +220,101 @@ async def test_a_lease_of_which_nobody_can_say_whether_it_was_filled_up_is_left_
     assert set((await usage(counted.table, clock())).holds) == {lease.hold}
 
 
+class Late:
+    """Writes what it is asked, and answers that so late that nobody waits for it, or says that it broke."""
+
+    def __init__(self, table: AccessTable, error: Exception | None = None) -> None:
+        self._update, self._error = table.update, error
+        self.written = asyncio.Event()
+
+    async def __call__(self, request: Mapping[str, Any], *_: Any) -> Mapping[str, Any]:
+        await self._update(request)
+        self.written.set()
+        if self._error is not None:
+            raise self._error
+        await asyncio.Event().wait()
+        raise AssertionError("nobody waits as long")
+
+
+async def settled_by_the_ledger(table: AccessTable, clock: Clock, row: Decimal) -> Usage:
+    clock.move(hours=1)
+    for hold in settlements(await usage(table, clock()), lambda name, _: row, clock()):
+        await table.update(
+            tenant_item.settle("acme", hold.hold, hold.reserved_at, hold.reserved, hold.spent, 0)
+        )
+    return await usage(table, clock())
+
+
+@pytest.mark.parametrize("how", ["hung up", "nobody can say"])
+async def test_a_lease_that_was_being_filled_up_when_its_request_ended_leaves_nothing_set_aside(
+    how: str, admission: Admission, counted: Counted, clock: Clock
+) -> None:
+    """Two wait for their turn: what the first has written nobody told, and the second writes nothing over it."""
+    for n in range(OFTEN):
+        lease, answer = await begin(admission, n)
+        await end(admission, lease, answer)
+    update = counted.table.update
+    late = Late(counted.table, None if how == "hung up" else AccessStoreError("the table: got ReadTimeout"))
+    counted.table.update = late  # type: ignore[method-assign]
+    first, second = admission.lease("acme", ONE_DOLLAR), admission.lease("acme", ONE_DOLLAR)
+    assert first is not None and first is second
+    first.left = 0
+    tasks = [asyncio.create_task(admission.reserve("acme", "r", AMOUNT, ONE_DOLLAR, first)) for _ in "12"]
+    await late.written.wait()
+    counted.table.update = update  # type: ignore[method-assign]
+    if how == "hung up":
+        tasks[0].cancel()
+    failed = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(each, asyncio.CancelledError | AccessStoreError) for each in failed] == [True, True]
+    for _ in tasks:
+        await admission.end(first, 0, Decimal(0), 0)
+    await admission.aclose()
+    after = await settled_by_the_ledger(counted.table, clock, SPENT)  # of the one request that drew on it
+    assert (after.holds, after.month) == ({}, OFTEN * int(SPENT * NANO))
+
+
+async def test_a_request_that_ends_while_it_is_set_aside_for_holds_nothing(
+    admission: Admission, counted: Counted, clock: Clock
+) -> None:
+    limits = ONE_DOLLAR._replace(concurrent_requests=1)
+    await end(admission, None, await admission.reserve("acme", "r0", AMOUNT, limits))
+    update = counted.table.update
+    counted.table.update = late = Late(counted.table)  # type: ignore[assignment]
+    asking = asyncio.create_task(admission.reserve("acme", "r1", AMOUNT, limits))
+    await late.written.wait()
+    counted.table.update = update  # type: ignore[method-assign]
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    after = await usage(counted.table, clock())
+    assert (after.holds, after.month) == ({}, int(SPENT * NANO))
+
+
+@pytest.mark.parametrize("eve", [datetime(2026, 11, 28, 23, 59, 59), datetime(2026, 11, 30, 23, 59, 59)])
+async def test_a_lease_that_is_filled_up_behind_midnight_is_of_the_day_and_month_that_it_began_in(
+    eve: datetime, admission: Admission, counted: Counted, clock: Clock
+) -> None:
+    clock.now = eve.replace(tzinfo=UTC)
+    for n in range(OFTEN - 1):
+        await end(admission, *await begin(admission, n))
+    lease = admission.lease("acme", ONE_DOLLAR)
+    answers = [await admission.reserve("acme", "r", AMOUNT, ONE_DOLLAR, lease)]
+    assert lease is not None and isinstance(answers[0], Reservation)
+    clock.move(seconds=1)  # others were admitted before midnight, too
+    for _ in range(REQUESTS):
+        lease.drawing += 1
+        answers.append(await admission.reserve("acme", "r", AMOUNT, ONE_DOLLAR, lease))
+    for answer in answers:
+        await end(admission, lease, answer)
+    await admission.aclose()
+    spent = (OFTEN + REQUESTS) * int(SPENT * NANO)
+    before = await usage(counted.table, lease.at)
+    assert (before.holds, before.month, before.days) == ({}, spent, {f"d{eve:%d}": spent})
+    assert await counted.table.get(tenant_item.key("acme", clock())) in (
+        None, await counted.table.get(tenant_item.key("acme", lease.at)),
+    )  # fmt: skip
+
+
 def test_a_lease_is_over_before_the_ledger_takes_it_for_abandoned() -> None:
     at = datetime(2026, 11, 28, tzinfo=UTC)
     assert not Lease("acme", "lease-x~1", at).is_over(at) and Lease("acme", "lease-x~1", at).is_over(
