@@ -2,21 +2,22 @@
 
 Without a table everybody whom AWS let through gets in, and nothing is counted. With one, a caller must be known: by IAM
 or an authorizer, which the event vouches for, by a direct invocation, which IAM let through, or by an own key.
-What is set aside is the most that the request's tokens can cost: its input, schema included, by a low ratio of
-characters, its output to the cap. Lambda is counted when it is known: a quarter of an hour of it, which nobody takes,
-would be a multiple of the tokens, and refuse what there is room for.
+What is set aside is the most that the request's tokens can cost: its input, schema included, by a low ratio of bytes to
+tokens, its output to the cap, in the tier that it asks for. Lambda is counted when it is known: a quarter of an hour of
+it, which nobody takes, would be a multiple of the tokens, and refuse what there is room for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
 from weir.access.dynamodb import AccessStoreError
 from weir.access.identity import Caller
 from weir.access.tenant_item import NANO, Denied, TenantLimits
+from weir.generate.params import GenerationParams
 from weir.outcomes import Outcome
 from weir.pricing.quantities import EventSource
 from weir.problems import Problem
@@ -24,16 +25,28 @@ from weir.providers.routes import Route
 
 if TYPE_CHECKING:
     from weir.access.leases import Lease
-    from weir.pricing.price_book import PriceBook
+    from weir.pricing.price_book import PriceBook, TokenKind
 
-CHARS_PER_TOKEN = 3  # fewer than any language takes: what is set aside should not be too little
+# Of UTF-8: fewer than any language takes, also those that have a token for each character.
+BYTES_PER_TOKEN = 3
+IMAGE_TOKENS = 5_000  # as many as providers make of a large one
 # Of a model without a price nobody can say what it may cost; so much is set aside, per million tokens in USD.
 UNPRICED_MTOK = Decimal(100)
 _MILLION = Decimal(1_000_000)
+# What a prompt and an answer are billed as, whether the caller asks for it or not.
+_READ: Sequence["TokenKind"] = ("input", "cache_write")
+_WRITTEN: Sequence["TokenKind"] = ("output", "reasoning")
 
 
-# The most that a route can be asked: characters that it reads, tokens that it writes.
-type MostAsked = tuple[Route, int, int]
+class MostAsked(NamedTuple):
+    """The most that a route can be asked: bytes of UTF-8 and images that it reads, tokens that it writes, and in which
+    service tier."""
+
+    route: Route
+    text_bytes: int
+    images: int
+    output_tokens: int
+    tier: str | None
 
 
 class Admitted:
@@ -105,22 +118,20 @@ class Gate:
         admitted: Admitted,
         request_id: str,
         calls: Sequence[MostAsked],
-        max_cost: str | None,
         at: datetime,
         meanwhile: Callable[[], None],
     ) -> None:
         """Set the most that a request can cost aside, by the dearest of `calls`, one of which may answer.
 
-        `max_cost` is in USD, the caller's own limit. `meanwhile` is called while the table is waited for, if it is
-        asked at all.
+        `meanwhile` is called while the table is waited for, if it is asked at all.
 
         Raises Problem: 429 where a limit has no room, with the reason.
         """
         limits, tenant = admitted.limits, admitted.caller.tenant
-        if limits.counted or max_cost is not None:
-            most = most_cost(self._price_book(), calls, max_cost, at)
         if not limits.counted:
             return
+        book = self._price_book()
+        most = max(most_cost(book, call, at) for call in calls)
         try:
             answer = await self._admission.reserve(
                 tenant, request_id, most, limits, admitted.lease, meanwhile
@@ -168,32 +179,45 @@ class Gate:
         return small
 
 
-def most_cost(
-    book: "PriceBook | None", calls: Sequence[MostAsked], max_cost: str | None, at: datetime
-) -> Decimal:
-    """What a request can cost at most, in USD: the dearest of `calls`, one of which may answer.
+def affordable(
+    book: "PriceBook | None", calls: Sequence[MostAsked], max_cost: str, at: datetime
+) -> list[MostAsked]:
+    """Those of `calls` that cost no more than the caller's own limit, `max_cost` in USD.
 
-    Raises Problem: 429 where that is more than the caller's own limit, `max_cost`.
+    Raises Problem: 429 where the first, which is asked for, may cost more.
     """
-    most = max(_most(book, call, at) for call in calls)
-    if max_cost is not None and most > Decimal(max_cost):
+    if (most := most_cost(book, calls[0], at)) > Decimal(max_cost):
         detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
         raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
-    return most
+    return [call for call in calls if most_cost(book, call, at) <= Decimal(max_cost)]
 
 
-def _most(book: "PriceBook | None", call: MostAsked, at: datetime) -> Decimal:
-    route, input_chars, cap = call
+def most_cost(book: "PriceBook | None", call: MostAsked, at: datetime) -> Decimal:
+    """What a request to one route can cost at most, in USD."""
+    route = call.route
+    model = route.price_key or route.model
+    seller = route.seller or (book.seller_of(route.base_url) if book else None)
+    input_tokens = -(-call.text_bytes // BYTES_PER_TOKEN) + call.images * IMAGE_TOKENS
     calls = 1 if route.hedge_s is None else 2  # the one that loses has read its prompt, too
-    input_tokens = calls * -(-input_chars // CHARS_PER_TOKEN)
-    prices = book.token_prices(
-        model=route.price_key or route.model, seller=route.seller or book.seller_of(route.base_url), at=at
-    ) if book else None  # fmt: skip
-    each = []
-    for kind, tokens in (("input", input_tokens), ("output", cap)):
-        price = prices.kinds.get(kind) if prices else None
-        each.append(Decimal(tokens) * (price.at_quantity(input_tokens) if price else UNPRICED_MTOK))
-    return sum(each, Decimal(0)) / _MILLION
+    prices = [
+        book.token_prices(model=model, seller=seller, tier=tier, at=at)
+        for tier in dict.fromkeys((None, call.tier))  # it may be served in the usual one all the same
+    ] if book else []  # fmt: skip
+    most = Decimal(0)
+    for kinds, tokens in ((_READ, calls * input_tokens), (_WRITTEN, call.output_tokens)):
+        found = [each.kinds[kind] for each in prices if each for kind in kinds if kind in each.kinds]
+        dearest = max((price.at_quantity(input_tokens) for price in found), default=UNPRICED_MTOK)
+        most += tokens * dearest
+    return most / _MILLION
+
+
+def tier_asked(request: GenerationParams, route: Route) -> str | None:
+    """The service tier that a request names, by its own member or by one that goes to the provider as it is."""
+    extra = {**route.extra_body, **request.extra_body}
+    names = ("service_tier", "serviceTier", "speed")
+    named = request.service_tier or next((extra[name] for name in names if name in extra), None)
+    tier = named.get("type") if isinstance(named, Mapping) else named
+    return tier if isinstance(tier, str) else None
 
 
 def _denied(outcome: Outcome, detail: str, retry_after_s: int) -> Problem:

@@ -89,7 +89,7 @@ class Run(Protocol):
         """Responses to be drained when the caller has the last byte."""
 
     def chain(self, route: Route) -> Sequence[Route]:
-        """A route and those that may stand in for it for this caller, in order."""
+        """A route and those that may stand in for it for this request, in order."""
 
     def capped(self, cap: int) -> int:
         """The most output tokens that it may buy at once."""

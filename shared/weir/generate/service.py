@@ -32,6 +32,7 @@ from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, format_timestamp
 from weir.outcomes import Outcome
 from weir.problems import Problem
+from weir.providers.call import ImagePart
 from weir.providers.routes import Route, Routes
 from weir.providers.sse import HEARTBEAT
 from weir.providers.upstream import Upstream, UpstreamResponse
@@ -150,6 +151,7 @@ class Run:
             invocation, generate.function, generate.routes.default, generate.estimator
         )
         self.ends_ns = 0  # when its time is up, by the monotonic clock
+        self.may_ask: Sequence[Route] = ()  # whom its tenant may, and `max_cost` has room for
         self.admitted: Admitted | None = None
         self.kept: Kept | None = None  # what is left behind for those who ask again
         self.given: Attempt | None = None  # the answer that was there already
@@ -259,48 +261,47 @@ class Run:
         return stop
 
     async def _reserve(self, request: GenerationParams, route: Route, meanwhile: Callable[[], None]) -> None:
-        """Set aside what the request may cost, if anybody limits that."""
-        generate, admitted = self.generate, self.admitted
-        if generate.gate is None or admitted is None:
-            if request.max_cost is not None:  # the caller's own limit holds without a table
-                from weir.generate.gate import most_cost
+        """Decide whom the request may ask, and set aside what that may cost, if anybody limits it."""
+        generate, gate, admitted = self.generate, self.generate.gate, self.admitted
+        self.may_ask = generate.routes.chain(route)
+        if gate is not None and admitted is not None:
+            gate.allow(admitted, route)
+            generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
+            if (models := admitted.limits.models) is not None:
+                self.may_ask = [each for each in self.may_ask if each.name in models]
+        if request.max_cost is not None:  # the caller's own limit holds without a table
+            from weir.generate.gate import affordable
 
-                most_cost(
-                    self._price_book(), self._calls(request, route), request.max_cost, generate.utc_now()
-                )
-            return
-        generate.gate.allow(admitted, route)
-        generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
-        await generate.gate.reserve(
-            admitted,
-            self.record.invocation.request_id,
-            self._calls(request, route),
-            request.max_cost,
-            generate.utc_now(),
-            meanwhile,
-        )
+            calls = self._calls(request)
+            fits = affordable(self._price_book(), calls, request.max_cost, generate.utc_now())
+            self.may_ask = [call.route for call in fits]
+        if gate is not None and admitted is not None:
+            request_id = self.record.invocation.request_id
+            await gate.reserve(admitted, request_id, self._calls(request), generate.utc_now(), meanwhile)
 
-    def _calls(self, request: GenerationParams, route: Route) -> "list[MostAsked]":
-        chars = sum(len(turn.text) for turn in request.messages)
+    def _calls(self, request: GenerationParams) -> "list[MostAsked]":
+        size = sum(len(turn.text.encode("utf-8", "replace")) for turn in request.messages)
+        images = sum(isinstance(part, ImagePart) for turn in request.messages for part in turn.parts)
         if request.passed:
             from weir.generate.chat_tools import passed_chars
 
-            chars += passed_chars(request.passed)
-        return [self._most_asked(request, each, chars) for each in self.chain(route)]
+            size += passed_chars(request.passed)
+        return [self._most_asked(request, each, size, images) for each in self.may_ask]
 
-    def _most_asked(self, request: GenerationParams, route: Route, chars: int) -> "MostAsked":
+    def _most_asked(self, request: GenerationParams, route: Route, size: int, images: int) -> "MostAsked":
+        from weir.generate.gate import MostAsked, tier_asked
+
         generate, schema = self.generate, request.schema_name
         cap = self.capped(generate.routes.cap_for(route, schema, request.max_output_tokens))
         if schema is not None:
-            chars += generate.documents.request(schema, route).sent_chars
-            if request.on_violation == "retry":
-                chars, cap = 2 * chars + 4 * cap, 2 * cap  # a second question quotes the first answer
-        return route, chars, cap
+            size += generate.documents.request(schema, route).sent_bytes
+            if request.on_violation == "retry":  # a second question quotes the first answer
+                size, images, cap = 2 * size + 4 * cap, 2 * images, 2 * cap
+        return MostAsked(route, size, images, cap, tier_asked(request, route))
 
     def chain(self, route: Route) -> list[Route]:
-        """A route and those that may stand in for it, as far as the caller's tenant may ask them."""
-        models = self.admitted.limits.models if self.admitted else None
-        return [each for each in self.generate.routes.chain(route) if models is None or each.name in models]
+        """A route, and then all others that the request may ask: the first that it asked for, and its fallbacks."""
+        return [route, *(each for each in self.may_ask if each.name != route.name)]
 
     def capped(self, cap: int) -> int:
         """The most output tokens that the caller's tenant may buy at once."""
@@ -403,9 +404,11 @@ class Run:
 
     async def _settle(self, summary: dict[str, Any]) -> None:
         if self.generate.gate is not None and self.admitted is not None:
+            from weir.pricing.token_charges import tokens_are_priced  # it was imported for the cost
+
             cost, output = summary["cost"], summary["usage"]["output_tokens"]
             tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
-            known = cost and not any(reason.endswith("_tokens_unknown") for reason in cost["unpriced"])
+            known = cost and tokens_are_priced(cost["unpriced"])
             await self.generate.gate.settle(self.admitted, cost["total"] if known else None, tokens)
 
     async def _keep(self, verdict: Verdict, summary: dict[str, Any]) -> None:

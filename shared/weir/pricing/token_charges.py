@@ -18,6 +18,7 @@ from weir.pricing.quantities import TokensBought
 from weir.pricing.usage import Usage
 
 _ZERO = Decimal(0)
+_WITHOUT_PRICE = ("no_price:tokens:", "no_price:tier:")
 
 
 class TokenCharges(NamedTuple):
@@ -155,6 +156,14 @@ def _writes(usage: Usage) -> Iterable[_Part]:
         (usage.cache_write_unnamed_tokens, ("cache_write", "input"), 1),
     )
     return (_Part("cache_write_tokens", tokens, kinds, bound) for tokens, kinds, bound in parts if tokens)
+
+
+def tokens_are_priced(reasons: Iterable[str]) -> bool:
+    """Whether a cost whose reasons these are has all tokens in it that were bought, as far as they are known."""
+    return not any(
+        reason.endswith("_tokens_unknown") or reason.startswith(("usage_inconsistent", *_WITHOUT_PRICE))
+        for reason in reasons
+    )
 
 
 def no_price(item: str, of: str | None, at: datetime) -> str:

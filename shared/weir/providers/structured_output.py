@@ -34,10 +34,10 @@ class StructuredOutput(NamedTuple):
     passed_over: tuple[tuple[Mode, str], ...] = ()
 
     @property
-    def sent_chars(self) -> int:
-        """How much text of it a provider reads with the request, and counts as input."""
+    def sent_bytes(self) -> int:
+        """How much text of it a provider reads with the request, and counts as input: UTF-8."""
         schema = json.dumps(self.schema, ensure_ascii=False, separators=(",", ":")) if self.schema else ""
-        return len(schema) + len(self.prompt or "")
+        return len((schema + (self.prompt or "")).encode("utf-8", "replace"))
 
 
 def structured_output(

@@ -24,6 +24,7 @@ from weir.ledger.facts import format_timestamp
 from weir.ledger.rollups import LEFT_OUT
 from weir.ledger.store import Store, Stored
 from weir.pricing.price_book import PriceBook
+from weir.pricing.token_charges import tokens_are_priced
 from weir.reports import budget as budgets
 from weir.reports import corrections as corrected
 from weir.reports import histograms, queries, report_math, row_queries
@@ -203,17 +204,22 @@ class LedgerReader:
         return None
 
     def cost_of(self, request_id: str) -> Decimal | Literal["unknown"] | None:
-        """What a request cost, corrections included; `unknown` of one that was killed, None where there is no row."""
+        """What a request cost, corrections included; None where there is no row.
+
+        It is `unknown` of one that was killed, and where tokens have no number or no price.
+        """
         found = self.one(request_id)
         if found is None:
             return None
-        killed = found["row"]["outcome"] == "killed"
-        return "unknown" if killed else Decimal(found["corrected_total"] or found["row"]["cost"]["total"])
+        cost = found["row"]["cost"]
+        if found["row"]["outcome"] == "killed" or not tokens_are_priced(cost["unpriced"]):
+            return "unknown"
+        return Decimal(found["corrected_total"] or cost["total"])
 
     def of_lease(self, lease: str, begun: datetime) -> Decimal | Literal["unknown"] | None:
         """What the requests that drew on a lease cost, from the UTC day of its begin to the next; None without any.
 
-        It is `unknown` where one of them was killed: what it had bought of tokens nobody counted.
+        It is `unknown` where one of them was killed, and where tokens have no number or no price.
         """
         first = begun.astimezone(UTC).date()
         filters = Filters(start=_midnight(first), end=_midnight(first + timedelta(days=2)))
@@ -221,7 +227,9 @@ class LedgerReader:
             rows = self.ask(opened, {"rows": row_queries.of_lease(filters, lease)})["rows"]
         if not rows:
             return None
-        return "unknown" if rows[0]["killed"] else Decimal(rows[0]["total"])
+        if any(row["killed"] or not tokens_are_priced(json.loads(row["reasons"] or "[]")) for row in rows):
+            return "unknown"
+        return sum((Decimal(row["total"]) for row in rows), Decimal(0))
 
     def corrections(self, filters: Filters, limit: int) -> dict[str, Any]:
         """Corrections that were found in a range, or later for its requests: before, difference, after."""

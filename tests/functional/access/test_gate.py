@@ -170,11 +170,13 @@ async def test_each_limit_refuses_with_its_reason_and_nothing_is_bought(
     [
         (None, None, 200, ["m-1", "m-2"]),
         (frozenset({"first"}), None, 503, ["m-1"]),
-        (None, "0.05", 429, []),  # the first alone would cost a cent at most
+        (None, "0.0001", 429, []),
+        (None, "0.05", 503, ["m-1"]),  # the second may cost ten cents
+        (None, "0.5", 200, ["m-1", "m-2"]),
         (frozenset({"first"}), "0.05", 503, ["m-1"]),
     ],
 )
-async def test_a_model_that_stands_in_is_one_that_the_tenant_may_ask_and_its_price_is_set_aside(
+async def test_a_model_that_stands_in_is_one_that_the_tenant_may_ask_and_max_cost_has_room_for(
     may: frozenset[str] | None, max_cost: str | None, status: int, asked: list[str],
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

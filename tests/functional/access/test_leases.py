@@ -290,11 +290,11 @@ async def test_a_request_that_ends_while_it_is_set_aside_for_holds_nothing(
     assert (after.holds, after.month) == ({}, int(SPENT * NANO))
 
 
-@pytest.mark.parametrize("eve", [datetime(2026, 11, 28, 23, 59, 59), datetime(2026, 11, 30, 23, 59, 59)])
+@pytest.mark.parametrize("eve", [datetime(2026, 11, day, 23, 59, 59, tzinfo=UTC) for day in (28, 30)])
 async def test_a_lease_that_is_filled_up_behind_midnight_is_of_the_day_and_month_that_it_began_in(
     eve: datetime, admission: Admission, counted: Counted, clock: Clock
 ) -> None:
-    clock.now = eve.replace(tzinfo=UTC)
+    clock.now = eve
     for n in range(OFTEN - 1):
         await end(admission, *await begin(admission, n))
     lease = admission.lease("acme", ONE_DOLLAR)

@@ -176,6 +176,24 @@ def test_what_a_killed_process_had_leased_is_settled_by_all_rows_that_name_the_l
     assert after.month == math.ceil(sum(rows) * 10**9) > 0
 
 
+@pytest.mark.parametrize("name", ["r1", "lease-x-1"])
+def test_of_tokens_without_a_price_what_was_set_aside_stays_spent(
+    name: str, table: Any, settle: Callable[[], int]
+) -> None:
+    at = datetime.now(UTC) - timedelta(hours=2)
+    store = Store(os.environ["WEIR_LEDGER_BUCKET"], boto3.client("s3"))
+    members = {"model": "of-nobody", "model_returned": "of-nobody", "lease": "lease-x-1"}
+    events = [
+        lines.log_event(line, f"r1-{n}", round(at.timestamp() * 1000) + n)
+        for n, line in enumerate(lines.request("r1", **members))
+    ]
+    ingest(lines.batch(events), store, "us-east-1")
+    table.update_item(TableName="access", **begin("acme", hold_of(name, at), 5_000_000, at))
+    assert settle() == 1
+    after = Usage.read(table.get_item(TableName="access", Key=key("acme", at))["Item"])
+    assert (after.holds, after.month) == ({}, 5_000_000)
+
+
 def test_a_stack_without_an_access_table_has_nothing_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIR_LEDGER_TASKS", "settle_budgets")
     monkeypatch.setenv("WEIR_LEDGER_BUCKET", "none")
