@@ -54,10 +54,10 @@ class Admitted:
 
     __slots__ = ("caller", "lease", "limits", "reservation")
 
-    def __init__(self, caller: Caller, limits: TenantLimits, lease: "Lease | None") -> None:
+    def __init__(self, caller: Caller, limits: TenantLimits) -> None:
         self.caller = caller
         self.limits = limits
-        self.lease = lease
+        self.lease: Lease | None = None
         self.reservation: Reservation | None = None
 
 
@@ -101,7 +101,11 @@ class Gate:
             limits = await self._admission.limits(caller.tenant, self._prepare)
         except AccessStoreError as error:
             limits = self._without_table(caller.tenant, None, error)
-        return Admitted(caller, limits, self._admission.lease(caller.tenant, limits))
+        return Admitted(caller, limits)
+
+    def begin(self, admitted: Admitted) -> None:
+        """Have a request that is to be answered draw on a lease, if its tenant comes often; `settle` ends that."""
+        admitted.lease = self._admission.lease(admitted.caller.tenant, admitted.limits)
 
     def allow(self, admitted: Admitted, route: Route) -> None:
         """Refuse a model that the tenant may not ask. Raises Problem: 403; 429 where it may have no output at all."""

@@ -116,7 +116,6 @@ class Generate:
         if self.gate is not None:
             admitted = await self.gate.admit(caller, invocation.event_source, invocation.authorization)
             caller = admitted.caller
-            await self.gate.settle(admitted, "0", 0)
         try:
             await self.stopping.stop(owner_of(caller), request_id)
         except StorageError as error:
@@ -204,6 +203,7 @@ class Run:
     async def _admit(self, gate: "Gate") -> None:
         invocation = self.record.invocation
         self.admitted = await gate.admit(invocation.caller, invocation.event_source, invocation.authorization)
+        gate.begin(self.admitted)
         self.record.tenant = self.admitted.caller.tenant
         self.record.lease = self.admitted.lease.name if self.admitted.lease else None
 

@@ -435,6 +435,26 @@ async def test_a_tenant_that_comes_often_draws_on_a_lease_which_its_requests_nam
     assert int(item["month"]["N"]) == sum(math.ceil(cost * NANO) for cost in costs)
 
 
+@pytest.mark.parametrize("beside", ["the models", "a model", "a stop"])
+async def test_what_asks_no_model_draws_on_no_lease_and_none_stays_open_for_it(
+    beside: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weir.access.stop_flags.ANSWER_S", 0.1)
+    put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=100 * NANO))
+    async with sdk(monkeypatch) as (client, _):
+        for _ in range(5):
+            if beside == "the models":
+                await client.models.list()
+            elif beside == "a model":
+                await client.models.retrieve("test-model")
+            else:
+                with pytest.raises(openai.NotFoundError):
+                    await client.delete("/generations/nobodys", cast_to=httpx.Response)
+            await ask(client)
+    (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
+    assert item["holds"] == {"M": {}}
+
+
 @pytest.mark.parametrize("place", ["query", "body", "path", "cookie", "x-api-key"])
 async def test_a_key_anywhere_but_in_authorization_opens_nothing_and_is_in_no_line(
     place: str, dynamodb: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
