@@ -46,6 +46,9 @@ async def first_to_answer(
                 if not isinstance(error, CallFailed) or not calls:
                     raise error
                 lost.append(error)
+    except asyncio.CancelledError:
+        lost += [None] * (len(calls) - 1)  # the other one is the attempt itself
+        raise
     finally:
         for each in calls:
             if not each.cancel() and each.exception() is None:

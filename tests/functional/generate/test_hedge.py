@@ -99,6 +99,17 @@ async def test_where_both_fail_the_policy_goes_on_and_all_calls_are_on_the_bill(
     ]  # fmt: skip
 
 
+async def test_of_two_calls_that_ran_when_time_was_up_both_are_on_the_bill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with provider(SLOW) as upstream:
+        answer = await ask(upstream, monkeypatch, {"timeout_ms": 1000})
+    assert answer.problem["outcome"] == "deadline" and len(upstream.requests) == 2
+    lines = facts(capsys.readouterr().out)[-1]["attempts"]
+    assert [(line["attempt"], line["outcome"]) for line in lines] == [(1, "stopped"), (2, "deadline")]
+    assert lines[0]["usage"]["input_tokens"] > 0
+
+
 async def test_a_caller_who_hangs_up_hangs_up_on_both(monkeypatch: pytest.MonkeyPatch) -> None:
     hang_up, answer = asyncio.Event(), Answer()
     async with provider([HEAD, text(""), "stall"]) as upstream:
