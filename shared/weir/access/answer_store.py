@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
 from weir.access import answers
 from weir.access.answers import KEPT, Claim, Part, StoredAnswer
-from weir.access.dynamodb import AccessTable, ConditionFailed
+from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed
 
 LARGE_BYTES = 64_000  # compressing more than that would hold the loop
 
@@ -29,6 +30,10 @@ class AnswerStore:
             await self._table.update(answers.take(tenant, name, claim, now))
         except ConditionFailed as failed:
             before = Claim.read(failed.item)
+        except (AccessStoreError, asyncio.CancelledError):  # it may be taken all the same, by nobody who runs
+            with suppress(AccessStoreError):
+                await self.let_go(tenant, key, claim)
+            raise
         else:
             return claim
         if before.body and before.body != body:

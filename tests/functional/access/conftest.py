@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,3 +88,19 @@ async def named_table(
 @pytest.fixture
 def table(named_table: Callable[[str], AccessTable]) -> AccessTable:
     return named_table("access")
+
+
+class Late:
+    """Writes what it is asked, and answers that so late that nobody waits for it, or says that it broke."""
+
+    def __init__(self, table: AccessTable, error: Exception | None = None) -> None:
+        self._update, self._error = table.update, error
+        self.written = asyncio.Event()
+
+    async def __call__(self, request: Mapping[str, Any], *_: Any) -> Mapping[str, Any]:
+        await self._update(request)
+        self.written.set()
+        if self._error is not None:
+            raise self._error
+        await asyncio.Event().wait()
+        raise AssertionError("nobody waits as long")

@@ -15,7 +15,7 @@ from weir.access.leases import LIFE, OFTEN, REQUESTS, Lease
 from weir.access.settlement import settlements
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 
-from .conftest import Clock
+from .conftest import Clock, Late
 
 AMOUNT, SPENT = Decimal("0.0001"), Decimal("0.00004")
 ONE_DOLLAR = TenantLimits(monthly_budget=NANO)
@@ -218,22 +218,6 @@ async def test_a_lease_of_which_nobody_can_say_whether_it_was_filled_up_is_left_
     assert other is not None and other.hold != lease.hold
     await admission.aclose()
     assert set((await usage(counted.table, clock())).holds) == {lease.hold}
-
-
-class Late:
-    """Writes what it is asked, and answers that so late that nobody waits for it, or says that it broke."""
-
-    def __init__(self, table: AccessTable, error: Exception | None = None) -> None:
-        self._update, self._error = table.update, error
-        self.written = asyncio.Event()
-
-    async def __call__(self, request: Mapping[str, Any], *_: Any) -> Mapping[str, Any]:
-        await self._update(request)
-        self.written.set()
-        if self._error is not None:
-            raise self._error
-        await asyncio.Event().wait()
-        raise AssertionError("nobody waits as long")
 
 
 async def settled_by_the_ledger(table: AccessTable, clock: Clock, row: Decimal) -> Usage:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -17,9 +17,10 @@ from weir.access.admission import key_item, limits_item
 from weir.access.answer_store import AnswerStore
 from weir.access.answers import Claim, StoredAnswer, parts
 from weir.access.api_keys import new_key
+from weir.access.dynamodb import AccessStoreError, AccessTable
 from weir.access.tenant_item import NANO, TenantLimits
 
-from .conftest import Clock
+from .conftest import Clock, Late
 
 DOCUMENT = json.dumps(BLOG_POST)
 HALVES = [DOCUMENT[:200], DOCUMENT[200:]]
@@ -363,6 +364,26 @@ async def test_a_claim_whose_process_was_killed_expires_and_is_taken_over(
         dynamodb.put_item(TableName="answers", Item={**claim, "runs_until": {"N": "1"}})
         assert (await here.post()).final[0] == "done"
         assert (await here.post()).final[1]["replayed"] and here.bought == 2
+
+
+@pytest.mark.parametrize("how", ["hung up", "nobody can say"])
+async def test_a_key_that_was_being_taken_when_its_request_ended_is_free(
+    how: str, named_table: Callable[[str], AccessTable], clock: Clock
+) -> None:
+    table = named_table("answers")
+    update, store = table.update, AnswerStore(table, clock)
+    late = Late(table, None if how == "hung up" else AccessStoreError("the table: got ReadTimeout"))
+    table.update = late  # type: ignore[method-assign]
+    runs_until = clock() + timedelta(minutes=14)
+    taking = asyncio.create_task(store.claim("acme", "k", "body", "r-1~1", runs_until))
+    await late.written.wait()
+    table.update = update  # type: ignore[method-assign]
+    if how == "hung up":
+        taking.cancel()
+    with pytest.raises((AccessStoreError, asyncio.CancelledError)):
+        await taking
+    again = await store.claim("acme", "k", "body", "r-2~2", runs_until)
+    assert isinstance(again, Claim) and again.holder == "r-2~2"
 
 
 async def test_after_a_day_a_key_is_new_though_its_items_are_still_there(
