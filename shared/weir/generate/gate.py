@@ -149,15 +149,16 @@ class Gate:
             raise _denied(outcome, answer.detail, answer.retry_after_s)
         admitted.reservation = answer
 
-    async def settle(self, admitted: Admitted, spent_usd: str | None, tokens: int) -> None:
-        """Put what was spent in the place of what was set aside; where that fails the ledger does it.
+    async def settle(self, admitted: Admitted, spent: Decimal, tokens: int, *, at_least: bool) -> None:
+        """Put what was spent, in USD, in the place of what was set aside; where that fails the ledger does it.
 
-        None is unknown: then it is held to be the most that it could be.
+        Where it is only known that it was `at_least` that, no less stays spent than was set aside.
         """
         reservation, admitted.reservation = admitted.reservation, None
         lease, admitted.lease = admitted.lease, None
         reserved = reservation.nano_usd if reservation else 0
-        spent = Decimal(reserved) / NANO if spent_usd is None else Decimal(spent_usd)
+        if at_least:
+            spent = max(spent, Decimal(reserved) / NANO)
         try:
             if lease is not None:
                 await self._admission.end(lease, reserved, spent, tokens)

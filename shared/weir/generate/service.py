@@ -404,12 +404,15 @@ class Run:
 
     async def _settle(self, summary: dict[str, Any]) -> None:
         if self.generate.gate is not None and self.admitted is not None:
+            from decimal import Decimal
+
             from weir.pricing.token_charges import tokens_are_priced  # it was imported for the cost
 
             cost, output = summary["cost"], summary["usage"]["output_tokens"]
             tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
-            known = cost and tokens_are_priced(cost["unpriced"])
-            await self.generate.gate.settle(self.admitted, cost["total"] if known else None, tokens)
+            spent = Decimal(cost["total"] if cost else 0)
+            at_least = not cost or not tokens_are_priced(cost["unpriced"])
+            await self.generate.gate.settle(self.admitted, spent, tokens, at_least=at_least)
 
     async def _keep(self, verdict: Verdict, summary: dict[str, Any]) -> None:
         """Keep the answer for those who ask again: before the caller has its end, since they may ask at once."""

@@ -134,3 +134,20 @@ async def test_a_second_question_goes_to_no_model_that_nothing_was_set_aside_for
         assert [len(each.requests) for each in (first, second, third)] == [2, 2, 0]
     (fact,) = [fact for fact in facts(capsys.readouterr().out) if fact["kind"] == "request.completed"]
     assert [attempt["route"] for attempt in fact["attempts"]] == ["first", "second", "second", "first"]
+
+
+async def test_what_is_known_to_be_more_than_was_set_aside_is_spent_though_not_all_is_known(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first call broke, and may have been served; the second was billed for more than anybody could expect."""
+    monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)
+    for item in (key_item(KEPT), limits_item("acme", LIMITS)):
+        dynamodb.put_item(TableName="access", Item=item)
+    async with (
+        provider(["reset"], counted(100_000)) as upstream,
+        door(upstream.base_url, monkeypatch, **SETTINGS) as opened,
+    ):
+        done = await opened.request({"prompt": "x", "max_output_tokens": 10}, headers=HEADERS)
+    cost = done.final[1]["cost"]
+    assert "input_tokens_unknown" in cost["unpriced"] and Decimal(cost["total"]) > 1
+    assert usage_of(dynamodb).month == math.ceil(Decimal(cost["total"]) * NANO)
