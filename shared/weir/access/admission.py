@@ -177,10 +177,9 @@ class Admission:
         meanwhile: Callable[[], None] | None = None,
     ) -> Denied | None:
         """Add `nano` to a hold in the table; why not, if a limit has no room."""
-        now_minute, minute = int(at.timestamp()) // 60, self._minutes.get(tenant)
-        if minute == now_minute:
+        minute, begins = self._minutes.get(tenant), False
+        if minute is not None and tenant_item.runs(minute, at):
             minute = None
-        begins = False
         for _ in range(_TRIES):
             asked = (
                 tenant_item.begin(tenant, hold, nano, at)
@@ -194,7 +193,7 @@ class Admission:
                 self._note(tenant, usage, limits, at)
                 if (denied := usage.refusal(nano, limits, at)) is not None:
                     return denied
-                minute = usage.minute if usage.minute != now_minute else None
+                minute = None if tenant_item.runs(usage.minute, at) else usage.minute
                 continue
             except ItemRefused as error:  # it is not down, and what it does not count is not bought
                 detail = (

@@ -71,6 +71,11 @@ class Denied(NamedTuple):
     retry_after_s: int
 
 
+def runs(minute: int, at: datetime) -> bool:
+    """Whether a minute has begun and is not over: another process's clock may be ahead, by less than a minute."""
+    return minute - int(at.timestamp()) // 60 in (0, 1)
+
+
 def key(tenant: str, at: datetime) -> dict[str, Any]:
     """The item of a tenant's month (UTC)."""
     return {"pk": {"S": f"TENANT#{tenant}"}, "sk": {"S": f"USAGE#{at.astimezone(UTC):%Y-%m}"}}
@@ -109,7 +114,8 @@ def reserve(
     if (limits.requests_per_minute, limits.tokens_per_minute) == (None, None):
         del values[":minute"], values[":one"]
     elif new_minute_after is None:
-        conditions.append("#minute = :minute")
+        values[":next"] = minute + 1
+        conditions.append("#minute BETWEEN :minute AND :next")
         adds = ", #requests :one"
         for name, limit in (("#requests", limits.requests_per_minute), ("#tokens", limits.tokens_per_minute)):
             if limit is not None:
@@ -210,7 +216,7 @@ class Usage(NamedTuple):
     def refusal(self, amount: int, limits: TenantLimits, at: datetime) -> Denied | None:
         """Why a reservation failed against this item; None where only its minute was over, or it may be tried again."""
         at = at.astimezone(UTC)
-        second, minute = int(at.timestamp()), int(at.timestamp()) // 60
+        second = int(at.timestamp())
         if limits.monthly_budget is not None and self.month + amount > limits.monthly_budget:
             return _money("month", self.month, amount, limits.monthly_budget, _until_next_month(at))
         day = self.days.get(f"d{at:%d}", 0)
@@ -224,7 +230,7 @@ class Usage(NamedTuple):
             ("requests", self.requests, limits.requests_per_minute),
             ("tokens", self.tokens, limits.tokens_per_minute),
         ):
-            if limit is not None and (limit == 0 or (self.minute == minute and used >= limit)):
+            if limit is not None and (limit == 0 or (runs(self.minute, at) and used >= limit)):
                 detail = f"{reason} a minute: expected at most {limit}, got {used} and this request"
                 return Denied(reason, detail, rest)  # type: ignore[arg-type]  # of the two names above
         return None

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -131,6 +131,26 @@ async def test_a_clock_that_jumps_back_neither_opens_a_limit_nor_breaks_it(
     clock.move(minutes=-5)
     await got(admission, "acme", "r2", CENT, one)  # another minute, which is all that can be known
     assert isinstance(await admission.reserve("acme", "r3", CENT, one), Denied)
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [(TenantLimits(requests_per_minute=3), 6), (TenantLimits(tokens_per_minute=30), 6)]
+)
+async def test_processes_whose_clocks_differ_at_the_end_of_a_minute_begin_it_once(
+    limits: TenantLimits, most: int, table: AccessTable, clock: Clock
+) -> None:
+    """Else each would begin its own minute again, and count the other's no more."""
+    ahead = Clock()
+    clock.now = ahead.now.replace(second=59)
+    ahead.now = clock.now + timedelta(seconds=2)
+    processes = [Admission(table, clock), Admission(table, ahead)]
+    served = 0
+    for n in range(20):
+        answer = await processes[n % 2].reserve("acme", f"r{n}", CENT, limits)
+        if isinstance(answer, Reservation):
+            served += 1
+            await processes[n % 2].settle(answer, CENT, 10)
+    assert 3 <= served <= most
 
 
 async def test_a_tenant_without_limits_costs_no_write(
