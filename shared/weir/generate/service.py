@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from random import random
 from typing import TYPE_CHECKING, Any
@@ -404,8 +405,6 @@ class Run:
 
     async def _settle(self, summary: dict[str, Any]) -> None:
         if self.generate.gate is not None and self.admitted is not None:
-            from decimal import Decimal
-
             from weir.pricing.token_charges import tokens_are_priced  # it was imported for the cost
 
             cost, output = summary["cost"], summary["usage"]["output_tokens"]

@@ -1,6 +1,7 @@
 """`DELETE /v1/generations/{id}`: the same caller ends what runs, in this process or in another one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -52,7 +53,12 @@ async def stacks(dynamodb: Any, monkeypatch: pytest.MonkeyPatch, *scripts: Any) 
     monkeypatch.setattr("weir.access.dynamodb.TIMEOUT_S", 60.0)
     for _, kept in KEYS.values():
         dynamodb.put_item(TableName="access", Item=key_item(kept))
-    settings = {"WEIR_ACCESS_TABLE": "access", "WEIR_ANSWERS_TABLE": "answers"}
+    prices = [{"model": "test-model", "records": [{"prices": {"input": "1", "output": "10"}}]}]
+    settings = {
+        "WEIR_ACCESS_TABLE": "access",
+        "WEIR_ANSWERS_TABLE": "answers",
+        "WEIR_PRICE_OVERRIDES": json.dumps({"models": prices}),
+    }
     async with (
         provider(*scripts or (ENDLESS,)) as asked,
         door(asked.base_url, monkeypatch, **settings) as here,
@@ -94,7 +100,7 @@ async def test_a_stop_ends_the_upstream_call_in_time_with_a_final_event_and_is_b
     assert done[answer.headers["x-request-id"]]["outcome"] == "stopped"
     assert done[stopped.headers["x-request-id"]]["tenant"] == "acme"
     (item,) = [item for item in dynamodb.scan(TableName="access")["Items"] if "holds" in item]
-    assert item["holds"] == {"M": {}} and 0 < int(item["month"]["N"]) < NANO
+    assert item["holds"] == {"M": {}} and 0 < int(item["month"]["N"]) < NANO // 1000
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["in this process", "in another one"])
