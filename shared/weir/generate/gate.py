@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from weir.access.leases import Lease
     from weir.pricing.price_book import PriceBook, TokenKind
 
-# Of UTF-8: fewer than any language takes, also those that have a token for each character.
-BYTES_PER_TOKEN = 3
+BYTES_PER_TOKEN = 3  # of UTF-8: fewer than text takes in any usual script, a token a character among them
 IMAGE_TOKENS = 5_000  # as many as providers make of a large one
 # Of a model without a price nobody can say what it may cost; so much is set aside, per million tokens in USD.
 UNPRICED_MTOK = Decimal(100)

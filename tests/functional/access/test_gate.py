@@ -389,7 +389,9 @@ async def test_what_a_provider_took_that_answered_nothing_is_held_to_be_all_that
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
-    async with provider(["stall"]) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
+    # No cold start is billed to it, which would be more than that.
+    settings = {**TABLE, "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}
+    async with provider(["stall"]) as asked, door(asked.base_url, monkeypatch, **settings) as opened:
         set_policy(opened, headers_s=0.05)
         headers = {"authorization": f"Bearer {KEY}"}
         answer = await opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers)

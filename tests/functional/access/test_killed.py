@@ -166,7 +166,7 @@ async def test_of_fifty_calls_at_the_last_cent_that_are_killed_in_mid_stream_not
         api.max_in_flight = CALLS
         process = await function(api, environment, asked.base_url, table_url)
         try:
-            invocations = [api.invoke(call()) for _ in range(CALLS)]
+            invocations = [api.invoke(call(), timeout_s=2 * ANSWERS_S) for _ in range(CALLS)]
             await answered(invocations, CALLS - PAID_FOR)
             running = [invocation for invocation in invocations if not invocation.finished.is_set()]
             for invocation in running:
