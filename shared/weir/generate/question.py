@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weir.generate import events
@@ -217,13 +217,15 @@ class Question:
         if (trace := record.invocation.trace) is not None:
             headers = {**provider_request.headers, **trace.headers(number)}
             provider_request = provider_request._replace(headers=headers)
+        made: Attempt | None = None
 
-        @cache
         def attempt() -> "Attempt":
-            made = self._new_attempt(request, asked, released)
-            if made.waits and generate.late_imports.ready:
-                made.begin_validation()
-            record.attempts.append(made)
+            nonlocal made
+            if made is None:
+                made = self._new_attempt(request, asked, released)
+                if made.waits and generate.late_imports.ready:
+                    made.begin_validation()
+                record.attempts.append(made)
             return made
 
         def on_sent() -> None:

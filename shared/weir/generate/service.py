@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from functools import cache
 from random import random
 from typing import TYPE_CHECKING, Any
 
@@ -237,13 +235,15 @@ class Run:
 
     async def _ask(self, request: GenerationParams, route: Route) -> Verdict:
         """The model's answer, once what it may cost is set aside; its call is made ready while the table answers."""
+        made: Question | None = None
 
-        @cache
         def question() -> "Question":
             # Imported here: where a table is asked first, a cold start does it while that answers.
             from weir.generate.question import Question
 
-            return Question(self, request, route)
+            nonlocal made
+            made = made or Question(self, request, route)
+            return made
 
         await self._reserve(request, route, lambda: question().build_ahead())
         return await question().run()
@@ -405,7 +405,9 @@ class Run:
 
     async def _settle(self, summary: dict[str, Any]) -> None:
         if self.generate.gate is not None and self.admitted is not None:
-            from weir.pricing.token_charges import tokens_are_priced  # it was imported for the cost
+            from decimal import Decimal
+
+            from weir.pricing.token_charges import tokens_are_priced  # both were imported for the cost
 
             cost, output = summary["cost"], summary["usage"]["output_tokens"]
             tokens = (summary["usage"]["input_tokens"] or 0) + (output or 0)
