@@ -18,14 +18,7 @@ from weir.access.identity import caller_of
 from weir.embedded_metrics import stage_of
 from weir.errors import ConfigurationError
 from weir.generate.accept import parse_request
-from weir.generate.cors import cors_headers
-from weir.generate.events import dumps
-from weir.generate.late_imports import LateImports
-from weir.generate.params import GenerationParams
-from weir.generate.policy import Clocks, Policy
-from weir.generate.process import process_age_ms
-from weir.generate.request_record import Invocation, OnceKey
-from weir.generate.responses import (
+from weir.generate.asgi_responses import (
     BufferedResponse,
     Headers,
     OpenAIResponse,
@@ -39,6 +32,13 @@ from weir.generate.responses import (
     read_body,
     respond,
 )
+from weir.generate.cors import cors_headers
+from weir.generate.events import dumps
+from weir.generate.late_imports import LateImports
+from weir.generate.params import GenerationParams
+from weir.generate.policy import Clocks, Policy
+from weir.generate.process import process_age_ms
+from weir.generate.request_record import Invocation, OnceKey
 from weir.generate.service import Generate
 from weir.generate.settings import GenerateSettings, models_checked_at_build
 from weir.generate.stopping import Stopping

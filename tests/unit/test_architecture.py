@@ -46,7 +46,7 @@ ADAPTERS = {
     "weir.generate.settings",  # the models' file
     "weir.generate.service", "weir.generate.gate", "weir.generate.question", "weir.generate.hedge",
     "weir.generate.validator_process", "weir.generate.process", "weir.generate.stopping",
-    "weir.generate.loop_gap", "weir.generate.pulse", "weir.generate.responses", "weir.generate.token_timer", "weir.generate.telemetry",
+    "weir.generate.loop_gap", "weir.generate.asgi_responses", "weir.generate.pulse", "weir.generate.token_timer", "weir.generate.telemetry",
     "weir.generate.late_imports",
     "weir.generate.stored_prices",
 }  # fmt: skip
