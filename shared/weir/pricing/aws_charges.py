@@ -123,7 +123,7 @@ def ephemeral_storage_charge(usage: UsageQuantities, prices: Prices) -> Decimal 
     if beyond <= 0 or usage.initialization_type == MANAGED_INSTANCES:  # there the disk is the instance's
         return _ZERO
     if usage.billed_ms is None or usage.billed_ms < 0:
-        return None  # the duration has said so
+        return prices.unknown("ephemeral_storage_duration_unknown")
     return prices.charge("ephemeral_storage", Decimal(usage.billed_ms * beyond) / (1000 * 1024))
 
 
@@ -140,7 +140,7 @@ def restore_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None:
     if restores == 0:
         return _ZERO
     if usage.memory_mb is None:
-        return None  # the duration has said so
+        return prices.unknown("restores_memory_unknown")
     return prices.charge("snapstart_restore", Decimal(restores * usage.memory_mb) / 1024)
 
 
@@ -152,7 +152,7 @@ def api_gateway_charge(usage: UsageQuantities, prices: Prices) -> Decimal | None
     if usage.front != "rest_api":
         return prices.unknown(f"event_source_unpriced:{usage.front}")
     if usage.streamed_bytes is None:
-        return None  # the streamed bytes have said so
+        return prices.unknown("api_gateway_bytes_unknown")
     metered = max(-(-usage.streamed_bytes // API_GATEWAY_METERED_BYTES), 1)
     return prices.charge("api_gateway_request", Decimal(metered))
 

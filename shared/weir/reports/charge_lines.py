@@ -38,11 +38,11 @@ def of_request(row: Row, lines: Iterable[ChargeLine], booked: Found) -> dict[str
     sums: dict[str, Decimal] = {}
     for line in explained:
         sums[line["component"]] = sums.get(line["component"], Decimal(0)) + Decimal(line["amount"])
-    components = booked["cost"]["components"]
+    # What had no price when it was booked may have one today.
     other = {
         name: amount
-        for name, amount in components.items()
-        if amount is not None and Decimal(amount) != sums.get(name, Decimal(0))
+        for name, amount in booked["cost"]["components"].items()
+        if Decimal(amount or 0) != sums.get(name, Decimal(0))
     }
     return {
         "request_id": row.request_id,

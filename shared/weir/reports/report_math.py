@@ -37,6 +37,7 @@ _LEFT_OUT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         (
             "billed_duration",
+            "report_without_billed_duration",
             "memory",
             "architecture",
             "duration",

@@ -158,7 +158,7 @@ class DiffersResponse(Model):
     """A charge whose lines do not sum to what is booked: another price book made it, or records are gone."""
 
     component: str = Field(description="The charge")
-    booked: Money = Field(description="As it stands in the row")
+    booked: Money | None = Field(description="As it stands in the row; null: it was not known")
     explained: Money | None = Field(description="What its lines sum to; null: there are none any more")
 
 

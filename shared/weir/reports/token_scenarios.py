@@ -127,7 +127,11 @@ def _missing(row: Row) -> str | None:
     """Why it is not known what a row's tokens cost now."""
     if not row["is_counted"]:
         return "tokens_unknown"
-    return None if row["is_priced"] else no_price("tokens", row["model_known"], noon(row["day"]))
+    if row["is_contradictory"]:
+        return "usage_inconsistent"
+    if not row["is_priced"]:
+        return no_price("tokens", row["model_known"], noon(row["day"]))
+    return "tokens_priced_in_part" if row["is_priced_in_part"] else None
 
 
 def _share_read(rows: Sequence[Row]) -> Fraction | None:

@@ -21,10 +21,16 @@ from tests.buckets import prepare_bucket
 from tests.made_ledger import write_corrections, write_days
 from weir.ledger.duck import open_ledger, write_query
 from weir.ledger.join import join
+from weir.ledger.landing import read_landing
 from weir.ledger.log_records import RawRecord
 from weir.ledger.table import COLUMNS
 from weir.pricing.money import MONEY
 from weir.pricing.price_book import PriceBook
+from weir.reports import queries
+from weir.reports.charge_sums import lines_of
+from weir.reports.engine import DuckEngine
+from weir.reports.queries import Filters
+from weir.reports.token_scenarios import Tokens, input_sizes
 
 START, FOUND = datetime(2026, 10, 31, 20, tzinfo=UTC), datetime(2026, 11, 2, 9, tzinfo=UTC)
 RANGE = {"from": "2026-10-31", "to": "2026-11-03"}
@@ -316,3 +322,36 @@ def test_a_line_that_the_range_has_not_is_refused_with_its_name(
     known = {"line": charges["lines"][0]["id"]} if "cursor" in query else {}
     answer = client.get("/api/charges/requests", params={**RANGE, **known, **query})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{field}")
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        lines.usage(1000, 500, total_tokens=1400),
+        lines.usage(10**9, 500),
+        lines.usage(1000, 500, tool_prompt_tokens=1001),
+        lines.usage(1000, 500, cached_input_tokens=1001),
+    ],
+    ids=[
+        "a total that is no sum",
+        "absurd",
+        "a tool's prompt over the input",
+        "a cached part over the input",
+    ],
+)
+def test_counts_that_contradict_each_other_in_any_way_are_in_no_quantity_as_they_are_in_no_price(
+    counts: dict[str, Any], tmp_path: Path
+) -> None:
+    book = PriceBook.load()
+    written = [*lines.request("counted"), *lines.request("contradictory", usage=counts)]
+    (batch,) = read_landing(lines.batch(lines.log_events(written)))
+    whole_day = Filters(start=lines.NOON - timedelta(hours=12), end=lines.NOON + timedelta(hours=12))
+    sizes = input_sizes([], whole_day.days, book)
+    with DuckEngine(write_days(tmp_path / "rows", join(batch.records, book))) as engine:
+        [rows] = engine.rows([queries.charged_tokens(whole_day, sizes)])
+    found = lines_of([], Tokens(rows, sizes, book), [], book).values()
+    assert {line.part.component: (line.quantity, line.amount) for line in found} == {
+        "input_tokens": (Decimal("0.001"), Decimal("0.00015")),
+        "output_tokens": (Decimal("0.0005"), Decimal("0.0003")),
+    }
+    assert all(line.booked == line.amount and line.requests == 1 for line in found)

@@ -7,10 +7,11 @@ billed alike, so both agree up to each request's rounding at 1e-15 dollars.
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +20,20 @@ from starlette.testclient import TestClient
 from functions.finance import app as finance
 from tests import log_lines as lines
 from tests.buckets import prepare_bucket
+from tests.made_ledger import row_as_json, write_days
 from weir.ledger.ingest import ingest
+from weir.ledger.join import distinct, join, row_of
+from weir.ledger.landing import read_landing
 from weir.ledger.store import Store
+from weir.pricing.charge_lines import ChargeLine
 from weir.pricing.price_book import PriceBook
-from weir.reports.charge_lines import as_csv
+from weir.reports import queries
+from weir.reports.charge_lines import as_csv, of_request
+from weir.reports.engine import DuckEngine
+from weir.reports.queries import Filters
+from weir.reports.supposition import Supposed
+from weir.reports.token_scenarios import Tokens, cached, input_sizes, other_model
+from weir.reports.unpriced import record
 
 # USD, us-east-1 on 2026-11-22: a GB-second, as it is and where environments are kept warm.
 GB_S = {"arm64": Fraction("0.0000133334"), "x86_64": Fraction("0.0000166667")}
@@ -574,6 +585,23 @@ def test_both_are_csv_that_no_spreadsheet_runs(client: TestClient) -> None:
     assert ",-0.5," in as_csv([{"amount": "-0.5"}])
 
 
+def test_lines_that_have_a_price_today_and_had_none_when_they_were_booked_are_said_to_differ() -> None:
+    (batch,) = read_landing(
+        lines.batch(lines.log_events(lines.request("r", model=NOBODYS, model_returned=NOBODYS)))
+    )
+    records = distinct(batch.records)
+    [row] = join(records, PriceBook.load())
+    priced = PriceBook.load(record(NOBODYS, {"input": "2", "output": "6", "cached_input": None}))
+    listed: list[ChargeLine] = []
+    found = of_request(row_of("r", records, {}, priced, listed), listed, row_as_json(row))
+    assert found["differs"] == [
+        {"component": "input_tokens", "booked": None, "explained": "0.002"},
+        {"component": "output_tokens", "booked": None, "explained": "0.003"},
+    ]
+    other = sum(Fraction(one["explained"]) - Fraction(one["booked"] or 0) for one in found["differs"])
+    assert sum(Fraction(line["amount"]) for line in found["lines"]) == Fraction(found["total"]) + other
+
+
 def test_a_request_that_nobody_made_has_no_charges(client: TestClient) -> None:
     assert client.get("/api/requests/nobody/charges").status_code == 404
 
@@ -633,3 +661,36 @@ def test_what_aws_has_no_price_for_is_told_at_the_nearest_place(bucket: str) -> 
     requests = found["no_price:request:us-east-9"]
     assert (requests["nearest"], Fraction(requests["at_nearest"])) == ("us-east-2", 6 * Fraction("0.0000002"))
     assert found["no_price:logs_ingestion:us-east-9"]["nearest"].startswith("us-east-")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "reason"),
+    [
+        ([(NOBODYS, {}), ("gpt-4o-mini", {})], "tokens_priced_in_part"),
+        ([("gpt-4o-mini", {"service_tier": "scale"}), ("gpt-4o-mini", {})], "tokens_priced_in_part"),
+        ([("gpt-4o-mini", {"total_tokens": 1}), ("gpt-4o-mini", {})], "usage_inconsistent"),
+        ([("gpt-4o-mini", {"total_tokens": 1})], "usage_inconsistent"),
+    ],
+    ids=["a fallback from a model without price", "another tier", "contradictory first", "contradictory"],
+)
+def test_tokens_that_are_booked_in_part_are_not_held_against_a_price_of_them_all(
+    attempts: list[tuple[str, dict[str, Any]]], reason: str, tmp_path: Path
+) -> None:
+    book = PriceBook.load()
+    listed = [
+        {"attempt": number, "model": model, "usage": lines.usage(**counted)}
+        for number, (model, counted) in enumerate(attempts, 1)
+    ]
+    (batch,) = read_landing(
+        lines.batch(lines.log_events(lines.request("r", attempts=listed, model_returned="gpt-4o-mini")))
+    )
+    whole_day = Filters(start=lines.NOON - timedelta(hours=12), end=lines.NOON + timedelta(hours=12))
+    sizes = input_sizes([TO], whole_day.days, book)
+    with DuckEngine(write_days(tmp_path / "rows", join(batch.records, book))) as engine:
+        [rows] = engine.rows([queries.tokens(whole_day, sizes)])
+    made = [
+        of(Tokens(rows, sizes, book), Supposed(to_model=TO, cache_percent=50)) for of in (other_model, cached)
+    ]
+    assert [scenario.difference for scenario in made] == [0, 0]
+    assert [scenario.status for scenario in made] == ["unknown", "unknown"]
+    assert {why.removesuffix(":2026-11-22") for scenario in made for why in scenario.unknown} == {reason}

@@ -22,13 +22,13 @@ FILTERS = Filters(
 )
 # What the statement calls, all of it in Trino's reference: https://trino.io/docs/current/functions.html
 TRINO = {
-    "abs", "cardinality", "case", "cast", "ceil", "coalesce", "date_trunc", "element_at", "greatest", "json_format",
-    "least", "length", "map", "regexp_replace", "round", "split_part", "substr",
+    "abs", "cardinality", "case", "cast", "ceil", "coalesce", "contains", "date_trunc", "element_at", "greatest",
+    "json_format", "least", "length", "map", "regexp_replace", "round", "split_part", "substr",
 }  # fmt: skip
 # How sqlglot names some of them, and what it counts as calls though it is grammar.
 GRAMMAR = {
     "and", "array", "or", "if", "at_time_zone", "dpipe", "timestamp_trunc", "bracket", "substring", "concat",
-    "safe_concat", "map_from_arrays", "var_map", "array_size",
+    "safe_concat", "map_from_arrays", "var_map", "array_size", "array_contains",
 }  # fmt: skip
 
 

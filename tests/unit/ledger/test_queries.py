@@ -27,7 +27,7 @@ from weir.reports.time_buckets import Unit, buckets, local_day, spans
 BERLIN = ZoneInfo("Europe/Berlin")
 # https://trino.io/docs/current/functions/list.html; what is not a function in the texts is a word of the grammar.
 TRINO_FUNCTIONS = {
-    "abs", "approx_percentile", "ceil", "coalesce", "count", "date_trunc", "dense_rank", "element_at", "floor",
+    "abs", "approx_percentile", "ceil", "coalesce", "contains", "count", "date_trunc", "dense_rank", "element_at", "floor",
     "greatest", "grouping", "least", "round",
     "json_format", "max", "min", "nullif", "row_number", "substr", "sum", "unnest",
 }  # fmt: skip

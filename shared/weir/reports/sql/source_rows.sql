@@ -10,12 +10,13 @@ SELECT
   -- What AWS charges by: the first 6 MB of a response are free; each 10 MB that one begins is a request of API Gateway's
   CASE WHEN streamed_bytes > 6291456 THEN streamed_bytes - 6291456 END AS beyond_bytes,
   CASE WHEN front = 'rest_api' AND streamed_bytes IS NOT NULL THEN greatest(CAST(ceil(CAST(streamed_bytes AS double) / 10485760) AS bigint), 1) END AS gateway_requests,
-  -- What is left of tokens where their parts are charged for by themselves, and whether the parts are no more than the whole
+  -- What is left of tokens where their parts are charged for by themselves, and whether counts are free of contradictions and
+  -- no part is more than the whole: what contradicts itself was not priced
   input_tokens - coalesce(cached_input_tokens, 0) - coalesce(cache_write_tokens, 0) - coalesce(audio_input_tokens, 0) AS fresh_tokens,
   cache_write_tokens - coalesce(cache_write_5m_tokens, 0) - coalesce(cache_write_30m_tokens, 0) - coalesce(cache_write_1h_tokens, 0) - coalesce(cache_write_12h_tokens, 0) AS unnamed_tokens,
   output_tokens - coalesce(audio_output_tokens, 0) AS text_tokens,
   output_tokens - coalesce(audio_output_tokens, 0) - coalesce(reasoning_tokens, 0) AS told_tokens,
-  least(
+  NOT contains(unpriced, 'usage_inconsistent') AND least(
     coalesce(input_tokens, 0) - coalesce(cached_input_tokens, 0) - coalesce(cache_write_tokens, 0) - coalesce(audio_input_tokens, 0),
     coalesce(cache_write_tokens, 0) - coalesce(cache_write_5m_tokens, 0) - coalesce(cache_write_30m_tokens, 0) - coalesce(cache_write_1h_tokens, 0) - coalesce(cache_write_12h_tokens, 0),
     coalesce(output_tokens, 0) - coalesce(audio_output_tokens, 0) - coalesce(reasoning_tokens, 0),
