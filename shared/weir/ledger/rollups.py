@@ -65,6 +65,7 @@ _KEYS = (
     RollupColumn("is_cold", "boolean"),
     RollupColumn("is_retried", "boolean"),
     RollupColumn("is_split", "boolean"),  # a sum over some whose phases are known hides those whose are not
+    RollupColumn("is_taken_back", "boolean"),  # a sum with corrections that book anew hides which of them do
 )
 _COUNTS = tuple(RollupColumn(name, "bigint") for name in ("rows", "requests", "rows_estimated", "rows_saved"))
 _ADDED = (*_COUNTS, *_SUMMED, RollupColumn("estimated_final", MONEY))

@@ -6,6 +6,7 @@ SELECT
     init_ms > 0 AS is_cold,
     attempts > 1 AS is_retried,
     phase_waiting IS NOT NULL AS is_split,
+    entry = 'correction' AND total < 0 AS is_taken_back,
     count(*) AS rows,
     count(*) FILTER (entry = 'request') AS requests,
     count(estimate_total) FILTER (entry = 'request') AS rows_estimated,

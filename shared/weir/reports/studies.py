@@ -71,7 +71,8 @@ class Studies:
         if found is None:
             return None
         row = found["row"]
-        at = datetime.fromisoformat(row["at"])
+        # Of what came as a whole after its month was closed there is a correction alone, on the day it was found.
+        at = datetime.fromisoformat(row["corrects_at"] or row["at"])
         with TemporaryDirectory(prefix="explain-") as folder:
             explained = one_request.explain(self._store, request_id, at, self._book, Path(folder))
         if explained is None:

@@ -470,6 +470,23 @@ def test_corrections_are_listed_where_they_were_partand_where_their_requests_are
     assert {row["entry"] for row in rows} <= {"request"}
 
 
+def test_a_request_that_came_as_a_whole_after_the_close_is_explained_by_its_own_records(
+    compacted: TestClient, bucket: str, context: Any, tmp_path: Path
+) -> None:
+    client, store, book = compacted, Store(bucket), PriceBook.load()
+    close(store, "2026-10", NOW, tmp_path)
+    at_ms = round((FIRST + 4 * EVERY).timestamp() * 1000)
+    whole = [lines.log_event(line, f"late{n}", at_ms + n) for n, line in enumerate(lines.request("late"))]
+    ledger.handler(landed(lines.batch(whole)), context)
+    correct(store, book, "2026-10", NOW, tmp_path)
+    booked = client.get("/api/requests/late").json()["row"]
+    assert (booked["entry"], booked["corrects"]) == ("correction", "2026-10")
+    found = client.get("/api/requests/late/charges").json()
+    assert (found["total"], found["differs"]) == (booked["cost"]["total"], [])
+    assert sum(Decimal(line["amount"]) for line in found["lines"]) == Decimal(found["total"]) > 0
+    assert found["at"] == booked["corrects_at"]
+
+
 def test_a_request_is_partby_its_id_at_any_age_and_nobody_else_is(
     compacted: TestClient, bucket: str, context: Any, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -12,6 +13,11 @@ from weir.ledger import rollups
 from weir.ledger.duck import key_values, open_ledger
 from weir.ledger.rollups import LEFT_OUT, ROLLUP_COLUMNS, merge_rollups, middle_of, open_rollups, roll_up
 from weir.ledger.table import COLUMNS
+from weir.reports import queries
+from weir.reports.engine import DuckEngine
+from weir.reports.queries import Filters
+from weir.reports.statements import Source
+from weir.reports.time_buckets import Unit
 
 SUMMED = [c.name for c in COLUMNS if c.role == "quantity" and c.type in ("bigint", "decimal(38,15)")]
 
@@ -74,6 +80,30 @@ def test_cold_retried_estimated_and_spared_requests_are_counted(rows: list[Path]
         ).fetchall()
     assert found == expected
     assert expected[0][0] > 0
+
+
+@pytest.mark.parametrize("totals", [(-2, 1), (-1, 2), (-1, -2), (1, 2)])
+def test_corrections_that_are_alike_are_lower_bounds_each_as_its_row_is(
+    totals: tuple[int, int], rows: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "corrections.parquet"
+    with open_ledger(rows, writes=[tmp_path]) as ledger:
+        one = "SELECT * EXCLUDE (dt) FROM ledger WHERE entry = 'request' AND len(unpriced) > 0 ORDER BY request_id LIMIT 1"
+        both = " UNION ALL ".join(
+            f"SELECT * REPLACE ('correction' AS entry, '{number}' AS request_id, {total} AS total) FROM ({one})"
+            for number, total in enumerate(totals)
+        )
+        ledger.execute(f"COPY ({both}) TO '{path}' (FORMAT parquet)")
+    roll_up([path], tmp_path / "rollup.parquet", {})
+    asked = Filters(start=OCTOBER_END, end=OCTOBER_END + timedelta(days=30))
+    utc, found = ZoneInfo("UTC"), {}
+    sources: tuple[Source, ...] = ("rows", "rollups")
+    for source, file in zip(sources, (path, tmp_path / "rollup.parquet"), strict=True):
+        with DuckEngine([file], source=source) as engine:
+            [[day]] = engine.rows([queries.sums(asked, utc, Unit.DAY, source)])
+        found[source] = (day["lower_bounds"], day["lower_bounds_corrected"], day["total"])
+    assert found["rollups"] == found["rows"]
+    assert found["rows"][0] == sum(total > 0 for total in totals)
 
 
 @pytest.mark.parametrize("column", ["ttft_ms", "duration_ms", "total"])
