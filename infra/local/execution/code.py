@@ -26,7 +26,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_PYTHON = (3, 13)
 _STAGED = "local-aws-"
-_NOT_CODE = shutil.ignore_patterns("__pycache__", "Makefile", "requirements.*", "pyproject.toml", "*.md")
+_NOT_CODE = shutil.ignore_patterns("Makefile", "requirements.*", "pyproject.toml", "*.md")
 
 
 class CodeError(Exception):
@@ -142,10 +142,11 @@ def _stage(source: Path, target: Path, shown_as: str) -> None:
     if not source.is_dir():
         raise CodeError(f"expected a folder of code at {source}")
     shutil.copytree(source, target, ignore=_NOT_CODE)
-    # Compiled as the build does it: the folder is read-only, so a cold start could not keep what it compiled.
+    # Compiled, as the build does it: the folder is read-only, so a cold start could not keep what it compiled. What
+    # Python has compiled in the working tree came with the copy, and is not compiled again.
     compileall.compile_dir(
         target, quiet=2, stripdir=str(target), prependdir=shown_as if isolates() else str(target),
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP,
     )  # fmt: skip
     _protect(target)
 
