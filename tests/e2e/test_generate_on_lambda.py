@@ -55,7 +55,7 @@ def lambda_client(aws: LocalAws) -> Any:
 async def row(aws: LocalAws, request_id: str) -> dict[str, Any]:
     """The ledger's row, once both halves have arrived."""
     await aws.settled()
-    async with httpx.AsyncClient(base_url=aws.function_url("FinanceFunction")) as client:
+    async with httpx.AsyncClient(base_url=aws.function_url("FinanceFunction"), timeout=60) as client:
         response = await client.get(f"/api/requests/{request_id}")
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()["row"]

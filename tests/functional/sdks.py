@@ -1,7 +1,7 @@
 """What the providers' own SDKs read from a body: the oracles of our decoders.
 
 Each SDK is driven through its public API over a transport that answers with the body; botocore has none for that, so
-its parser reads the stream as its client would.
+its parser reads the stream as its client would. Two SDKs take three seconds to import: whoever calls them does.
 """
 
 import json
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import anthropic
 import botocore.session
 import httpx
 import httpx2
@@ -18,8 +17,6 @@ import openai
 from botocore.eventstream import EventStream
 from botocore.exceptions import EventStreamError
 from botocore.parsers import EventStreamJSONParser
-from google import genai
-from google.genai import errors as genai_errors
 
 _HEADERS = {"content-type": "text/event-stream; charset=utf-8"}
 
@@ -44,12 +41,16 @@ def _openai() -> openai.OpenAI:
 
 
 @cache
-def _anthropic() -> anthropic.Anthropic:
+def _anthropic() -> Any:
+    import anthropic
+
     return anthropic.Anthropic(api_key="unused", max_retries=0, http_client=_Served.httpx2_client())
 
 
 @cache
-def _genai() -> genai.Client:
+def _genai() -> Any:
+    from google import genai
+
     client = httpx.Client(
         transport=httpx.MockTransport(lambda _: httpx.Response(200, headers=_HEADERS, content=_Served.body))
     )
@@ -146,6 +147,8 @@ def read_with_openai_responses(body: bytes) -> SDKReading:
 
 def read_with_anthropic(body: bytes) -> SDKReading:
     """Messages, with anthropic."""
+    import anthropic
+
     _Served.body = body
     reading = SDKReading()
     messages: Any = [{"role": "user", "content": "replayed"}]
@@ -171,6 +174,8 @@ def read_with_anthropic(body: bytes) -> SDKReading:
 
 def read_with_genai(body: bytes) -> SDKReading:
     """Gemini, with google-genai."""
+    from google.genai import errors as genai_errors
+
     _Served.body = body
     reading = SDKReading()
     usage: Any = None

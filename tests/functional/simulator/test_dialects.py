@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import anthropic
 import httpx
 import openai
 import pytest
-from google import genai
 
 from infra.local.simulator import Simulator
 from tests.functional.sdks import botocore_events
@@ -240,6 +238,8 @@ def test_amazon_names_the_error_in_a_header(simulator: Simulator) -> None:
 
 
 def test_anthropics_sdk_reads_it(simulator: Simulator) -> None:
+    import anthropic  # three seconds, which only the process that runs this waits for
+
     with anthropic.Anthropic(api_key="unused", base_url=simulator.origin, max_retries=0) as client:
         turns: Any = [{"role": "user", "content": PROMPT}]
         with client.messages.stream(model="sim-fast", max_tokens=4_096, messages=turns) as stream_:
@@ -257,6 +257,8 @@ def test_openais_sdk_reads_its_responses(simulator: Simulator) -> None:
 
 
 def test_googles_sdk_reads_it(simulator: Simulator) -> None:
+    from google import genai
+
     options = genai.types.HttpOptions(base_url=simulator.origin, api_version="v1beta")
     client = genai.Client(api_key="unused", http_options=options)
     chunks = list(client.models.generate_content_stream(model="sim-fast", contents=PROMPT))
