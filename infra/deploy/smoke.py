@@ -121,16 +121,16 @@ async def _accounted(target: Target, generation: Generation, began: float) -> li
         return [Check("ledger row", "complete", "no request id to look for", None)]
     print(f"waiting for the ledger's row, {target.row_timeout_s:,.0f} s at most", file=sys.stderr)
     url = f"{target.finance_url}/api/requests/{generation.request_id}"
-    until, status, row = time.monotonic() + target.row_timeout_s, "no row", {}
+    until = time.monotonic() + target.row_timeout_s
     async with httpx.AsyncClient(timeout=120, auth=target.auth) as client:
-        while time.monotonic() < until:
+        while True:  # once at least, however long it takes until it can be asked
             answer = await client.get(url)
             if answer.status_code not in (200, 404):
                 said = f"finance: {answer.status_code} {answer.text[:80]}"
                 return [Check("ledger row", "complete", said, False)]
             row = answer.json().get("row", {})
             status = row.get("join_status", "no row")
-            if status == "complete":
+            if status == "complete" or time.monotonic() >= until:
                 break
             await asyncio.sleep(1)
     after = f"{time.monotonic() - began:,.0f} s"
