@@ -437,9 +437,10 @@ def _import_question(route: "Route") -> None:
 
 def _import_answer(route: "Route") -> None:
     import weir.generate.attempt
+    import weir.providers.answer
     from weir.providers.protocols import import_decoder
 
-    assert weir.generate.attempt, "imported for whoever reads"
+    assert weir.generate.attempt and weir.providers.answer, "imported for whoever reads"
     import_decoder(route)
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # httpx's own engine and its loops.
 AFTER_THE_REQUEST = {
     "fastapi", "starlette", "mangum", "boto3", "botocore", "aws_lambda_powertools", "httpcore", "h11", "anyio",
-    "sniffio", "pydantic", "pydantic_core", "pydantic_streaming", "annotated_types", "typing_extensions",
+    "httptools", "sniffio", "pydantic", "pydantic_core", "pydantic_streaming", "annotated_types", "typing_extensions",
     "weir.generate.attempt", "weir.generate.requests", "weir.generate.retry", "weir.generate.validator_process",
     "weir.providers.decoder", "weir.pricing.cost", "weir.pricing.price_book", "weir.generate.openapi",
     "weir.ledger.store", "weir.schemas.blog_post", "jsonschema", "yaml",

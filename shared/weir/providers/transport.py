@@ -15,11 +15,14 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import Context, copy_context
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from weir.providers.http1 import Head, HeadReader, NotHttp, encode_head
+from weir.providers.http1 import NotHttp, encode_head
+
+if TYPE_CHECKING:
+    from weir.providers.answer import Answer
 
 IDLE_S = 15.0
 _OPENING_S = 0.2  # what a connection that is opening may take to its end when all is closed
@@ -94,15 +97,15 @@ class StreamTransport(httpx.AsyncBaseTransport):
             await connection.send(request, timeout.get("write"))
             if trace is not None:
                 await trace("http11.send_request_body.complete", {})
-            head = await connection.receive_head(timeout.get("read"))
+            answer = await connection.receive_head(timeout.get("read"))
         except BaseException:
             connection.close()
             raise
         return httpx.Response(
-            head.status,
-            headers=head.fields,
+            answer.status,
+            headers=answer.fields,
             stream=_Body(self, origin, connection, timeout.get("read")),
-            extensions={"http_version": b"HTTP/" + head.version, "reason_phrase": head.reason},
+            extensions={"http_version": b"HTTP/" + answer.version, "reason_phrase": answer.reason},
         )
 
     async def aclose(self) -> None:
@@ -169,10 +172,8 @@ class _Connection(asyncio.BufferedProtocol):
         self.is_new = True  # no request was sent on it
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._transport: asyncio.Transport | None = None
-        self._method: str | None = None  # of the request that is under way
-        self._sent = False  # all of it
-        self._head: Head | None = None  # of its answer
-        self._came: list[bytes] = []  # and nobody has read it
+        self._answer: Answer | None = None  # to the request that is under way
+        self._sent = False  # all of the request
         self._received: _Arrival | None = None
         self._writable: asyncio.Future[None] | None = None
         self._waiting_bytes = 0
@@ -200,7 +201,6 @@ class _Connection(asyncio.BufferedProtocol):
             data = encode_head(request.method, request.url.raw_path, request.headers.raw)
         except NotHttp as error:
             raise httpx.LocalProtocolError(str(error)) from error
-        self._method = request.method
         chunked = not isinstance(request.stream, httpx.ByteStream) and "transfer-encoding" in request.headers
         async for part in request.stream:
             # The head goes out with the first part of the body: one packet, one TLS record.
@@ -211,22 +211,13 @@ class _Connection(asyncio.BufferedProtocol):
         # With an answer before the request was whole, the rest of it is of no use, and was not sent.
         self._sent = not self._waiting_bytes
 
-    async def receive_head(self, timeout_s: float | None) -> Head:
+    async def receive_head(self, timeout_s: float | None) -> "Answer":
         """Wait for the response's status and headers."""
-        assert self._method is not None, "an answer follows a request"
-        reader = HeadReader(self._method)
-        while True:
-            try:
-                found = reader.feed(self._take()) if self._came else None
-            except NotHttp as error:
-                raise self._failure(str(error)) from error
-            if found is not None:
-                self._head, behind = found
-                self._came = [behind] if behind else []
-                return self._head
-            if self._lost is not None:
-                raise self._failure("the peer closed the connection without a response")
-            await self._wait(timeout_s)
+        answer = self._answer
+        assert answer is not None, "an answer follows a request"
+        while not answer.status:
+            await self._wait(answer, "without a response", timeout_s)
+        return answer
 
     async def receive_data(self, timeout_s: float | None) -> bytes | None:
         """Wait for more of the body; None at its end.
@@ -234,27 +225,20 @@ class _Connection(asyncio.BufferedProtocol):
         All that has come is one part: at a model's pace that is what one write of its brought, and whoever is behind
         catches up in one step.
         """
-        assert self._head is not None, "a body follows a head"
-        body = self._head.body
-        while True:
-            if self._came and (data := body.feed(self._take())):
-                return data
-            if body.ended or (body.ends_with_connection and isinstance(self._lost, EOFError)):
+        answer = self._answer
+        assert answer is not None, "a body follows a head"
+        while not (data := answer.take()):
+            if answer.ended or (answer.ends_with_connection and isinstance(self._lost, EOFError)):
                 return None
-            if body.error is not None:
-                raise httpx.RemoteProtocolError(body.error)
-            if self._lost is not None:
-                raise self._failure("the peer closed the connection before the end of a body")
-            await self._wait(timeout_s)
+            await self._wait(answer, "before the end of a body", timeout_s)
+        return data
 
     def begin_next(self) -> bool:
         """Make ready for another request, if both sides are done with this one and leave the connection open."""
-        head = self._head
-        if not self.is_open or not self._sent or head is None or not head.kept:
+        answer = self._answer
+        if not self.is_open or not self._sent or answer is None or not (answer.ended and answer.kept):
             return False
-        if not head.body.ended or head.body.rest or self._came:
-            return False  # behind the end may stand what nobody asked for
-        self._method, self._sent, self._head = None, False, None
+        self._answer, self._sent = None, False
         self._resume()
         return True
 
@@ -263,13 +247,14 @@ class _Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _take(self) -> bytes:
-        """All that has come."""
-        came, self._came = self._came, []
-        return came[0] if len(came) == 1 else b"".join(came)
-
-    async def _wait(self, timeout_s: float | None) -> None:
-        """Until something more has come, or the connection's end."""
+    async def _wait(self, answer: "Answer", early: str, timeout_s: float | None) -> None:
+        """For something more to come, or the connection's end; raises where there cannot be more."""
+        if answer.error is not None:
+            raise httpx.RemoteProtocolError(answer.error)
+        if isinstance(self._lost, EOFError):
+            raise httpx.RemoteProtocolError(f"the peer closed the connection {early}")
+        if self._lost is not None:
+            raise httpx.ReadError(str(self._lost))
         self._resume()
         self._received = _Arrival()
         try:
@@ -283,12 +268,6 @@ class _Connection(asyncio.BufferedProtocol):
         finally:
             self._received = None
 
-    def _failure(self, broken: str) -> httpx.TransportError:
-        """Why a response broke off: the connection did, or the peer ended what was `broken` then."""
-        if self._lost is not None and not isinstance(self._lost, EOFError):
-            return httpx.ReadError(str(self._lost))
-        return httpx.RemoteProtocolError(broken)
-
     def _resume(self) -> None:
         was_paused, self._waiting_bytes = self._waiting_bytes > _HIGH_WATER_BYTES, 0
         if was_paused and self._transport is not None and self.is_open:
@@ -301,6 +280,10 @@ class _Connection(asyncio.BufferedProtocol):
             raise httpx.WriteError(str(self._lost or "the connection is closed"))
         assert self._transport is not None
         self._transport.write(data)
+        if self._answer is None:  # its module is imported while the request is on its way
+            from weir.providers.answer import Answer
+
+            self._answer = Answer()
         if self._writable is None:
             return
         try:
@@ -319,10 +302,10 @@ class _Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._method is None:
+        if self._answer is None:
             self.close()  # nobody asked: it must not pass for an answer to the next request
             return
-        self._came.append(bytes(self._buffer[:nbytes]))
+        self._answer.feed(self._buffer[:nbytes])
         self._waiting_bytes += nbytes
         if self._waiting_bytes > _HIGH_WATER_BYTES and self._transport is not None:
             self._transport.pause_reading()
@@ -406,7 +389,7 @@ class _Body(httpx.AsyncByteStream):
             yield data
 
     async def aclose(self) -> None:
-        """Keep the connection if the body was read to its end, else drop it."""
+        """Keep the connection if the body came to its end, read or not, else drop it."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
