@@ -640,3 +640,12 @@ def test_a_price_by_the_hour_holds_in_its_hours_and_not_after() -> None:
     assert [price(0, 29), price(0, 30), price(16, 29), price(16, 30)] == [
         Decimal("0.135"), Decimal("0.27"), Decimal("0.27"), Decimal("0.135"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reason", ["report_without_billed_duration", "memory_differs_between_reports", "billed_duration_negative"]
+)
+def test_what_reports_leave_unsaid_of_time_or_size_is_missing_of_the_duration_and_of_no_tokens(
+    reason: str,
+) -> None:
+    assert charges_of(reason) == ("lambda_duration",)
