@@ -1,7 +1,7 @@
 """What the providers' own SDKs read from a body: the oracles of our decoders.
 
 Each SDK is driven through its public API over a transport that answers with the body; botocore has none for that, so
-its parser reads the stream as its client would. Two SDKs take three seconds to import: whoever calls them does.
+its parser reads the stream as its client would. Two SDKs are slow to import: whoever calls them does.
 """
 
 import json

@@ -30,7 +30,7 @@ class TemplateError(Exception):
     """The template says something that the laptop's AWS cannot follow (the message says what, and where)."""
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's is ten times as fast
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's is faster, and not in every build of yaml
     """YAML with CloudFormation's short tags, in their long form afterwards."""
 
 

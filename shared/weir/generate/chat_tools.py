@@ -104,6 +104,6 @@ def _function(tool: object, pointer: str) -> Function:
     return Function(name, {**schema, **said})
 
 
-def passed_chars(passed: Mapping[str, Any]) -> int:
-    """The characters that a provider reads of what is passed on, beside the conversation."""
+def passed_bytes(passed: Mapping[str, Any]) -> int:
+    """What a provider reads of what is passed on, beside the conversation: escaped, so no less than its UTF-8."""
     return len(json.dumps(passed["tools"])) if "tools" in passed else 0

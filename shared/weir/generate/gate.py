@@ -190,10 +190,11 @@ def affordable(
 
     Raises Problem: 429 where the first, which is asked for, may cost more.
     """
-    if (most := most_cost(book, calls[0], at)) > Decimal(max_cost):
-        detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {most:.6f}"
+    costs = [most_cost(book, call, at) for call in calls]
+    if costs[0] > Decimal(max_cost):
+        detail = f"max_cost: expected at most {max_cost} USD, got a request that may cost {costs[0]:.6f}"
         raise _denied(Outcome.BUDGET_EXCEEDED, detail, 0)
-    return [call for call in calls if most_cost(book, call, at) <= Decimal(max_cost)]
+    return [call for call, most in zip(calls, costs, strict=True) if most <= Decimal(max_cost)]
 
 
 def most_cost(book: "PriceBook | None", call: MostAsked, at: datetime) -> Decimal:

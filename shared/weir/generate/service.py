@@ -270,23 +270,25 @@ class Run:
             generate.upstream.open_ahead(route)  # beside the table's answer: only the request waits for it
             if (models := admitted.limits.models) is not None:
                 self.may_ask = [each for each in self.may_ask if each.name in models]
+        elif request.max_cost is None:
+            return
+        calls = self._calls(request)
         if request.max_cost is not None:  # the caller's own limit holds without a table
             from weir.generate.gate import affordable
 
-            calls = self._calls(request)
-            fits = affordable(self._price_book(), calls, request.max_cost, generate.utc_now())
-            self.may_ask = [call.route for call in fits]
+            calls = affordable(self._price_book(), calls, request.max_cost, generate.utc_now())
+            self.may_ask = [call.route for call in calls]
         if gate is not None and admitted is not None:
             request_id = self.record.invocation.request_id
-            await gate.reserve(admitted, request_id, self._calls(request), generate.utc_now(), meanwhile)
+            await gate.reserve(admitted, request_id, calls, generate.utc_now(), meanwhile)
 
     def _calls(self, request: GenerationParams) -> "list[MostAsked]":
         size = sum(len(turn.text.encode("utf-8", "replace")) for turn in request.messages)
         images = sum(isinstance(part, ImagePart) for turn in request.messages for part in turn.parts)
         if request.passed:
-            from weir.generate.chat_tools import passed_chars
+            from weir.generate.chat_tools import passed_bytes
 
-            size += passed_chars(request.passed)
+            size += passed_bytes(request.passed)
         return [self._most_asked(request, each, size, images) for each in self.may_ask]
 
     def _most_asked(self, request: GenerationParams, route: Route, size: int, images: int) -> "MostAsked":

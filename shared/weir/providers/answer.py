@@ -1,9 +1,9 @@
 """A provider's answer in HTTP/1.1, sans IO: llhttp reads it, Node's parser, which httptools binds.
 
-h11, which a test holds this against, makes two events of each chunk, and takes longer to import. llhttp refuses more:
-a line that ends without CR, a field over several lines, a length beside another or beside chunks, control characters in
-a value, blanks behind a chunk's size. Providers do not send these, and whoever reads the same bytes before us may
-understand them differently.
+Tests hold it against h11, which makes two events of each chunk, in Python. llhttp refuses more than that: a line that
+ends without CR, a field over several lines, a length beside another or beside chunks, control characters in a value,
+blanks behind a chunk's size. Providers do not send these, and whoever reads the same bytes before us may understand
+them differently.
 https://www.rfc-editor.org/rfc/rfc9112
 """
 
