@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "shared"
 # The ground floor: words and values that all rooms share. Each may be imported from everywhere.
-GROUND = {"weir.errors", "weir.outcomes", "weir.problems", "weir.embedded_metrics"}
+GROUND = {"weir.errors", "weir.outcomes", "weir.problems", "weir.embedded_metrics", "weir.light_tuples"}
 # What each room may import of ours, beside itself and the ground floor; the rooms stand from the ground up.
 MAY_IMPORT = {
     "pydantic_streaming": set(),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from weir.access import tenant_item
 from weir.access.api_keys import ApiKey, GivenKey
@@ -23,6 +23,7 @@ from weir.access.dynamodb import AccessStoreError, AccessTable, ConditionFailed,
 from weir.access.identity import Caller, tenant_name
 from weir.access.tenant_item import NANO, Denied, TenantLimits, Usage
 from weir.errors import CallerError
+from weir.light_tuples import LightTuple
 
 if TYPE_CHECKING:
     from weir.access.leases import Lease, Leases
@@ -38,7 +39,7 @@ class Unauthorized(CallerError):
     """Nobody is known by that key; the message says what was expected."""
 
 
-class Reservation(NamedTuple):
+class Reservation(LightTuple):
     """Money that is set aside for one request; `settled` without a table to settle it in."""
 
     tenant: str

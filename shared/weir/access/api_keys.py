@@ -6,17 +6,20 @@ is believed of it: the key's own item says whose it is. Keys made before it was 
 """
 
 import hmac
-import re
 from base64 import b32decode, b32encode, urlsafe_b64encode
 from datetime import datetime
 from hashlib import sha256
-from typing import NamedTuple
+from string import ascii_letters, ascii_lowercase, digits
 
-_KEY = re.compile(r"weir_(?:([a-z2-7]{2,103})_)?([a-z2-7]{16})_([A-Za-z0-9_-]{43})")
+from weir.light_tuples import LightTuple
+
 ID_BYTES, SECRET_BYTES = 10, 32
+_PREFIX, _ID_CHARS, _SECRET_CHARS, _TENANT_CHARS = "weir_", 16, 43, range(2, 104)
+_BASE32 = frozenset(ascii_lowercase + "234567")
+_BASE64 = frozenset(ascii_letters + digits + "_-")
 
 
-class GivenKey(NamedTuple):
+class GivenKey(LightTuple):
     """A key as a caller sent it; `tenant` is whose it claims to be, None where it does not say."""
 
     id: str
@@ -24,7 +27,7 @@ class GivenKey(NamedTuple):
     tenant: str | None
 
 
-class ApiKey(NamedTuple):
+class ApiKey(LightTuple):
     """What is kept of a key; instants are UTC, None is never."""
 
     id: str
@@ -62,15 +65,25 @@ def new_key(
 def parse_authorization(header: str | None) -> GivenKey | None:
     """The key of an `Authorization: Bearer` header; None where it holds none of ours."""
     scheme, _, text = (header or "").strip().partition(" ")
-    found = _KEY.fullmatch(text.strip()) if scheme.lower() == "bearer" else None
-    return GivenKey(found[2], found[3], _tenant(found[1])) if found else None
+    text = text.strip()
+    named, secret = text[: -_SECRET_CHARS - 1], text[-_SECRET_CHARS:]
+    tenant, _, key_id = named.removeprefix(_PREFIX).rpartition("_")
+    if (
+        scheme.lower() != "bearer"
+        or text != f"{_PREFIX}{tenant and f'{tenant}_'}{key_id}_{secret}"
+        or not (len(key_id) == _ID_CHARS and len(secret) == _SECRET_CHARS)
+        or not (_BASE32.issuperset(key_id + tenant) and _BASE64.issuperset(secret))
+        or (tenant and len(tenant) not in _TENANT_CHARS)
+    ):
+        return None
+    return GivenKey(key_id, secret, _tenant(tenant))
 
 
 def _base32(data: bytes) -> str:
     return b32encode(data).decode().lower().rstrip("=")
 
 
-def _tenant(text: str | None) -> str | None:
+def _tenant(text: str) -> str | None:
     try:
         return b32decode(f"{text.upper()}{'=' * (-len(text) % 8)}").decode() if text else None
     except ValueError:

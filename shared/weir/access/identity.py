@@ -13,15 +13,17 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from weir.light_tuples import LightTuple
 
 type Means = Literal["key", "claims", "iam"]
 
 MAX_TENANT_CHARS = 64
-_UNUSUAL = re.compile(r"[^A-Za-z0-9._:/@+=,-]")
+_UNUSUAL = r"[^A-Za-z0-9._:/@+=,-]"
 
 
-class Caller(NamedTuple):
+class Caller(LightTuple):
     """Somebody who is known; `tenant` is whom the request is booked on, `principal` who asked on their behalf."""
 
     tenant: str
@@ -60,7 +62,7 @@ def owner_of(caller: Caller | None) -> str:
 
 def tenant_name(text: str) -> str:
     """A name that reports and keys of tables can hold: at most 64 usual characters."""
-    return _UNUSUAL.sub("_", text)[:MAX_TENANT_CHARS]
+    return re.sub(_UNUSUAL, "_", text)[:MAX_TENANT_CHARS]
 
 
 def _iam(arn: str, own_account: str | None) -> Caller | None:

@@ -11,7 +11,6 @@ A period is part of a name, so nothing has to be reset. DynamoDB compares and ca
 - amount` is what is asked. A minute that is over is the one thing that a second write is for: it begins the next.
 What a killed request holds stays in `holds` until the ledger settles it (`Settlement`).
 
-Named tuples, here and in the room's other modules that a cold start waits for: a dataclass costs seven times as much.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
 """
 
@@ -19,7 +18,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+from weir.light_tuples import LightTuple
 
 type Reason = Literal["month", "day", "requests", "tokens", "concurrency"]
 
@@ -38,7 +39,7 @@ def request_of(hold: str) -> str:
     return hold.rpartition("~")[0]
 
 
-class TenantLimits(NamedTuple):
+class TenantLimits(LightTuple):
     """What a tenant may; None is no limit, and 0 is nothing at all. Money in nano-USD."""
 
     models: frozenset[str] | None = None
@@ -63,7 +64,7 @@ class TenantLimits(NamedTuple):
         return all(rate is None for rate in rates) and any(budget is not None for budget in budgets)
 
 
-class Denied(NamedTuple):
+class Denied(LightTuple):
     """Why a request is not served, and when it is worth asking again, in seconds."""
 
     reason: Reason
@@ -187,7 +188,7 @@ def settle(
     }  # fmt: skip
 
 
-class Usage(NamedTuple):
+class Usage(LightTuple):
     """An item as it was read."""
 
     month: int

@@ -14,8 +14,8 @@ from weir.generate.params import GenerationParams
 from weir.providers.call import Message, TextPart
 from weir.schemas import schema_names
 
-_TAG = re.compile(r"[A-Za-z0-9._:/@-]{1,64}")
-_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")  # escapes of surrogates, which may be halves of pairs
+_TAG = r"[A-Za-z0-9._:/@-]{1,64}"
+_HALVES = rb"\\u[dD][89a-fA-F]"  # escapes of surrogates, which may be halves of pairs
 _ROLES = frozenset({"system", "developer", "user", "assistant"})
 _EVENTS = frozenset({"delta", "value", "result"})
 
@@ -44,7 +44,7 @@ def read_request(body: bytes) -> GenerationParams:
 def read_json(body: bytes) -> Any:
     """The value of a body that has been checked; Pydantic's parser says what is wrong with one. Raises Problem."""
     try:
-        if not _HALVES.search(body):
+        if b"\\u" not in body or not re.search(_HALVES, body):
             return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_doubt)
     except (_Doubtful, ValueError, RecursionError):
         pass
@@ -137,7 +137,7 @@ def _tags(value: object) -> Mapping[str, str]:
     if type(value) is not dict or len(value) > 10:
         raise _Doubtful
     for text in (*value, *value.values()):
-        if type(text) is not str or not _TAG.fullmatch(text):
+        if type(text) is not str or not re.fullmatch(_TAG, text):
             raise _Doubtful
     return value
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from weir.light_tuples import LightTuple
 from weir.providers.routes import Route
 from weir.providers.structured_output import StructuredOutput
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from weir.generate.retry import Retry
 
 
-class Asked(NamedTuple):
+class Asked(LightTuple):
     """What one attempt asks of whom: `input_chars` is all that the model reads, `max_tokens` all that it may write.
 
     `schema` gives the model of the document, where one was asked for.

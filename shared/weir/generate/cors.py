@@ -7,7 +7,7 @@ https://fetch.spec.whatwg.org/#http-cors-protocol
 
 from collections.abc import Sequence
 
-from weir.pricing.quantities import EventSource
+from weir.pricing.event_source import EventSource
 
 _OURS = ("content-type", "accept", "authorization", "idempotency-key", "traceparent")
 # What OpenAI's SDK says of itself in a browser.

@@ -10,7 +10,7 @@ it, which nobody takes, would be a multiple of the tokens, and refuse what there
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from weir.access.admission import Admission, Reservation, Unauthorized
 from weir.access.api_keys import parse_authorization
@@ -18,8 +18,9 @@ from weir.access.dynamodb import AccessStoreError
 from weir.access.identity import Caller
 from weir.access.tenant_item import NANO, Denied, TenantLimits
 from weir.generate.params import GenerationParams
+from weir.light_tuples import LightTuple
 from weir.outcomes import Outcome
-from weir.pricing.quantities import EventSource
+from weir.pricing.event_source import EventSource
 from weir.problems import Problem
 from weir.providers.routes import Route
 
@@ -37,7 +38,7 @@ _READ: Sequence["TokenKind"] = ("input", "cache_write")
 _WRITTEN: Sequence["TokenKind"] = ("output", "reasoning")
 
 
-class MostAsked(NamedTuple):
+class MostAsked(LightTuple):
     """The most that a route can be asked: bytes of UTF-8 and images that it reads, tokens that it writes, and in which
     service tier."""
 

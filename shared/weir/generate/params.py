@@ -1,12 +1,13 @@
 """What is asked, whichever endpoint's body said it: the values of one request that has been read."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from weir.light_tuples import LightTuple
 from weir.providers.call import Message
 
 
-class GenerationParams(NamedTuple):
+class GenerationParams(LightTuple):
     """A document, or plain text, to be generated. Parameters are None where the caller named none.
 
     `passed` goes to the provider as the caller wrote it, where the protocols are the same: no body of

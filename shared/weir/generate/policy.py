@@ -8,8 +8,9 @@ one that the provider may have worked on without our knowing what it took is mar
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from weir.light_tuples import LightTuple
 from weir.providers.failed import Failed, FailureKind
 from weir.providers.routes import Route
 
@@ -18,7 +19,7 @@ __all__ = ["Caps", "Clocks", "Cooldown", "Policy", "Rhythm", "Step", "next_step"
 type OtherModel = Literal["yes", "larger", "no"]
 
 
-class Clocks(NamedTuple):
+class Clocks(LightTuple):
     """How long to wait, in seconds; each is a setting, in WEIR_CLOCKS or in the models' file."""
 
     connect_s: float = 5.0
@@ -28,7 +29,7 @@ class Clocks(NamedTuple):
     total_s: float = 840.0
 
 
-class Caps(NamedTuple):
+class Caps(LightTuple):
     """How much is taken, in bytes or characters, in every mode; what is over it ends the request."""
 
     read_bytes: int = 67_108_864
@@ -38,7 +39,7 @@ class Caps(NamedTuple):
     blank_chars: int = 10_000
 
 
-class Rhythm(NamedTuple):
+class Rhythm(LightTuple):
     """The waits that are no settings: `prelude_s` until the caller has its status whatever the provider does,
     `pulse_s` between heartbeats and progress facts, `usage_s` for the counts behind a finish reason, `body_s` for the
     end of a request's body."""
@@ -54,7 +55,7 @@ COOLDOWN_FAILURES = 3
 COOLDOWN_S = 5.0
 
 
-class Policy(NamedTuple):
+class Policy(LightTuple):
     """All of it, as one value; `retries` are those of one question to one route."""
 
     clocks: Clocks = Clocks()
@@ -64,7 +65,7 @@ class Policy(NamedTuple):
     longest_wait_s: float = 20.0
 
 
-class Rule(NamedTuple):
+class Rule(LightTuple):
     """What follows on one kind of failure before the first token: how often the same route is asked again, and whether
     another one is."""
 
@@ -87,7 +88,7 @@ RULES: Mapping[FailureKind, Rule] = {
 }
 
 
-class Step(NamedTuple):
+class Step(LightTuple):
     """The next attempt: of which route, after which wait."""
 
     route: Route

@@ -22,7 +22,6 @@ from weir.generate.request_record import RequestRecord
 from weir.generate.result import Response, Verdict
 from weir.generate.token_timer import TokenTimer
 from weir.outcomes import Outcome
-from weir.pricing.usage import NOTHING_BOUGHT, Usage
 from weir.problems import Problem
 from weir.providers.call import ModelCall, NotPassed, ProviderRequest
 from weir.providers.failed import Failed
@@ -319,6 +318,8 @@ class Question:
                 # Unknown, and not nothing, where the provider may have worked; but for a connection that was dead
                 # when it was taken from the pool, which only the attempt's line marks.
                 if not error.failed.maybe_served or not error.connected:
+                    from weir.pricing.usage import NOTHING_BOUGHT
+
                     begun().usage = NOTHING_BOUGHT
                 raise
             attempt = begun()
@@ -401,6 +402,8 @@ class Question:
                 self._book_lost(begun(), failure)
 
     def _book_lost(self, attempt: "Attempt", failure: CallFailed | None) -> None:
+        from weir.pricing.usage import NOTHING_BOUGHT, Usage
+
         record = self._run.record
         assert record.request is not None, "what is asked is a request that was read"
         lost = self._new_attempt(record.request, attempt.asked)

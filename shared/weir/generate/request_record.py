@@ -7,7 +7,7 @@ final event, the log line and the metrics cannot disagree.
 import math
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from weir.access.identity import Caller
 from weir.generate.params import GenerationParams
@@ -15,24 +15,24 @@ from weir.generate.result import Verdict
 from weir.generate.timing import RequestTiming
 from weir.generate.usage_estimator import UsageEstimator
 from weir.ledger.facts import Function, Kind, fact
+from weir.light_tuples import LightTuple
 from weir.outcomes import Outcome
-from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 if TYPE_CHECKING:
     from weir.generate.attempt import Attempt
     from weir.generate.trace import Trace
+    from weir.pricing.event_source import EventSource
     from weir.pricing.price_book import PriceBook
-    from weir.pricing.quantities import EventSource
 
 
-class OnceKey(NamedTuple):
+class OnceKey(LightTuple):
     """A caller's `Idempotency-Key`, and the hash of what came under it: its path and body."""
 
     key: str
     body: str
 
 
-class Invocation(NamedTuple):
+class Invocation(LightTuple):
     """What the platform says of one request.
 
     `started_ns` is the monotonic clock's; `init_ms` is this process's own start, None where the environment was
@@ -55,7 +55,7 @@ class Invocation(NamedTuple):
     trace: "Trace | None" = None
 
 
-class Given(NamedTuple):
+class Given(LightTuple):
     """An answer that was given again: nothing was bought. `request_id` is who bought it, the rest what that took."""
 
     answered_from: Literal["cache", "idempotency_key"]
@@ -117,6 +117,8 @@ class RequestRecord:
 
     def progress(self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None) -> dict[str, Any]:
         """The fact that is left of a request which is killed."""
+        from weir.pricing.usage import Usage  # whoever reads an answer has imported it
+
         usage = [
             attempt.usage
             if attempt.usage.source == "provider" and attempt.usage.complete
@@ -130,6 +132,8 @@ class RequestRecord:
         self, at: datetime, now_ns: int, loop_gap: dict[str, float] | None, book: "PriceBook | None"
     ) -> dict[str, Any]:
         """Usage, timing and cost, as a final event has them; without a price book, no cost."""
+        from weir.pricing.usage import NOTHING_BOUGHT, Usage
+
         timing = self.timing.as_json(now_ns, loop_gap)
         given = self.given
         bought = (

@@ -7,9 +7,10 @@ or by silence. Whatever it was becomes a `Verdict` where it is first known, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from weir.generate.events import Wire
+from weir.light_tuples import LightTuple
 from weir.outcomes import Outcome
 from weir.problems import Problem
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAX_VIOLATIONS_SHOWN = 20
 
 
-class Verdict(NamedTuple):
+class Verdict(LightTuple):
     """How one attempt ended.
 
     `problem` is what the caller is told where it did not give what was asked, None where it did. `document` is the
@@ -50,7 +51,7 @@ class Verdict(NamedTuple):
         return cls(problem.outcome, problem, tuple(violations))
 
 
-class Result(NamedTuple):
+class Result(LightTuple):
     """How a request ended: what is left to say when its last byte is written.
 
     `verdict` is the last attempt's, or says why there was none. `summary` holds usage, timing and cost. Where they were

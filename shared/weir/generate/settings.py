@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from weir.errors import ConfigurationError
 from weir.ledger.facts import Function
+from weir.light_tuples import LightTuple
 from weir.providers.routes import CLOCKS, Routes, RoutesError, check_base_url, parse_routes, single_route
 from weir.schemas import checked_models
 
@@ -16,7 +17,7 @@ class SettingsError(ConfigurationError):
     """A setting is missing or wrong; the message names it."""
 
 
-class GenerateSettings(NamedTuple):
+class GenerateSettings(LightTuple):
     """The settings of the generate function: the models that may be asked, and how long to wait for them.
 
     The models are those of the file that WEIR_MODELS names (or holds, as JSON); without one, two settings are one

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from weir.outcomes import Outcome
-from weir.pricing.usage import DEFAULT_CHARS_PER_TOKEN, Usage, estimate_usage
 
 if TYPE_CHECKING:
     from weir.generate.attempt import Attempt
+    from weir.pricing.usage import Usage
 
 
 class UsageEstimator:
@@ -34,12 +34,14 @@ class UsageEstimator:
             documents, tokens = self.whole_documents.get((model, schema), (0, 0))
             self.whole_documents[model, schema] = (documents + 1, tokens + usage.output_tokens)
 
-    def estimate(self, attempt: "Attempt", schema: str | None = None) -> Usage:
+    def estimate(self, attempt: "Attempt", schema: str | None = None) -> "Usage":
         """The usage of an attempt that the provider has not counted, or not yet.
 
         Where hanging up does not stop the meter, what was going to come is bought too: as much as whole documents of
         that model and schema usually take, once that is known.
         """
+        from weir.pricing.usage import DEFAULT_CHARS_PER_TOKEN, estimate_usage  # attempts have imported it
+
         ratio = self.chars_per_token.get(attempt.answering_model, DEFAULT_CHARS_PER_TOKEN)
         usage = estimate_usage(
             attempt.usage, attempt.input_chars, ratio, attempt.output_chars, attempt.deltas

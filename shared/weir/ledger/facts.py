@@ -11,9 +11,10 @@ attempt's number is said from the second on, and what is not known is not there.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from weir.pricing.quantities import EventSource
+from weir.light_tuples import LightTuple
+from weir.pricing.event_source import EventSource
 
 SCHEMA_VERSION = 2
 _LINES = ("kind", "at", "request_id")
@@ -24,7 +25,7 @@ _EVENT_SOURCES: frozenset[object] = frozenset(EventSource.__value__.__args__)
 type Kind = Literal["request.started", "request.progress", "request.completed"]
 
 
-class Function(NamedTuple):
+class Function(LightTuple):
     """The Lambda function that runs, as far as its environment tells; sizes in MB.
 
     `max_concurrency` is how many requests share one environment, on managed instances; elsewhere 1.

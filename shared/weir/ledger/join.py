@@ -29,8 +29,8 @@ from weir.ledger.request_log import RequestRecords
 from weir.ledger.row import Row
 from weir.pricing.charge_lines import ChargeLine
 from weir.pricing.cost import TokensBought, UsageQuantities, price_request, price_retries, price_saved
+from weir.pricing.event_source import EventSource
 from weir.pricing.price_book import PriceBook
-from weir.pricing.quantities import EventSource
 from weir.pricing.usage import NOTHING_BOUGHT, Usage
 
 # Less than the margin with which a range is read, so that a day alone and within a longer range give the same row.

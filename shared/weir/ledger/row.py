@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from weir.pricing.cost import Cost
-from weir.pricing.quantities import EventSource
+from weir.pricing.event_source import EventSource
 from weir.pricing.usage import Usage
 
 MONEY = "decimal(38,15)"

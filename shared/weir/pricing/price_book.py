@@ -20,8 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
+from weir.light_tuples import LightTuple
 from weir.pricing.price_records import (
     BY_ARCHITECTURE,
     AwsItem,
@@ -66,11 +68,11 @@ _OLD_AFTER_DAYS = 90
 # Names, regions and architectures come from outside: a cache of them must not grow for ever.
 _MAX_CACHED = 4096
 # What a pattern begins with that stands for itself; a letter before a quantifier may be absent.
-_LITERAL = re.compile(r"(?:(?:[\w:/-]|\\\.)(?![?*+{]))*")
+_LITERAL = r"(?:(?:[\w:/-]|\\\.)(?![?*+{]))*"
 _OVERRIDE_KEYS = ("as_of", "currency", "kind", "models", "note", "records", "source")
 
 
-class Age(NamedTuple):
+class Age(LightTuple):
     """How long ago the book's oldest file was checked against its source; `warning` where that is too long."""
 
     as_of: date
@@ -78,7 +80,7 @@ class Age(NamedTuple):
     warning: str | None
 
 
-class Seller(NamedTuple):
+class Seller(LightTuple):
     """Who sells tokens: by the address that serves them, by the names that it goes by, by the models it is known for.
 
     `also` are the sellers whose models it sells at their prices, where it lists none of its own.
@@ -95,7 +97,7 @@ class Seller(NamedTuple):
 
         Half a hundred patterns take ten times as long as the rest of a book. `check` holds each to one alternative.
         """
-        begin = _LITERAL.match(self.address)
+        begin = re.match(_LITERAL, self.address)
         literal = begin[0].replace("\\", "") if begin else ""
         return base_url.startswith(literal) and re.match(self.address, base_url) is not None
 
@@ -286,7 +288,12 @@ class PriceBook:
     def seller_of(self, base_url: str) -> str | None:
         """Who sells the tokens that come from an address; None where the list knows nobody there."""
         if base_url not in self._addresses:
-            serving = (seller.name for seller in self.sellers.values() if seller.serves(base_url))
+            host = urlsplit(base_url).hostname or ""
+            # A number, or a name of one word, is a machine of one's own: no pattern is compiled to know that.
+            is_public = "." in host and not host.replace(".", "").isdecimal()
+            serving = (
+                seller.name for seller in self.sellers.values() if is_public and seller.serves(base_url)
+            )
             if len(self._addresses) >= _MAX_CACHED:
                 self._addresses.clear()
             self._addresses[base_url] = next(serving, None)

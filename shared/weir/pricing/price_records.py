@@ -2,8 +2,6 @@
 
 The laws: an amount is a string (a JSON number has been through binary floating point), tiers rise and the
 last has no end, a record begins before it ends, and the records of one key join without gap or overlap.
-
-Named tuples: a cold start with budgets loads prices before it asks, and each dataclass costs seven times as much.
 """
 
 import json
@@ -11,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from weir.errors import ConfigurationError
+from weir.light_tuples import LightTuple
 
 type AwsItem = Literal[
     "duration",
@@ -49,14 +48,14 @@ class PriceBookError(ConfigurationError, ValueError):
     """A price file or a contract cannot be trusted; says where, what was expected, what was found."""
 
 
-class Tier(NamedTuple):
+class Tier(LightTuple):
     """One price up to a quantity, inclusive; None is without end."""
 
     up_to: Decimal | None
     amount: Decimal
 
 
-class Price(NamedTuple):
+class Price(LightTuple):
     """What one `unit` costs in USD from `valid_from` to `valid_to` (exclusive), and who says so."""
 
     item: str

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from weir.pricing.event_source import EventSource
 from weir.pricing.usage import Usage
-
-# What a request came through.
-type EventSource = Literal["function_url", "http_api", "rest_api", "alb", "direct"]
 
 
 class TokensBought(NamedTuple):
@@ -21,7 +19,7 @@ class TokensBought(NamedTuple):
     seller: str | None = None
 
 
-# A named tuple, too: each cold start makes the class, and the ledger makes millions of them.
+# A named tuple: the ledger makes millions of them.
 class UsageQuantities(NamedTuple):
     """What a request used; None is unknown. `tokens` has one entry for each attempt.
 

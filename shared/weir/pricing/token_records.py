@@ -9,8 +9,9 @@ comes before the record of the whole day.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from weir.light_tuples import LightTuple
 from weir.pricing.price_records import (
     Price,
     PriceBookError,
@@ -41,10 +42,10 @@ DEFAULT_TIERS = frozenset({"", "auto", "default", "standard", "on_demand"})
 NAME_LISTS = ("equals", "prefixes", "suffixes", "contains", "patterns")
 _MODEL_KEYS = ("model", "provider", *NAME_LISTS, "records", "request_fee")
 _RECORD_KEYS = ("valid_from", "valid_to", "tier", "hours", "prices")
-_COMPACT_DATE = re.compile(r"(-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+_COMPACT_DATE = r"(-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)"
 
 
-class TokenRecord(NamedTuple):
+class TokenRecord(LightTuple):
     """Prices by kind while they hold: for a service tier only, or between two hours (UTC) of each day only."""
 
     kinds: Mapping[str, Price]
@@ -58,7 +59,7 @@ class TokenRecord(NamedTuple):
         return self.hours is None or self.hours[0] <= at.time() < self.hours[1]
 
 
-class TokenPrices(NamedTuple):
+class TokenPrices(LightTuple):
     """What one model's tokens cost at one instant, by kind; kinds that are missing cost what contains them costs.
 
     `tier_unknown`: the request was served in a tier that the book has no prices for: these are not its prices.
@@ -70,7 +71,7 @@ class TokenPrices(NamedTuple):
     request_fee: bool = False
 
 
-class ModelEntry(NamedTuple):
+class ModelEntry(LightTuple):
     """One model of one seller, and its dated prices."""
 
     model: str
@@ -152,7 +153,7 @@ def model_entry(where: str, entry: Mapping[str, Any], source: str, *, gaps_allow
 
 def with_dashed_date(name: str) -> str:
     """`gpt-5.2-20251211` as `gpt-5.2-2025-12-11`: some gateways write a snapshot's day without dashes."""
-    return _COMPACT_DATE.sub(r"\1\2-\3-\4", name)
+    return re.sub(_COMPACT_DATE, r"\1\2-\3-\4", name) if "-20" in name else name
 
 
 def _record(where: str, record: Mapping[str, Any], source: str) -> TokenRecord:

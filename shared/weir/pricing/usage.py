@@ -20,7 +20,6 @@ ABSURD_TOKENS = 100_000_000  # in one request: no model takes or gives as much, 
 MAX_COUNT = 10**15  # beyond it no float is exact, and no metric is taken: such a number was never counted
 
 
-# A named tuple: every cold start makes this class, in a seventh of a dataclass's time.
 class Usage(NamedTuple):
     """Tokens of one attempt, or summed over a request.
 

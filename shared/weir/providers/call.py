@@ -1,13 +1,11 @@
-"""One call of a model, in words of no protocol, and how a protocol's builder says what it cannot pass.
-
-Named tuples, here and in what else is made before a cold start's first byte: each costs a seventh of a dataclass.
-"""
+"""One call of a model, in words of no protocol, and how a protocol's builder says what it cannot pass."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from weir.errors import CallerError
+from weir.light_tuples import LightTuple
 from weir.providers.routes import Route
 from weir.providers.structured_output import StructuredOutput
 
@@ -26,13 +24,13 @@ class NotPassed(CallerError):
         self.detail = detail
 
 
-class TextPart(NamedTuple):
+class TextPart(LightTuple):
     """Text of a message."""
 
     text: str
 
 
-class ImagePart(NamedTuple):
+class ImagePart(LightTuple):
     """An image of a message: at an address, or its bytes as base64 with their media type."""
 
     url: str | None = None
@@ -45,7 +43,7 @@ class ImagePart(NamedTuple):
         return self.url or f"data:{self.media_type};base64,{self.data}"
 
 
-class Message(NamedTuple):
+class Message(LightTuple):
     """One turn of a conversation."""
 
     role: Role
@@ -67,7 +65,7 @@ class Message(NamedTuple):
         return len(self.parts) == 1 and isinstance(self.parts[0], TextPart)
 
 
-class ModelCall(NamedTuple):
+class ModelCall(LightTuple):
     """What is asked of a model in one attempt. Parameters are None where the caller named none."""
 
     messages: Sequence[Message]
@@ -85,7 +83,7 @@ class ModelCall(NamedTuple):
     passed: Mapping[str, Any] = {}
 
 
-class ProviderRequest(NamedTuple):
+class ProviderRequest(LightTuple):
     """What goes to the provider, but for its key: the path below the route's base URL, and the body."""
 
     path: str

@@ -14,7 +14,7 @@ type FinishReason = Literal[
 ]
 
 
-# Named tuples: every cold start makes these classes, each in a seventh of a dataclass's time.
+# Named tuples, whose values are made the fastest: each delta of an answer is some.
 class Text(NamedTuple):
     """Text of the answer, as the provider cut it; never half a surrogate pair."""
 

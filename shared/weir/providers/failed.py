@@ -3,8 +3,9 @@
 Apart from what answers say (events.py), which a cold start imports when it has asked.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from weir.light_tuples import LightTuple
 from weir.outcomes import Outcome
 
 type Retryable = Literal["yes", "no", "unknown"]
@@ -13,7 +14,7 @@ type FailureKind = Literal[
 ]  # fmt: skip
 
 
-class Failed(NamedTuple):
+class Failed(LightTuple):
     """The provider reported an error, before the stream or in it, or sent what is none of its protocol.
 
     `status` is the HTTP status, or the one that the error itself names. `retryable` says whether the same request

@@ -5,9 +5,10 @@ of which nothing is known but that it speaks Chat Completions.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from weir.errors import ConfigurationError
+from weir.light_tuples import LightTuple
 
 type Protocol = Literal["chat_completions", "responses", "anthropic", "converse", "gemini"]
 type Cancel = Literal["stops", "runs_on", "unknown"]
@@ -24,7 +25,7 @@ class SchemaNotExpressible(ConfigurationError):
         self.expected = expected
 
 
-class Profile(NamedTuple):
+class Profile(LightTuple):
     """One provider. Names of schema dialects are those of `schema_rules.DIALECTS`; None where a mode is missing.
 
     `cap` names the member that limits the output. `cancel` tells whether hanging up stops the meter; unknown counts

@@ -26,10 +26,11 @@ settings, a base URL and a model, make the one route. Pure: who reads the file h
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from weir.errors import ConfigurationError
+from weir.light_tuples import LightTuple
 from weir.providers.profiles import PROFILES, Cancel, KeyHeader, Profile, profile_of_host
 
 type Mode = Literal["auto", "native", "tool", "json"]
@@ -38,16 +39,16 @@ DEFAULT_MAX_OUTPUT_TOKENS = 16_000
 MAX_OUTPUT_TOKENS = 1_000_000
 MAX_FALLBACKS = 4
 CLOCKS = ("connect_s", "headers_s", "first_token_s", "between_tokens_s", "total_s")
-_KEY = re.compile(r"(secretsmanager|ssm):.+|role|")
-_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,200}")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_STORES = ("secretsmanager", "ssm")
+_NAME = r"[A-Za-z0-9._:/@-]{1,200}"
+_REGION = r"[a-z]{2}(-[a-z]+)+-\d"
 
 
 class RoutesError(ConfigurationError):
     """The models' file cannot be used; the message names the member, what was expected and what came."""
 
 
-class Route(NamedTuple):
+class Route(LightTuple):
     """Where one name leads. `key` names where the key is kept, `role` for the function's own, empty for none.
 
     `price_key` replaces the served model in the price book's key where the two differ (a fine-tuned name, a profile's
@@ -81,7 +82,7 @@ class Route(NamedTuple):
         return self.profile.cancel == "stops"
 
 
-class Routes(NamedTuple):
+class Routes(LightTuple):
     """The names and their routes. With `open` any model may be asked of the one endpoint, as two settings allow."""
 
     routes: Mapping[str, Route]
@@ -123,7 +124,7 @@ def single_route(base_url: str, model: str, key: str, provider: str = "") -> Rou
         raise RoutesError(f"WEIR_UPSTREAM_PROVIDER: expected one of {known}, got {provider!r:.80}")
     host = urlsplit(base_url).hostname or ""
     profile = PROFILES[provider] if provider else profile_of_host(host)
-    if key and not _KEY.fullmatch(key):
+    if not _names_a_key(key):
         raise RoutesError(
             "WEIR_UPSTREAM_KEY: expected secretsmanager:NAME, ssm:NAME or role, got another form"
         )
@@ -131,7 +132,7 @@ def single_route(base_url: str, model: str, key: str, provider: str = "") -> Rou
         raise RoutesError(
             f"WEIR_UPSTREAM_KEY: expected secretsmanager:NAME or ssm:NAME; {profile.name} knows no role"
         )
-    region = next((part for part in host.split(".") if _REGION.fullmatch(part)), None)
+    region = next((part for part in host.split(".") if "-" in part and re.fullmatch(_REGION, part)), None)
     return Routes({model: Route(model, profile, base_url, model, key, region)}, model, open=True)
 
 
@@ -177,7 +178,7 @@ _MEMBERS = {
 
 def _route(name: str, value: Any) -> Route:
     where = f"models.{name}"
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise RoutesError(f"{where}: expected a name of letters, digits and ._:/@-, at most 200")
     table = _table(value, where)
     _members(table, where, _MEMBERS)
@@ -187,7 +188,7 @@ def _route(name: str, value: Any) -> Route:
         raise RoutesError(f"{where}.provider: expected one of {', '.join(PROFILES)}, got {provider!r:.80}")
     profile = PROFILES[provider] if provider else profile_of_host(urlsplit(base_url).hostname or "")
     region = _text(table, "region", where)
-    if region is not None and not _REGION.fullmatch(region):
+    if region is not None and not re.fullmatch(_REGION, region):
         raise RoutesError(f"{where}.region: expected a Region such as eu-central-1, got {region!r:.80}")
     base_url = base_url or profile.base_url
     if not base_url:
@@ -201,7 +202,7 @@ def _route(name: str, value: Any) -> Route:
     if not model:
         raise RoutesError(f"{where}.model: expected the provider's name of a model, got nothing")
     key = _text(table, "key", where) or ""
-    if not _KEY.fullmatch(key):  # it may be a key itself: never shown
+    if not _names_a_key(key):  # it may be a key itself: never shown
         raise RoutesError(f"{where}.key: expected secretsmanager:NAME, ssm:NAME or role, got another form")
     if key == "role" and not profile.role:
         raise RoutesError(
@@ -231,6 +232,11 @@ def _route(name: str, value: Any) -> Route:
         _table(table.get("extra_body", {}), f"{where}.extra_body"),
         _hedge_s(table, where, profile),
     )
+
+
+def _names_a_key(key: str) -> bool:
+    store, _, name = key.partition(":")
+    return key in ("", "role") or (store in _STORES and bool(name) and "\n" not in name)
 
 
 def _hedge_s(table: Mapping[str, Any], where: str, profile: Profile) -> float | None:

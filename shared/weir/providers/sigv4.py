@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import quote
+
+from weir.light_tuples import LightTuple
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SAFE = "-_.~"
@@ -24,7 +25,7 @@ _UNSIGNED = frozenset({
 })  # fmt: skip
 
 
-class Credentials(NamedTuple):
+class Credentials(LightTuple):
     """What signs: of a role, and so with a token; the secret shows in no message of ours."""
 
     access_key: str

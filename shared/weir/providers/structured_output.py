@@ -6,8 +6,9 @@ validated all the same. Which one was taken is shown (`make schemas`, the attemp
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from weir.light_tuples import LightTuple
 from weir.providers.profiles import Profile, SchemaNotExpressible
 
 type Mode = Literal["native", "tool", "json"]
@@ -17,7 +18,7 @@ _NULL_IS_ABSENT = {"openai"}
 _LOOSE = {"any", "tool"}
 
 
-class StructuredOutput(NamedTuple):
+class StructuredOutput(LightTuple):
     """What goes into a request for a document.
 
     `schema` is None in JSON mode, where `prompt` holds it. `is_object` tells whether the document is an object, which

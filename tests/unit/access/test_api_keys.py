@@ -1,13 +1,17 @@
 """Own keys: what is kept opens nothing, and what is no key is none."""
 
 import hmac
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weir.access.api_keys import ID_BYTES, SECRET_BYTES, new_key, parse_authorization
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
+SHAPE = r"weir_(?:([a-z2-7]{2,103})_)?([a-z2-7]{16})_([A-Za-z0-9_-]{43})"
 TEXT, KEPT = new_key(bytes(range(ID_BYTES + SECRET_BYTES)), "acme", "checkout", NOW)
 
 
@@ -45,6 +49,17 @@ def test_a_key_without_a_tenant_or_with_one_that_is_no_text_says_of_none() -> No
         parsed = parse_authorization(f"Bearer weir_{begin}{rest}")
         assert parsed is not None and parsed.tenant is None, begin
     assert parse_authorization(f"Bearer weir_{head}1_{rest}") is None
+
+
+@given(st.from_regex(SHAPE, fullmatch=True), st.integers(0, 160), st.sampled_from([*"aZ2-_ \n", "weir_", ""]))
+def test_a_header_holds_a_key_where_its_text_has_the_shape_of_one(text: str, at: int, put: str) -> None:
+    for written in (text, text[:at] + put + text[at:], text[:at] + put + text[at + 1 :]):
+        expected = re.fullmatch(SHAPE, written.strip())
+        parsed = parse_authorization(f"Bearer {written}")
+        assert (parsed is not None) == (expected is not None)
+        if parsed is not None and expected is not None:
+            assert (parsed.id, parsed.secret) == (expected[2], expected[3])
+            assert expected[1] is not None or parsed.tenant is None
 
 
 def test_spaces_and_the_schemes_capitals_are_as_http_has_them() -> None:

@@ -5,7 +5,7 @@ import pytest
 from asgiric.events import request
 from weir.generate.settings import function_from_environment
 from weir.ledger.facts import event_source_of
-from weir.pricing.quantities import EventSource
+from weir.pricing.event_source import EventSource
 
 
 @pytest.mark.parametrize("name", EventSource.__value__.__args__)

@@ -630,6 +630,14 @@ def test_a_seller_is_known_by_its_address() -> None:
     assert BOOK.seller_of("http://127.0.0.1:9/v1") is None
 
 
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1:8000/v1", "http://vllm:8000/v1", "https://localhost", "http://[::1]/v1"]
+)
+def test_an_address_that_is_no_public_name_is_no_sellers_by_any_pattern(url: str) -> None:
+    assert BOOK.seller_of(url) is None
+    assert not any(seller.serves(url) for seller in BOOK.sellers.values())
+
+
 def test_a_price_by_the_hour_holds_in_its_hours_and_not_after() -> None:
     def price(hour: int, minute: int) -> Decimal:
         at = datetime(2026, 11, 22, hour, minute, tzinfo=UTC)
