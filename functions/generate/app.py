@@ -46,6 +46,7 @@ from weir.generate.telemetry import Telemetry
 from weir.ledger.facts import event_source_of
 from weir.outcomes import Outcome
 from weir.problems import Problem
+from weir.providers.protocols import import_builder, import_decoder
 from weir.providers.transport import make_transport
 from weir.providers.upstream import Upstream
 from weir.schemas import checked_schemas
@@ -134,11 +135,12 @@ class App:
         on_demand = settings.function.initialization_type == "on-demand"
         waited_for = on_demand and "AWS_LAMBDA_FUNCTION_NAME" in os.environ  # elsewhere no start is
         first = routes.routes[routes.default]
-        if self._generate.gate is None or not waited_for:  # else it is imported while the table answers
-            _import_question(first)
+        import_builder(first)
         await upstream.prefetch_key(first)
         if stored_prices is not None:
             await stored_prices.read()
+        if self._generate.gate is not None:
+            _load_for_gate(first, price_book)
         if not waited_for:
             _import_answer(first)
             late_imports.at_once()
@@ -312,13 +314,6 @@ class App:
 
         access = table(settings.access_table)
 
-        def load_prices() -> None:
-            if not settings.prices_on_aws:  # those are read while the process starts
-                first = settings.routes.routes[settings.routes.default]
-                with suppress(ConfigurationError):  # whoever asks for them is told
-                    seller = first.seller or price_book().seller_of(first.base_url)
-                    price_book().token_prices(model=first.price_key or first.model, seller=seller, at=now())
-
         @cache
         def repeats() -> "Repeats":
             # For those who ask again: nobody else pays for its imports.
@@ -335,7 +330,7 @@ class App:
             return StopFlags(access, now)
 
         return {
-            "gate": Gate(Admission(access, now), price_book, load_prices),
+            "gate": Gate(Admission(access, now), price_book),
             "repeats": repeats if settings.answers_table else None,
             "cache_s": settings.response_cache_s,
             "stopping": Stopping(flags),
@@ -427,18 +422,22 @@ def _protocol(path: str) -> tuple[Callable[[bytes, str], Any], Callable[..., Ope
     return parse_chat_request, ChatWire
 
 
-def _import_question(route: "Route") -> None:
-    import weir.generate.question
-    from weir.providers.protocols import import_builder
+def _load_for_gate(route: "Route", price_book: "Callable[[], PriceBook]") -> None:
+    """What a request would have to load before it is let in: for INIT Lambda gives a whole processor, and later on
+    what the function's memory buys, a seventh of one at 256 MB."""
+    import weir.access.stop_flags
+    import weir.providers.answer
 
-    assert weir.generate.question, "imported for whoever asks"
-    import_builder(route)
+    assert weir.access.stop_flags and weir.providers.answer, "imported for whoever asks a table"
+    with suppress(ConfigurationError):  # whoever asks for prices is told
+        book = price_book()
+        seller = route.seller or book.seller_of(route.base_url)
+        book.token_prices(model=route.price_key or route.model, seller=seller, at=datetime.now(UTC))
 
 
 def _import_answer(route: "Route") -> None:
     import weir.generate.attempt
     import weir.providers.answer
-    from weir.providers.protocols import import_decoder
 
     assert weir.generate.attempt and weir.providers.answer, "imported for whoever reads"
     import_decoder(route)

@@ -232,6 +232,11 @@ class Process:
         pairs = zip(sent_s[:deltas_sent], arrived_s[:deltas_sent], strict=True)
         return [(arrived - sent) * 1e6 for sent, arrived in pairs], cpu_us
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()

@@ -96,7 +96,7 @@ def _start(kind: Artifacts, python: str, way: str, ttft_ms: int, chunks: list[by
         )
         try:
             ends.wait_for_poll()
-            with _held(process.pid, share_of(MEMORY_MB)):
+            with held(process.pid, share_of(MEMORY_MB)):
                 _, arrived_s = ends.invoke(
                     chunks, b"event: delta", b"event: done", 1 / TOKENS_PER_S, first_s=ttft_ms / 1e3
                 )
@@ -108,7 +108,7 @@ def _start(kind: Artifacts, python: str, way: str, ttft_ms: int, chunks: list[by
 
 
 @contextmanager
-def _held(pid: int, share: float) -> Iterator[None]:
+def held(pid: int, share: float) -> Iterator[None]:
     """Hold a process to its share of one processor."""
     over = threading.Event()
     quota = Quota(share, time.monotonic(), cpu_s(pid))

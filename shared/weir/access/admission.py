@@ -1,8 +1,7 @@
 """Who gets in: a caller is found, limits are read, money is reserved before the call and settled after it.
 
 What a request needs to know is read at once: the key, and the limits of the tenant that it names. Every read of the
-table is kept for a while in the process, also that a key is unknown; reserving never is. `meanwhile` is called when a
-question has been written to the table, for work in the time that its answer takes; without a question, not at all.
+table is kept for a while in the process, also that a key is unknown; reserving never is.
 
 Where the table does not answer, the policy is: a tenant of whom this process last saw less than 80 % of a budget used,
 or never saw any budget, gets in with a small cap on output; any other is refused, and so is whose limits are known and
@@ -61,19 +60,19 @@ class Admission:
         self._minutes: dict[str, int] = {}  # by tenant, the minute that its item had when last seen
         self._leases: Leases | None = None
 
-    async def caller(self, given: GivenKey, meanwhile: Callable[[], None] | None = None) -> Caller:
+    async def caller(self, given: GivenKey) -> Caller:
         """Who an own key stands for. Raises Unauthorized; AccessStoreError, where nobody can say."""
         limits = () if given.tenant is None else _limits_of(given.tenant)
-        key: ApiKey | None = (await self._read(("KEY", given.id), beside=limits, meanwhile=meanwhile))[0]
+        key: ApiKey | None = (await self._read(("KEY", given.id), beside=limits))[0]
         if key is None or given.tenant not in (None, key.tenant):
             raise Unauthorized("authorization: expected a key that was made here")
         if (reason := key.refusal(given.secret, self._utc_now())) is not None:
             raise Unauthorized(f"authorization: {reason}")
         return Caller(key.tenant, f"key:{given.id}", "key", given.id)
 
-    async def limits(self, tenant: str, meanwhile: Callable[[], None] | None = None) -> TenantLimits:
+    async def limits(self, tenant: str) -> TenantLimits:
         """What a tenant may, or what the table's item `LIMITS#default` says of all others. Raises AccessStoreError."""
-        own, usual = await self._read(*_limits_of(tenant), meanwhile=meanwhile)
+        own, usual = await self._read(*_limits_of(tenant))
         return own or usual or TenantLimits()
 
     def lease(self, tenant: str, limits: TenantLimits) -> "Lease | None":
@@ -96,6 +95,8 @@ class Admission:
         meanwhile: Callable[[], None] | None = None,
     ) -> Reservation | Denied:
         """Set `amount` (USD, rounded up to nano-USD) aside, in the table or out of a lease, if every limit has room.
+
+        `meanwhile` is called when the table is asked, for work in the time that its answer takes.
 
         Raises AccessStoreError, where nobody can say: `without_table` decides then.
         """
@@ -245,7 +246,6 @@ class Admission:
         self,
         *places: tuple[str, str],
         beside: Sequence[tuple[str, str]] = (),
-        meanwhile: Callable[[], None] | None = None,
     ) -> Sequence[Any]:
         """What the table has at places (kind, name); one answer tells all that is not known, and what is `beside`."""
         now, known = self._utc_now(), {place: self._kept.get(place) for place in (*places, *beside)}
@@ -254,7 +254,7 @@ class Admission:
         )
         try:
             keys = [_item_key(*place) for place in missing]
-            found = await self._table.get_all(keys, meanwhile) if missing else ()
+            found = await self._table.get_all(keys) if missing else ()
         except AccessStoreError:
             if None in map(known.get, places):
                 raise

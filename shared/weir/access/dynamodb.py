@@ -37,8 +37,6 @@ class ItemRefused(AccessStoreError):
 class AccessTable:
     """One table; what sends is shared with the process, its credentials are read for each call.
 
-    `meanwhile` is called when a request has been written: the time that its answer takes is for other work.
-
     A transport sends rather than a client, whose redirects, cookies and merging would be half of a call's own time.
     """
 
@@ -64,6 +62,7 @@ class AccessTable:
     ) -> Mapping[str, Any]:
         """UpdateItem; the item's attributes, if the request asks for them.
 
+        `meanwhile` is called when the request has been written: the time that its answer takes is for other work.
         Raises ConditionFailed, ItemRefused, AccessStoreError.
         """
         return _mapping((await self._call("UpdateItem", request, meanwhile)).get("Attributes"))
@@ -78,12 +77,10 @@ class AccessTable:
         item = answer.get("Item")
         return item if isinstance(item, Mapping) else None
 
-    async def get_all(
-        self, keys: Sequence[Mapping[str, Any]], meanwhile: Callable[[], None] | None = None
-    ) -> list[Mapping[str, Any]]:
+    async def get_all(self, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """BatchGetItem: the items that there are, in any order. Raises AccessStoreError."""
         asked = {"RequestItems": {self._table: {"Keys": keys}}}
-        answer = await self._call("BatchGetItem", asked, meanwhile)
+        answer = await self._call("BatchGetItem", asked)
         if answer.get("UnprocessedKeys"):
             raise AccessStoreError("the table: expected all items that were asked for, got fewer: it is busy")
         found = _mapping(answer.get("Responses")).get(self._table)

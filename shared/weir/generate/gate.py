@@ -62,20 +62,11 @@ class Admitted:
 
 
 class Gate:
-    """One process's; `price_book` is asked when money has to be set aside.
+    """One process's; `price_book` is asked when money has to be set aside."""
 
-    `prepare` loads what that needs, while the table is waited for; called again it has nothing to do.
-    """
-
-    def __init__(
-        self,
-        admission: Admission,
-        price_book: Callable[[], "PriceBook | None"],
-        prepare: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, admission: Admission, price_book: Callable[[], "PriceBook | None"]) -> None:
         self._admission = admission
         self._price_book = price_book
-        self._prepare = prepare
 
     async def admit(
         self, vouched: Caller | None, source: EventSource | None, authorization: str | None
@@ -91,14 +82,14 @@ class Gate:
                     raise Unauthorized(
                         "authorization: expected a signed request, or Bearer with a key of this stack"
                     )
-                caller = await self._admission.caller(key, self._prepare)
+                caller = await self._admission.caller(key)
         except Unauthorized as error:
             headers = (("www-authenticate", "Bearer"),)
             raise Problem(Outcome.UNAUTHORIZED, str(error), headers=headers) from None
         except AccessStoreError as error:
             raise Problem(Outcome.UNAUTHORIZED, f"{error}; a key cannot be looked up", status=503) from error
         try:
-            limits = await self._admission.limits(caller.tenant, self._prepare)
+            limits = await self._admission.limits(caller.tenant)
         except AccessStoreError as error:
             limits = self._without_table(caller.tenant, None, error)
         return Admitted(caller, limits)

@@ -23,6 +23,7 @@ from weir.generate.loop_gap import LoopGap
 from weir.generate.params import GenerationParams
 from weir.generate.policy import Cooldown, Policy
 from weir.generate.pulse import Pulse
+from weir.generate.question import Question
 from weir.generate.request_record import Invocation, RequestRecord
 from weir.generate.result import Response, Result, Verdict
 from weir.generate.stopping import Stopping
@@ -39,7 +40,6 @@ from weir.providers.upstream import Upstream, UpstreamResponse
 if TYPE_CHECKING:
     from weir.generate.attempt import Attempt
     from weir.generate.gate import Admitted, Gate, MostAsked
-    from weir.generate.question import Question
     from weir.generate.repeats import Kept, Repeats
     from weir.generate.validator_process import ValidatorProcess
     from weir.pricing.price_book import PriceBook
@@ -235,18 +235,9 @@ class Run:
 
     async def _ask(self, request: GenerationParams, route: Route) -> Verdict:
         """The model's answer, once what it may cost is set aside; its call is made ready while the table answers."""
-        made: Question | None = None
-
-        def question() -> "Question":
-            # Imported here: where a table is asked first, a cold start does it while that answers.
-            from weir.generate.question import Question
-
-            nonlocal made
-            made = made or Question(self, request, route)
-            return made
-
-        await self._reserve(request, route, lambda: question().build_ahead())
-        return await question().run()
+        question = Question(self, request, route)
+        await self._reserve(request, route, question.build_ahead)
+        return await question.run()
 
     @property
     def keeps_text(self) -> bool:

@@ -290,7 +290,7 @@ async def test_the_provider_is_connected_to_while_the_budget_is_asked_and_sent_n
         assert (asked.connections, len(asked.requests)) == (1, 1 if status == 200 else 0)
 
 
-async def test_prices_are_loaded_and_the_providers_request_is_built_while_the_table_is_waited_for(
+async def test_the_providers_request_is_built_while_the_table_is_waited_for(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dynamodb, KEPT, acme=TenantLimits(monthly_budget=NANO))
@@ -298,7 +298,7 @@ async def test_prices_are_loaded_and_the_providers_request_is_built_while_the_ta
     async with provider(completion("Hello")) as asked, door(asked.base_url, monkeypatch, **TABLE) as opened:
         gate = opened.app._generate.gate
         assert gate is not None, "there is a table"
-        table, prepare = gate._admission._table, gate._prepare
+        table = gate._admission._table
         send = table._send
 
         async def noted(request: httpx.Request) -> httpx.Response:
@@ -307,21 +307,17 @@ async def test_prices_are_loaded_and_the_providers_request_is_built_while_the_ta
             order.append("answered")
             return answer
 
-        def prepared() -> None:
-            order.append("prices")
-            prepare()
-
         def built(*arguments: Any) -> Any:
             order.append("request")
             return build_request(*arguments)
 
-        table._send, gate._prepare = noted, prepared
+        table._send = noted
         monkeypatch.setattr(question, "build_request", built)
         for _ in range(2):
             answer = await opened.request({"prompt": "x", "max_output_tokens": 1}, headers=headers)
             assert answer.status == 200
-    assert order[:4] == ["BatchGetItem", "prices", "answered", "UpdateItem"]
-    assert order.count("prices") == order.count("BatchGetItem") == 1
+    assert order[:3] == ["BatchGetItem", "answered", "UpdateItem"]
+    assert order.count("BatchGetItem") == 1
     reserved = order.index("request", order.index("request") + 1)  # of the second: the first begins a month
     assert order[reserved - 1 : reserved + 2] == ["UpdateItem", "request", "answered"]
     assert order.count("request") == 2, "it is built once"
