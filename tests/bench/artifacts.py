@@ -26,7 +26,7 @@ BUILD = ROOT / ".aws-sam/build"
 BUILT_PYTHON = (3, 13)
 
 # Called only where a key or a bucket is configured; 25 MB that no process here imports.
-_LEFT_OUT = {"boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"}
+_LEFT_OUT = {"boto3", "botocore", "s3transfer", "python-dateutil", "six", "urllib3"}
 _RUNTIME = ("awslambdaric", "snapshot-restore-py", "simplejson")
 _SERVER = ("uvicorn", "click", "h11")
 # Top-level names that FastAPI behind Mangum with httpx wants from the two built functions.

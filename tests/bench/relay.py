@@ -238,11 +238,15 @@ class Process:
         return self._process.pid
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; raises where it logged an error of its own, whose work is none of a request's."""
         self._process.kill()
         self._process.wait()
-        self._output.close()
         self.ends.close()
+        with self._output as output:
+            output.seek(0)
+            errors = [line for line in output.read().splitlines() if b'"level":"ERROR"' in line]
+        if errors:
+            raise RuntimeError(f"expected no error, got {len(errors)}, the first {errors[0][:500]!r}")
 
 
 def run() -> list[Table]:

@@ -8,7 +8,6 @@ a usual pace; processes are held to their share by signals, as on Lambda in peri
 
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ from statistics import median
 
 from tests.bench.artifacts import Artifacts, interpreter, sources
 from tests.bench.ends import cpu_s
-from tests.bench.relay import Ends
+from tests.bench.relay import Process
 from tests.bench.script import blog_post, deltas, sse_events
 from tests.bench.tables import Bound, Table, spread
 from tests.compare.throttle import Quota, share_of
@@ -72,39 +71,26 @@ def run() -> list[Table]:
 
 def _start(kind: Artifacts, python: str, way: str, ttft_ms: int, chunks: list[bytes]) -> tuple[float, float]:
     """Start a process and serve its first request: when the first delta came, and the last byte."""
-    ends = Ends()
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
+    command, delta, done = (
+        [str(kind.generate / "bootstrap"), python, "bootstrap.py"],
+        b"event: delta",
+        b"event: done",
+    )
+    variables = {
         "PYTHONPATH": str(kind.layer),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "_HANDLER": "app.app",
-        "LAMBDA_TASK_ROOT": str(kind.generate),
-        "AWS_LAMBDA_RUNTIME_API": ends.runtime_api,
-        "AWS_LAMBDA_FUNCTION_NAME": "bench",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MB),
         "AWS_LAMBDA_INITIALIZATION_TYPE": _TYPES[way],
         "AWS_REGION": "us-east-1",
-        "WEIR_UPSTREAM_BASE_URL": f"http://{ends.provider}/v1",
-        "WEIR_UPSTREAM_MODEL": "test-model",
     }
-    command = [str(kind.generate / "bootstrap"), python, "bootstrap.py"]
-    with tempfile.TemporaryFile() as output:
-        began_s = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=kind.generate, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            ends.wait_for_poll()
-            with held(process.pid, share_of(MEMORY_MB)):
-                _, arrived_s = ends.invoke(
-                    chunks, b"event: delta", b"event: done", 1 / TOKENS_PER_S, first_s=ttft_ms / 1e3
-                )
-        finally:
-            process.kill()
-            process.wait()
-            ends.close()
-    return arrived_s[0] - began_s, ends.ended_s - began_s
+    began_s = time.perf_counter()
+    process = Process(command, kind.generate, delta, done, variables=variables)
+    try:
+        with held(process.pid, share_of(MEMORY_MB)):
+            _, arrived_s = process.ends.invoke(chunks, delta, done, 1 / TOKENS_PER_S, first_s=ttft_ms / 1e3)
+    finally:
+        process.close()
+    return arrived_s[0] - began_s, process.ends.ended_s - began_s
 
 
 @contextmanager
