@@ -15,6 +15,7 @@ class _LightTupleType(type):
     def __new__(mcs, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> "_LightTupleType":
         made: Any = super().__new__(mcs, name, bases, {**members, "__slots__": ()})
         made._fields = tuple(made.__annotations__) if bases != (tuple,) else ()
+        made.__match_args__ = made._fields  # type: ignore[misc]  # final in a dataclass, which mypy takes it for
         made._defaults = {field: members[field] for field in made._fields if field in members}
         for number, field in enumerate(made._fields):
             setattr(made, field, property(itemgetter(number)))

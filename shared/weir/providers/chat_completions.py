@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weir.providers.decoder import MAX_EVENT_BYTES, looks_like_error
-from weir.providers.events import FinishReason
+from weir.providers.events import FinishReason, Text
 from weir.providers.json_events import JSONEventsDecoder
 from weir.providers.openai_usage import read_openai_usage
 
@@ -43,6 +43,9 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
         self._index: object = None
         self._has_deltas = False
         self._counted_apart = False  # usage came in a chunk without text, behind all text
+        self._still: dict[str, Any] | None = (
+            None  # the last chunk that said a piece of text alone, without that
+        )
 
     @property
     def complete(self) -> bool:
@@ -52,6 +55,21 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
         return super().complete or (not self._failed and ended and counted)
 
     def _object(self, event: str, document: dict[str, Any]) -> None:
+        delta, text = _text_of(document)
+        if delta is not None:
+            # Most chunks differ from the one before by their text: it is taken, and what is the same not read again.
+            delta["content"] = ""
+            document.pop("obfuscation", None)  # OpenAI's padding
+            if document == self._still and event != "error":
+                self._text(text)
+                return
+            delta["content"] = text
+        self._still, said = None, len(self._out)
+        self._chunk(event, document)
+        if delta is not None and len(self._out) == said + 1 and isinstance(self._out[-1], Text):
+            delta["content"], self._still = "", document
+
+    def _chunk(self, event: str, document: dict[str, Any]) -> None:
         choices, pieces = document.get("choices"), self._pieces
         self._serves(document.get("model"), document.get("service_tier"))
         if isinstance(choices, list):
@@ -177,6 +195,15 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
         self._tool(
             index if isinstance(index, int) else position, call.get("id"), function.get("name"), arguments
         )
+
+
+def _text_of(document: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """The delta of a chunk with one choice, if its content is text, and that text."""
+    choices = document.get("choices")
+    choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+    delta = choice.get("delta") if type(choice) is dict else None
+    text = delta.get("content") if type(delta) is dict else None
+    return (delta, text) if type(text) is str and text else (None, "")
 
 
 def _texts(thoughts: object) -> str:

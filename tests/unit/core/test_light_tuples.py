@@ -76,6 +76,14 @@ def test_it_is_copied_and_pickled_as_its_own_kind() -> None:
         assert same == value and type(same) is Light
 
 
+def test_it_is_matched_by_place_and_by_name() -> None:
+    match Light(1, "b"):
+        case Light(first, second, third=None):
+            assert (first, second) == (1, "b")
+        case _:
+            raise AssertionError("expected a match")
+
+
 def test_nobody_changes_it_or_adds_to_it() -> None:
     value: Any = Light(1)
     for name in ("first", "fourth"):

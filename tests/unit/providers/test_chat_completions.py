@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from weir.pricing.usage import Usage
@@ -482,3 +482,41 @@ def test_an_error_in_words_is_relayed_and_other_text_is_no_chunk(data: bytes, ki
     [failed] = decode(data)
     assert isinstance(failed, Failed) and failed.kind == kind
     assert (failed.message in data.decode()) is (kind != "unreadable")
+
+
+class ReadsEachChunk(ChatCompletionsDecoder):
+    """Without the shorter way for a chunk that differs from the one before by its text alone."""
+
+    _object = ChatCompletionsDecoder._chunk
+
+
+# Of each chunk a part is as in the one before, or is not: whatever may stand beside a text, or in its place.
+CHUNKS = st.builds(
+    lambda text, beside, of_choice, of_chunk: {
+        "id": "1", "model": "m", **of_chunk,
+        "choices": [{"index": 0, **of_choice, "delta": {"content": text, **beside}}],
+    },
+    st.sampled_from(["a", "b", "", "\ud83d", "\ude00", None, ["c"], {"text": "d"}]),
+    st.sampled_from([{}, {}, {"role": "assistant"}, {"reasoning": "r"}, {"refusal": "n"}, {"tool_calls": [{"id": "t"}]}]),
+    st.sampled_from([{}, {}, {"finish_reason": None}, {"finish_reason": "stop"}, {"index": 1}, {"usage": {"prompt_tokens": 1}},
+                     {"index": False}, {"error": {"message": "no"}}, {"logprobs": {"content": []}}]),
+    st.sampled_from([{}, {}, {"obfuscation": "x"}, {"obfuscation": "yy"}, {"model": "n"}, {"usage": None},
+                     {"usage": {"prompt_tokens": 1, "completion_tokens": 2}}, {"error": 0}, {"error": "no"},
+                     {"service_tier": "flex"}, {"timings": {"prompt_n": 3}}, {"x_groq": {"usage": {"prompt_tokens": 1}}},
+                     {"type": "error"}, {"base_resp": {"status_code": 1}}]),
+)  # fmt: skip
+EVENTS = st.sampled_from([b"", b"", b"", b"event: error\n", b"event: message\n"])
+
+
+@example([(b"", choice({"content": "a"}), 2), (b"event: error\n", choice({"content": "a"}), 1)], 200)
+@given(st.lists(st.tuples(EVENTS, CHUNKS, st.integers(1, 3)), max_size=8), st.integers(1, 200))
+def test_a_chunk_that_differs_by_its_text_alone_says_what_it_says_when_it_is_read(
+    chunks: list[tuple[bytes, dict[str, Any], int]], size: int
+) -> None:
+    data = b"".join((event + sse(chunk)) * times for event, chunk, times in chunks) + b"data: [DONE]\n\n"
+    short, plain = ChatCompletionsDecoder(), ReadsEachChunk()
+    for at in range(0, len(data), size):
+        part = data[at : at + size]
+        assert short.feed(part) == plain.feed(part)
+    assert short.close() == plain.close()
+    assert (short.complete, short.finish, short.replaced) == (plain.complete, plain.finish, plain.replaced)
