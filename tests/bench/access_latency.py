@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -68,7 +68,11 @@ class Table5ms:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with suppress(ConnectionError):  # a process is killed while it settles
+            self._serve(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         data = b""

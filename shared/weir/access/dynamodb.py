@@ -106,9 +106,10 @@ class AccessTable:
             extensions: dict[str, Any] = {"timeout": timeout}
             if meanwhile is not None:
                 extensions["trace"] = _when_written(meanwhile)
-            request = httpx.Request(
-                "POST", self._url, content=body, headers={**headers, **signed}, extensions=extensions
-            )
+            # Headers that are whole and a body that is a stream: httpx works out nothing of them.
+            whole = {"host": host, "content-length": str(len(body)), **headers, **signed}
+            stream = httpx.ByteStream(body)
+            request = httpx.Request("POST", self._url, headers=whole, stream=stream, extensions=extensions)
             response = await self._send(request)
             try:
                 answer = json.loads(await response.aread())
