@@ -427,12 +427,13 @@ def _load_for_gate(route: "Route", price_book: "Callable[[], PriceBook]") -> Non
     what the function's memory buys, a seventh of one at 256 MB."""
     import weir.access.stop_flags
     import weir.providers.answer
+    from weir.generate.gate import MostAsked, most_cost
 
     assert weir.access.stop_flags and weir.providers.answer, "imported for whoever asks a table"
     with suppress(ConfigurationError):  # whoever asks for prices is told
-        book = price_book()
-        seller = route.seller or book.seller_of(route.base_url)
-        book.token_prices(model=route.price_key or route.model, seller=seller, at=datetime.now(UTC))
+        most_cost(
+            price_book(), MostAsked(route, 0, 0, 0, None), datetime.now(UTC)
+        )  # read, and kept in the book
 
 
 def _import_answer(route: "Route") -> None:

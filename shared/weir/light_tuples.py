@@ -1,7 +1,7 @@
-"""Named tuples whose classes cost next to nothing to make: a cold start makes some forty of them before it asks.
+"""Named tuples whose classes cost little to make: for those that a cold start makes before it asks.
 
-`typing.NamedTuple` compiles a constructor for each class, a dataclass several methods; theirs make a value in half the
-time, so what is made for each delta of an answer, or each row of the ledger, is one of these.
+`typing.NamedTuple` compiles a constructor for each class, a dataclass several methods. Here one constructor serves all
+classes, and looks the fields up: what is made for each delta of an answer, or each row of the ledger, is a named tuple.
 """
 
 from collections.abc import Mapping, Sequence

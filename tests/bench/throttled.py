@@ -71,11 +71,8 @@ def run() -> list[Table]:
 
 def _start(kind: Artifacts, python: str, way: str, ttft_ms: int, chunks: list[bytes]) -> tuple[float, float]:
     """Start a process and serve its first request: when the first delta came, and the last byte."""
-    command, delta, done = (
-        [str(kind.generate / "bootstrap"), python, "bootstrap.py"],
-        b"event: delta",
-        b"event: done",
-    )
+    command = [str(kind.generate / "bootstrap"), python, "bootstrap.py"]
+    delta, done = b"event: delta", b"event: done"
     variables = {
         "PYTHONPATH": str(kind.layer),
         "PYTHONDONTWRITEBYTECODE": "1",

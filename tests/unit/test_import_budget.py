@@ -57,5 +57,6 @@ def test_importing_generate_and_reading_a_body_bring_nothing_that_asking_does_no
         "weir.generate.chat_api": reading in (READ_CHAT, READ_RESPONSE),
         "weir.generate.responses_api": reading == READ_RESPONSE,
         "weir.providers.events": reading in (READ_CHAT, READ_RESPONSE),
+        "weir.pricing.usage": reading in (READ_CHAT, READ_RESPONSE),
     }
     assert {module: module in imported for module in used} == used

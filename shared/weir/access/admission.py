@@ -242,11 +242,7 @@ class Admission:
         self._minutes[tenant] = usage.minute
         self._used[tenant] = max(shares, default=Decimal(0))
 
-    async def _read(
-        self,
-        *places: tuple[str, str],
-        beside: Sequence[tuple[str, str]] = (),
-    ) -> Sequence[Any]:
+    async def _read(self, *places: tuple[str, str], beside: Sequence[tuple[str, str]] = ()) -> Sequence[Any]:
         """What the table has at places (kind, name); one answer tells all that is not known, and what is `beside`."""
         now, known = self._utc_now(), {place: self._kept.get(place) for place in (*places, *beside)}
         missing = sorted(

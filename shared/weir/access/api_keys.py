@@ -59,7 +59,7 @@ def new_key(
     key_id, named = _base32(random[:ID_BYTES]), _base32(tenant.encode())
     secret = urlsafe_b64encode(random[ID_BYTES:]).decode().rstrip("=")
     kept = ApiKey(key_id, sha256(secret.encode()).hexdigest(), tenant, name, now, expires_at)
-    return f"weir_{named}_{key_id}_{secret}", kept
+    return f"{_PREFIX}{named}_{key_id}_{secret}", kept
 
 
 def parse_authorization(header: str | None) -> GivenKey | None:

@@ -43,9 +43,8 @@ class ChatCompletionsDecoder(JSONEventsDecoder):
         self._index: object = None
         self._has_deltas = False
         self._counted_apart = False  # usage came in a chunk without text, behind all text
-        self._still: dict[str, Any] | None = (
-            None  # the last chunk that said a piece of text alone, without that
-        )
+        # The last chunk, without its text, if that was all that it said.
+        self._still: dict[str, Any] | None = None
 
     @property
     def complete(self) -> bool:
